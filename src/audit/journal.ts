@@ -1,0 +1,32 @@
+/** Puts the before and after images of a decided batch into its transaction; only then may the batch be written. */
+import type { ClientSession } from 'mongodb';
+import { type AuditDirection, encodeImages, splitImages } from '../domain/audit-entry.js';
+import { type DecidedBatch, type JournaledBatch, markJournaled } from '../domain/batch.js';
+import { typedId } from '../domain/change.js';
+import type { Chunk } from '../domain/chunk.js';
+import { insertAudit } from '../mongo/audit-entries.js';
+import type { State } from '../mongo/state.js';
+
+/** Images in one audit document, in bytes: below 16 MiB with everything else that it holds. */
+const MAX_PART_BYTES = 12 * 1024 * 1024;
+
+/**
+ * Inserts the audit document(s) of the batch.
+ *
+ * @param where the direction, and the batch's number in its chunk (from 1, per direction)
+ */
+export async function journal(
+  state: State,
+  chunk: Chunk,
+  batch: DecidedBatch,
+  where: { readonly direction: AuditDirection; readonly seq: number },
+  session: ClientSession,
+): Promise<JournaledBatch> {
+  const { changes, untouched } = batch;
+  const [first] = changes;
+  const last = changes.at(-1);
+  const parts = splitImages(encodeImages(changes, untouched), MAX_PART_BYTES);
+  const ends = first && last ? { first: typedId(first.before), last: typedId(last.before) } : {};
+  await insertAudit(state, chunk, { ...where, n: changes.length, ...ends, parts }, session);
+  return markJournaled(batch);
+}

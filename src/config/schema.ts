@@ -1,0 +1,85 @@
+/** The configuration's shape, checked; every default stands here. docs/reference/config.md is generated from it. */
+import { z } from 'zod';
+import { parseDuration, parseSize } from '../kernel/units.js';
+
+const withUnit = (parse: (text: string) => number | undefined, example: string) =>
+  z
+    .union([z.number().nonnegative(), z.string()])
+    .transform((value, context) => {
+      const parsed = typeof value === 'number' ? value : /^\d+(\.\d+)?$/.test(value) ? Number(value) : parse(value);
+      if (parsed !== undefined) return parsed;
+      context.addIssue({ code: 'custom', message: `wanted a number or a text like ${example}` });
+      return z.NEVER;
+    });
+
+const duration = withUnit(parseDuration, "'30m'");
+const size = withUnit(parseSize, "'8MiB'");
+const count = z.coerce.number().int().positive();
+const name = z.string().min(1);
+
+const environment = z.strictObject({
+  uri: name.optional(),
+  db: name.optional(),
+  production: z.boolean().default(false),
+});
+
+export const configSchema = z.strictObject({
+  db: name.optional().describe('Database, when the path of the URI holds none'),
+  environments: z.record(z.string(), environment).default({}).describe('Named servers for `--env`: `{ uri, db, production }`'),
+  migrations: name.default('scripts/migrations').describe('Folder of the migrations'),
+  batch: z
+    .strictObject({
+      size: count.max(10_000).default(500).describe('Documents in a batch, at most'),
+      maxBytes: size.default(8 * 1024 * 1024).describe('Bytes of images in a batch, at most'),
+    })
+    .prefault({}),
+  workers: z
+    .union([z.literal('auto'), count.max(64)])
+    .default('auto')
+    .describe('Chunks worked on at once; `auto` is 2'),
+  leaseMs: duration.pipe(z.number().min(500)).default(15_000).describe('How long a lease lasts without renewal, in ms'),
+  transform: z
+    .strictObject({ timeoutMs: duration.pipe(z.number().min(1)).default(5_000).describe('Longest time of one call of `up`, in ms') })
+    .prefault({}),
+  state: z
+    .strictObject({
+      db: name.optional().describe("Database of Godwit's own collections; the target's when left out"),
+      prefix: name.regex(/^[A-Za-z_][\w-]*$/, 'wanted a collection name').default('migrations').describe('Their name, and the beginning of the others'),
+    })
+    .prefault({}),
+  redact: z.array(name).default([]).describe('`collection.path` of fields that are never shown, not even with `--show-values`'),
+});
+
+/** The checked configuration, with every default. */
+export type Settings = z.output<typeof configSchema>;
+
+/** Dotted paths of all values, with their descriptions and defaults: for `godwit config`, environment names and docs. */
+export interface SettingInfo {
+  readonly path: string;
+  readonly description: string;
+  readonly default: unknown;
+}
+
+function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
+  const inner = (schema as unknown as { _zod: { def: { innerType?: z.core.$ZodType } } })._zod.def.innerType;
+  return inner ? unwrap(inner) : schema;
+}
+
+function walk(schema: z.ZodObject, prefix: string, defaults: Readonly<Record<string, unknown>>): SettingInfo[] {
+  return Object.entries(schema.shape).flatMap(([key, field]): SettingInfo[] => {
+    const inner = unwrap(field as z.core.$ZodType);
+    const path = prefix === '' ? key : `${prefix}.${key}`;
+    const value = defaults[key];
+    if (inner instanceof z.ZodObject) return walk(inner, path, (value ?? {}) as Readonly<Record<string, unknown>>);
+    return [{ path, description: (field as z.ZodType).description ?? '', default: value }];
+  });
+}
+
+export const SETTINGS: readonly SettingInfo[] = walk(configSchema, '', configSchema.parse({}));
+
+/** `batch.maxBytes` → `GODWIT_BATCH_MAX_BYTES`. */
+export const environmentName = (path: string): string =>
+  `GODWIT_${path
+    .replace(/([a-z])([A-Z])/g, '$1_$2')
+    .replaceAll('.', '_')
+    .toUpperCase()}`;

@@ -1,0 +1,145 @@
+/**
+ * The audit document of a batch: before images, patch and hashes of every document that it changed, in one commit
+ * with the data. Images lie one after the other (BSON is self-delimiting), deflated: exact for all that the server
+ * can hold, whatever the nesting. The hashes are SHA-256 of each after image, in the same order.
+ */
+import { deflateSync, inflateSync } from 'node:zlib';
+import type { Binary } from 'bson';
+import { idKey, splitDocuments } from '../kernel/raw-bson.js';
+import { type Doc, toBytes, toTyped } from '../kernel/values.js';
+import { type Change, type StoredDocument, slice, storedDocument } from './change.js';
+
+/** Which way the documents went in that batch. */
+export type AuditDirection = 'up' | 'down';
+
+export interface AuditDocument {
+  readonly _id: string;
+  readonly godwit: number;
+  readonly run: string;
+  readonly chunk: string;
+  readonly step: number;
+  readonly direction: AuditDirection;
+  readonly seq: number;
+  /** Images of one batch may need several documents (16 MiB each): `part` counts from 0. */
+  readonly part: number;
+  readonly parts: number;
+  /** Documents that the batch changed; 0 in all parts but the first. */
+  readonly n: number;
+  /** Least and greatest `_id` of the changed documents; absent when n is 0. */
+  readonly first?: unknown;
+  readonly last?: unknown;
+  readonly codec: 'zlib';
+  readonly before: Binary;
+  readonly patch: Binary;
+  readonly hashes: Binary;
+  /** `_id`s that the batch read and left as they were, deflated. */
+  readonly untouched: Binary;
+  readonly at: Date;
+}
+
+/** One document's entry, decoded. */
+export interface AuditEntry {
+  readonly before: StoredDocument;
+  /** After values of changed and added fields, typed. */
+  readonly set: Doc;
+  /** Names of removed fields. */
+  readonly unset: readonly string[];
+  /** SHA-256 of the after image. */
+  readonly hash: Buffer;
+}
+
+const HASH_BYTES = 32;
+
+/** zlib level 1: 2.6 µs a document, chosen for bytes, not for speed (docs/decisions/0003). */
+const deflate = (bytes: Buffer): Buffer => deflateSync(bytes, { level: 1 });
+
+const bytesOf = (binary: Binary): Buffer => Buffer.from(binary.buffer.buffer, binary.buffer.byteOffset, binary.position);
+
+const IMAGE_FIELDS = ['before', 'patch', 'hashes', 'untouched'] as const;
+
+/** The four payloads of a batch. */
+export type Images = Readonly<Record<(typeof IMAGE_FIELDS)[number], Buffer>>;
+
+const NO_BYTES = Buffer.alloc(0);
+
+export function encodeImages(changes: readonly Change[], untouched: readonly StoredDocument[]): Images {
+  return {
+    before: deflate(Buffer.concat(changes.map(({ before }) => before.bytes))),
+    patch: deflate(Buffer.concat(changes.map(({ set, unset }) => toBytes({ s: set, u: unset })))),
+    hashes: Buffer.concat(changes.map(({ hash }) => hash)),
+    untouched: encodeIds(untouched),
+  };
+}
+
+/** Images cut into pieces that each fit one document. Almost always one: only incompressible giants need more. */
+export function splitImages(images: Images, maxBytes: number): Images[] {
+  const pieces: Record<keyof Images, Buffer>[] = [];
+  let room = 0;
+  for (const field of IMAGE_FIELDS) {
+    let rest = images[field];
+    while (rest.length > 0) {
+      let piece = pieces.at(-1);
+      if (!piece || room === 0) {
+        piece = { before: NO_BYTES, patch: NO_BYTES, hashes: NO_BYTES, untouched: NO_BYTES };
+        pieces.push(piece);
+        room = maxBytes;
+      }
+      const taken = rest.subarray(0, room);
+      piece[field] = taken;
+      rest = rest.subarray(taken.length);
+      room -= taken.length;
+    }
+  }
+  return pieces.length > 0 ? pieces : [images];
+}
+
+/** The images of one batch from its audit documents, in the order of their parts. */
+export function joinImages(parts: readonly AuditDocument[]): Images {
+  const join = (field: keyof Images): Buffer => Buffer.concat(parts.map((part) => bytesOf(part[field])));
+  return { before: join('before'), patch: join('patch'), hashes: join('hashes'), untouched: join('untouched') };
+}
+
+/** `_id` elements of the documents, as one-field documents, deflated. */
+function encodeIds(documents: readonly StoredDocument[]): Buffer {
+  if (documents.length === 0) return NO_BYTES;
+  return deflate(Buffer.concat(documents.map(idDocument)));
+}
+
+function idDocument(document: StoredDocument): Buffer {
+  const field = document.fields.find(({ name }) => name === '_id');
+  const element = field ? slice(document, field) : Buffer.alloc(0);
+  const bytes = Buffer.alloc(element.length + 5);
+  bytes.writeInt32LE(bytes.length, 0);
+  element.copy(bytes, 4);
+  return bytes;
+}
+
+/** Keys of the `_id`s that a batch left as they were. */
+export function decodeUntouched(images: Images): string[] {
+  return images.untouched.length === 0 ? [] : splitDocuments(inflateSync(images.untouched)).map((id) => storedDocument(id).key);
+}
+
+/** The entries of a batch, in `_id` order. */
+export function decodeEntries(images: Images): AuditEntry[] {
+  const befores = splitDocuments(inflateSync(images.before));
+  const patches = splitDocuments(inflateSync(images.patch));
+  if (befores.length !== patches.length || befores.length * HASH_BYTES !== images.hashes.length)
+    throw new RangeError('an audit batch whose images, patches and hashes differ in number');
+  return befores.map((before, index) => {
+    const patch = toTyped(patches[index] ?? NO_BYTES) as { s: Doc; u: string[] };
+    return {
+      before: storedDocument(before),
+      set: patch.s,
+      unset: patch.u,
+      hash: images.hashes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES),
+    };
+  });
+}
+
+/** `_id` keys and after hashes only: what verification needs, without reading the patches. */
+export function decodeHashes(images: Images): { readonly key: string; readonly hash: Buffer }[] {
+  return splitDocuments(inflateSync(images.before)).map((before, index) => ({
+    key: idKey(before),
+    hash: images.hashes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES),
+  }));
+}

@@ -1,0 +1,19 @@
+/** What `import … from 'godwit'` means inside a migration or a configuration file. */
+export {
+  Binary,
+  BSONRegExp,
+  BSONSymbol,
+  Code,
+  DBRef,
+  Decimal128,
+  Double,
+  Int32,
+  Long,
+  MaxKey,
+  MinKey,
+  ObjectId,
+  Timestamp,
+  UUID,
+} from 'bson';
+export { defineMigration, transform } from './migration.js';
+export { defineConfig } from './user-config.js';

@@ -1,0 +1,43 @@
+/**
+ * The stages of one batch, in the order of safety: read → decided → journaled → written. `writeBatch` takes nothing
+ * but a JournaledBatch, so writing before the before images are in the transaction does not compile.
+ */
+import type { Counters, Cursor } from './chunk.js';
+import type { Change, DocumentFailure, StoredDocument } from './change.js';
+
+export interface ReadBatch {
+  readonly documents: readonly StoredDocument[];
+  /** False when the range has nothing behind these documents. */
+  readonly hasMore: boolean;
+}
+
+export interface FailedDocument {
+  readonly document: StoredDocument;
+  readonly failure: DocumentFailure;
+}
+
+export interface DecidedBatch {
+  readonly changes: readonly Change[];
+  /** Unchanged and skipped documents: their `_id`s are kept in the audit. */
+  readonly untouched: readonly StoredDocument[];
+  readonly failed: readonly FailedDocument[];
+  readonly counters: Counters;
+  /** Where the chunk stands after this batch. */
+  readonly cursor: Cursor | null;
+  readonly isLast: boolean;
+}
+
+declare const JOURNALED: unique symbol;
+
+/** A decided batch whose before images are in the same transaction. Made by the journal only. */
+export interface JournaledBatch extends DecidedBatch {
+  readonly [JOURNALED]: true;
+}
+
+/** Marks a batch as journaled; called by audit/journal.ts once the images are inserted, and by nobody else. */
+export const markJournaled = (batch: DecidedBatch): JournaledBatch => batch as JournaledBatch;
+
+export interface WrittenBatch {
+  /** Documents that the statements matched; equals the number of changes or the transaction is aborted. */
+  readonly matched: number;
+}

@@ -1,0 +1,209 @@
+/**
+ * One document before and after: which top-level fields differ, and the exact bytes that will be stored.
+ *
+ * The comparison is on the raw slices. A field that the transform returned as it was given is copied as bytes; only
+ * new and changed fields are serialised. Existing fields keep their place, new ones follow in the transform's order.
+ */
+import type { ErrorCode } from '../errors.js';
+import { assemble, idKey, MAX_DOCUMENT_BYTES, type RawField, scanFields, sha256 } from '../kernel/raw-bson.js';
+import { type Doc, isPlainObject, toBytes, toPlain, toTyped } from '../kernel/values.js';
+import { isReject, isSkip } from './migration.js';
+import { retype, UnstorableValue } from './retype.js';
+
+/** A document as it was read: its bytes, and what is known of them. */
+export interface StoredDocument {
+  readonly bytes: Buffer;
+  readonly fields: readonly RawField[];
+  /** Equal exactly when two `_id`s are byte-equal. */
+  readonly key: string;
+}
+
+/** A document that will be written. */
+export interface Change {
+  readonly before: StoredDocument;
+  readonly after: Buffer;
+  /** SHA-256 of `after`. */
+  readonly hash: Buffer;
+  /** New values of changed and added top-level fields, typed, in the order they will have. */
+  readonly set: ReadonlyMap<string, unknown>;
+  /** Names of removed top-level fields. */
+  readonly unset: readonly string[];
+  /** Size of `set` as BSON, in bytes. */
+  readonly setBytes: number;
+}
+
+/** Why a document was not migrated. `message` names fields and types, never values. */
+export interface DocumentFailure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  /** File position in the author's source, if the failure has one. */
+  readonly at?: string;
+}
+
+/** What is to be done with one document. */
+export type Decision =
+  | { readonly kind: 'changed'; readonly change: Change }
+  | { readonly kind: 'unchanged'; readonly document: StoredDocument }
+  | { readonly kind: 'skipped'; readonly document: StoredDocument }
+  | { readonly kind: 'failed'; readonly document: StoredDocument; readonly failure: DocumentFailure };
+
+export function storedDocument(bytes: Buffer): StoredDocument {
+  const fields = scanFields(bytes);
+  return { bytes, fields, key: idKey(bytes, fields) };
+}
+
+/** The exact `_id`, typed, for statements and state documents. */
+export function typedId(document: StoredDocument): unknown {
+  const field = document.fields.find(({ name }) => name === '_id');
+  return field ? toTyped(assemble([slice(document, field)]))['_id'] : undefined;
+}
+
+export function slice(document: StoredDocument, field: RawField): Buffer {
+  return document.bytes.subarray(field.start, field.end);
+}
+
+/** The given fields as a document of exact values. */
+export function typedFields(document: StoredDocument, fields: readonly RawField[]): Doc {
+  return toTyped(assemble(fields.map((field) => slice(document, field))));
+}
+
+const fail = (document: StoredDocument, code: ErrorCode, message: string): Decision => ({
+  kind: 'failed',
+  document,
+  failure: { code, message },
+});
+
+function describeReturn(output: unknown): string {
+  if (output === undefined) return 'nothing';
+  if (output === null) return 'null';
+  if (Array.isArray(output)) return 'an array';
+  return typeof output === 'object' ? `an instance of ${output.constructor?.name}` : `a ${typeof output}`;
+}
+
+function isThenable(output: unknown): boolean {
+  return typeof output === 'object' && output !== null && 'then' in output && typeof output.then === 'function';
+}
+
+/**
+ * Decides what `output`, returned by the transform for `document`, means.
+ *
+ * @param plain the very object that the transform was given (fields are compared by identity first)
+ */
+export function decide(document: StoredDocument, plain: Doc, output: unknown): Decision {
+  if (isSkip(output)) return { kind: 'skipped', document };
+  if (isReject(output)) return fail(document, 'GODWIT_REJECTED', `up() rejected it: ${output.reason}`);
+  if (isThenable(output)) return fail(document, 'GODWIT_TRANSFORM_ASYNC', 'wanted a document from up(), found a promise');
+  if (!isPlainObject(output))
+    return fail(document, 'GODWIT_TRANSFORM_RETURN', `wanted a document from up(), found ${describeReturn(output)}`);
+  try {
+    return compare(document, plain, output);
+  } catch (error) {
+    if (error instanceof UnstorableValue) return fail(document, 'GODWIT_TRANSFORM_VALUE', error.message);
+    throw error;
+  }
+}
+
+/** Values to store by name, for every field that is not the very value that was given. */
+function candidates(document: StoredDocument, plain: Doc, output: Doc): Map<string, unknown> {
+  let typed: Doc | undefined;
+  const stored = () => {
+    typed ??= toTyped(document.bytes);
+    return typed;
+  };
+  const values = new Map<string, unknown>();
+  for (const name of Object.keys(output)) {
+    const value = output[name];
+    const isStored = Object.hasOwn(plain, name);
+    if (value === undefined || (isStored && Object.is(value, plain[name]))) continue;
+    const before = isStored ? (stored()[name] ?? undefined) : undefined;
+    const next = retype(value, isStored ? plain[name] : undefined, before, stored, [name]);
+    if (next !== undefined) values.set(name, next);
+  }
+  return values;
+}
+
+function compare(document: StoredDocument, plain: Doc, output: Doc): Decision {
+  const values = candidates(document, plain, output);
+  const bytes = values.size > 0 ? toBytes(values) : Buffer.alloc(0);
+  const elements = new Map(
+    (values.size > 0 ? scanFields(bytes) : []).map((field) => [field.name, bytes.subarray(field.start, field.end)]),
+  );
+  const isKeptAsIs = (name: string): boolean => Object.hasOwn(output, name) && Object.is(output[name], plain[name]);
+
+  const parts: Buffer[] = [];
+  const touched: RawField[] = [];
+  const unset: string[] = [];
+  for (const field of document.fields) {
+    const old = slice(document, field);
+    const next = elements.get(field.name);
+    if (isKeptAsIs(field.name)) parts.push(old);
+    else if (next) {
+      if (next.equals(old)) values.delete(field.name);
+      else touched.push(field);
+      parts.push(next);
+      elements.delete(field.name);
+    } else {
+      touched.push(field);
+      unset.push(field.name);
+    }
+  }
+  for (const element of elements.values()) parts.push(element);
+
+  if (values.size === 0 && unset.length === 0) return { kind: 'unchanged', document };
+  if (touched.some((field) => field.name === '_id'))
+    return fail(document, 'GODWIT_TRANSFORM_ID', `wanted the same _id from up(), found ${values.has('_id') ? 'another' : 'none'}`);
+  const odd = oddity(document, touched);
+  if (odd) return fail(document, 'GODWIT_NOT_CARRIED', odd);
+  const after = assemble(parts);
+  if (after.length > MAX_DOCUMENT_BYTES)
+    return fail(document, 'GODWIT_TOO_LARGE', `wanted at most ${MAX_DOCUMENT_BYTES} bytes, found ${after.length} (before: ${document.bytes.length})`);
+  return { kind: 'changed', change: { before: document, after, hash: sha256(after), set: values, unset, setBytes: bytes.length } };
+}
+
+/** The change that sets and removes the given fields of a document: its exact bytes, as the server will make them. */
+export function changeOf(document: StoredDocument, set: ReadonlyMap<string, unknown>, unset: readonly string[]): Change {
+  const bytes = set.size > 0 ? toBytes(new Map(set)) : Buffer.alloc(0);
+  const elements = new Map((set.size > 0 ? scanFields(bytes) : []).map((field) => [field.name, bytes.subarray(field.start, field.end)]));
+  const removed = new Set(unset);
+  const parts: Buffer[] = [];
+  for (const field of document.fields) {
+    if (removed.has(field.name)) continue;
+    parts.push(elements.get(field.name) ?? slice(document, field));
+    elements.delete(field.name);
+  }
+  const after = assemble([...parts, ...elements.values()]);
+  return { before: document, after, hash: sha256(after), set, unset, setBytes: bytes.length };
+}
+
+/** True when the whole document can go through JavaScript values and come out as the same bytes. */
+export function isDocumentCarried(document: StoredDocument): boolean {
+  try {
+    return toBytes(toTyped(document.bytes)).equals(document.bytes);
+  } catch {
+    return false;
+  }
+}
+
+/** What makes the touched fields impossible to put back exactly through the driver; undefined when nothing does. */
+function oddity(document: StoredDocument, touched: readonly RawField[]): string | undefined {
+  const names = new Set<string>();
+  for (const { name } of document.fields) {
+    if (names.has(name)) return `the field "${name}" occurs twice`;
+    names.add(name);
+  }
+  for (const field of touched) if (!isCarried(document, field)) return `the field "${field.name}" holds BSON that JavaScript cannot carry exactly (invalid UTF-8, undefined, duplicate or reordered names)`;
+  return undefined;
+}
+
+function isCarried(document: StoredDocument, field: RawField): boolean {
+  const bytes = assemble([slice(document, field)]);
+  try {
+    return toBytes(new Map([[field.name, toTyped(bytes)[field.name]]])).equals(bytes);
+  } catch {
+    // Whatever the reason that it cannot be read or written (deep nesting, a field named _bsontype), it is not carried.
+    return false;
+  }
+}
+
+/** The document that the transform sees. */
+export const plainOf = (document: StoredDocument): Doc => toPlain(document.bytes);

@@ -1,0 +1,185 @@
+/**
+ * A chunk: a piece of a collection's `_id` space that one worker moves through, batch by batch. It lies inside one
+ * bracket of BSON types, since the server's range comparisons never cross brackets. Chunks are cut once, when the
+ * plan is made, and are disjoint; the cursor, the sequence number and the counters move in the transaction of each batch.
+ */
+import { Binary, Code, type Document, MaxKey, MinKey, ObjectId, Timestamp } from 'bson';
+
+/** A date before every other: JavaScript's own range ends earlier than BSON's. */
+class EarliestDate extends Date {
+  override getTime(): number {
+    return -(2 ** 63);
+  }
+}
+
+/** A bracket is one point (`{_id: value}`) or everything from its least value on. */
+export interface Bracket {
+  readonly name: string;
+  readonly least: unknown;
+  readonly isPoint: boolean;
+}
+
+/**
+ * The brackets of legal `_id`s in BSON's sort order. NaN is a point of its own: it sorts before all numbers, but no
+ * range finds it. Source: MongoDB manual, "Comparison/Sort Order"; checked on the server in test/integration/ids.test.ts.
+ */
+export const BRACKETS: readonly Bracket[] = [
+  { name: 'minKey', least: new MinKey(), isPoint: true },
+  { name: 'null', least: null, isPoint: true },
+  { name: 'NaN', least: Number.NaN, isPoint: true },
+  { name: 'number', least: Number.NEGATIVE_INFINITY, isPoint: false },
+  { name: 'string', least: '', isPoint: false },
+  { name: 'object', least: {}, isPoint: false },
+  { name: 'binary', least: new Binary(Buffer.alloc(0), 0), isPoint: false },
+  { name: 'objectId', least: new ObjectId('000000000000000000000000'), isPoint: false },
+  { name: 'bool', least: false, isPoint: false },
+  { name: 'date', least: new EarliestDate(0), isPoint: false },
+  { name: 'timestamp', least: new Timestamp({ t: 0, i: 0 }), isPoint: false },
+  { name: 'javascript', least: new Code(''), isPoint: false },
+  { name: 'javascriptWithScope', least: new Code('', {}), isPoint: false },
+  { name: 'maxKey', least: new MaxKey(), isPoint: true },
+];
+
+/** An interval of `_id`s inside one bracket. Without `lower` it begins with the bracket, without `upper` it ends there. */
+export interface IdRange {
+  readonly bracket: string;
+  /** Exclusive. */
+  readonly lower?: unknown;
+  /** Inclusive. */
+  readonly upper?: unknown;
+}
+
+function bracketNamed(name: string): Bracket {
+  const bracket = BRACKETS.find((candidate) => candidate.name === name);
+  if (!bracket) throw new RangeError(`no bracket is called ${name}`);
+  return bracket;
+}
+
+/** A position in a range: `_id` of the last document that is done. The value may be null, hence the wrapper. */
+export interface Cursor {
+  readonly id: unknown;
+}
+
+/** The filter on `_id` for what comes after the cursor; undefined when nothing can come. */
+export function rangeFilter(range: IdRange, cursor: Cursor | null): Document | undefined {
+  const bracket = bracketNamed(range.bracket);
+  if (bracket.isPoint) return cursor ? undefined : { _id: { $eq: bracket.least } };
+  const after = cursor ?? ('lower' in range ? { id: range.lower } : null);
+  const from = after ? { $gt: after.id } : { $gte: bracket.least };
+  return { _id: 'upper' in range ? { ...from, $lte: range.upper } : from };
+}
+
+/**
+ * Ranges that cover every legal `_id`, along the bounds of the planned ones: what the plan's ranges leave out at
+ * their open ends (documents inserted later) is in here. Used by verification, which looks at everything.
+ */
+export function coveringRanges(planned: readonly IdRange[]): IdRange[] {
+  return BRACKETS.flatMap(({ name }): IdRange[] => {
+    const own = planned.filter((range) => range.bracket === name);
+    if (own.length < 2) return [{ bracket: name }];
+    return own.map((range, index) => {
+      const open: { bracket: string; lower?: unknown; upper?: unknown } = { bracket: name };
+      if (index > 0 && 'lower' in range) open.lower = range.lower;
+      if (index < own.length - 1 && 'upper' in range) open.upper = range.upper;
+      return open;
+    });
+  });
+}
+
+/** The planned chunk that a covering range stands for: the one with the same upper bound, or the last of its bracket. */
+export function chunkOfRange(planned: readonly Chunk[], range: IdRange): Chunk | undefined {
+  const own = planned.filter((chunk) => chunk.range?.bracket === range.bracket);
+  return 'upper' in range ? own.find((chunk) => chunk.range?.upper === range.upper) : own.at(-1);
+}
+
+/** What became of the documents of a chunk, a batch, or a run. `scanned` is the sum of the four others. */
+export interface Counters {
+  readonly scanned: number;
+  readonly changed: number;
+  readonly unchanged: number;
+  readonly skipped: number;
+  readonly failed: number;
+}
+
+export const NO_COUNTERS: Counters = { scanned: 0, changed: 0, unchanged: 0, skipped: 0, failed: 0 };
+
+export function addCounters(a: Counters, b: Counters): Counters {
+  return {
+    scanned: a.scanned + b.scanned,
+    changed: a.changed + b.changed,
+    unchanged: a.unchanged + b.unchanged,
+    skipped: a.skipped + b.skipped,
+    failed: a.failed + b.failed,
+  };
+}
+
+/** What a rollback did with the documents of a chunk (the rows of the rollback table in docs/guide/rollback.md). */
+export interface UndoCounters {
+  /** Put back to the exact bytes. */
+  readonly restored: number;
+  /** Restored field by field: later edits of the application are kept. */
+  readonly keptFields: number;
+  /** Found as before the run already. */
+  readonly alreadyBack: number;
+  /** Deleted by the application since. */
+  readonly goneSince: number;
+  /** Left with at least one field that the application changed since. */
+  readonly conflicts: number;
+}
+
+export function addUndo(a: UndoCounters, b: UndoCounters): UndoCounters {
+  return {
+    restored: a.restored + b.restored,
+    keptFields: a.keptFields + b.keptFields,
+    alreadyBack: a.alreadyBack + b.alreadyBack,
+    goneSince: a.goneSince + b.goneSince,
+    conflicts: a.conflicts + b.conflicts,
+  };
+}
+
+export const NO_UNDO: UndoCounters = { restored: 0, keptFields: 0, alreadyBack: 0, goneSince: 0, conflicts: 0 };
+
+/** A document that a rollback left with fields of the application's. */
+export interface UndoConflict {
+  readonly collection: string;
+  readonly id: unknown;
+  readonly fields: readonly string[];
+  readonly because: string;
+}
+
+/** How far the rollback of a chunk has come. */
+export interface ChunkUndo {
+  /** Number of the batch that was undone last; batches are undone from the newest to 1. */
+  readonly seq: number;
+  readonly done: boolean;
+  readonly counters: UndoCounters;
+  /** The first conflicts, at most MAX_LISTED_CONFLICTS. */
+  readonly conflicts: readonly UndoConflict[];
+}
+
+/** Conflicts kept per chunk: all are counted, these are listed. */
+export const MAX_LISTED_CONFLICTS = 100;
+
+/** Ranges come from the plan; `ids` chunks take single documents: `--only`, and what verification finds. */
+export type ChunkKind = 'range' | 'ids';
+
+export interface Chunk {
+  readonly _id: string;
+  readonly godwit: number;
+  readonly run: string;
+  readonly step: number;
+  readonly n: number;
+  readonly kind: ChunkKind;
+  readonly range: IdRange | null;
+  /** Documents expected in the range, from the sample that cut it. */
+  readonly estimate: number;
+  readonly state: 'open' | 'done';
+  readonly cursor: Cursor | null;
+  /** Number of batches committed. */
+  readonly seq: number;
+  readonly counters: Counters;
+  /** The lease that may commit batches here. */
+  readonly fence: string;
+  readonly at: Date;
+  readonly undo: ChunkUndo | null;
+}

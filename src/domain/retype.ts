@@ -1,0 +1,85 @@
+/**
+ * From what a transform returned to what is stored: a value left at its path keeps its BSON type (a double 1.0 stays
+ * a double though JavaScript sees 1), `keep()` is resolved, values of other copies of `bson` are rebuilt, and what
+ * BSON cannot hold is refused by its path.
+ */
+import { bsonType, type Doc, isPlainObject, type Plain, rewrap, type Typed, typeName } from '../kernel/values.js';
+import { isKept, outcomeOf } from './migration.js';
+
+/** Thrown for a value that BSON cannot hold; `path` says where. */
+export class UnstorableValue extends Error {
+  constructor(path: readonly string[], found: string) {
+    super(`${path.join('.')} is ${found}, which cannot be stored`);
+    this.name = 'UnstorableValue';
+  }
+}
+
+/** The server's own limit on nesting, in levels. */
+const MAX_DEPTH = 180;
+
+/** Exact values of the stored document, read when first asked for. */
+export type StoredTyped = () => Doc;
+
+function typedAt(stored: StoredTyped, path: readonly string[]): Typed {
+  let at: unknown = stored();
+  for (const name of path) {
+    if (at === null || typeof at !== 'object' || bsonType(at) !== undefined || !Object.hasOwn(at, name)) return undefined;
+    at = (at as Doc)[name];
+  }
+  return at;
+}
+
+function put(target: Doc, key: string, value: unknown): void {
+  if (key === '__proto__') Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
+  else target[key] = value;
+}
+
+function child(parent: unknown, key: string | number): unknown {
+  return parent !== null && typeof parent === 'object' && Object.hasOwn(parent, key)
+    ? (parent as Record<string | number, unknown>)[key]
+    : undefined;
+}
+
+/**
+ * The typed value to store for `value`, which the transform returned at `path`.
+ *
+ * @param plain what the transform was given at that path, or undefined
+ * @param typed the stored value at that path, exactly, or undefined
+ * @throws UnstorableValue for a function, a symbol, a class instance, a cycle or a foreign class without a twin
+ */
+export function retype(value: unknown, plain: Plain, typed: Typed, stored: StoredTyped, path: readonly string[]): Typed {
+  if (value === null || typeof value !== 'object') return retypeScalar(value, plain, typed, path);
+  if (path.length > MAX_DEPTH) throw new UnstorableValue(path.slice(0, 3), `nested deeper than ${MAX_DEPTH} levels, or a cycle`);
+  if (isKept(value)) return typedAt(stored, value.path);
+  if (outcomeOf(value)) throw new UnstorableValue(path, 'a skip() or reject() inside a document');
+  if (value instanceof Date || value instanceof RegExp || value instanceof Uint8Array) return value;
+  if (bsonType(value) !== undefined) return retypeBson(value, path);
+  if (Array.isArray(value))
+    return value.map((item, index) => retype(item, child(plain, index), child(typed, index), stored, [...path, String(index)]) ?? null);
+  const entries = entriesOf(value, path);
+  const result: Doc = {};
+  for (const [key, item] of entries) {
+    const next = retype(item, child(plain, key), child(typed, key), stored, [...path, key]);
+    if (next !== undefined) put(result, key, next);
+  }
+  return result;
+}
+
+function entriesOf(value: object, path: readonly string[]): Iterable<[string, unknown]> {
+  if (value instanceof Map) return [...value.entries()].map(([key, item]) => [String(key), item]);
+  if (isPlainObject(value)) return Object.entries(value);
+  if (value instanceof Promise) throw new UnstorableValue(path, 'a promise');
+  throw new UnstorableValue(path, `an instance of class ${value.constructor?.name ?? 'unknown'}`);
+}
+
+function retypeBson(value: object, path: readonly string[]): Typed {
+  const own = rewrap(value);
+  if (own === undefined) throw new UnstorableValue(path, `a BSON value of unknown class "${bsonType(value)}"`);
+  return own;
+}
+
+function retypeScalar(value: unknown, plain: Plain, typed: Typed, path: readonly string[]): Typed {
+  if (typeof value === 'function' || typeof value === 'symbol') throw new UnstorableValue(path, `a ${typeof value}`);
+  const isSame = Object.is(value, plain) && typed !== undefined && typed !== null;
+  return isSame && (typeof value === 'number' || typeName(typed) === 'symbol') ? typed : value;
+}

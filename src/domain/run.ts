@@ -1,0 +1,112 @@
+/**
+ * A run: one migration going forward once, and back again if need be. Its document in `migrations` holds the frozen
+ * plan, the state with its history, the counters and the lease. A state is only ever changed along an edge of EDGES.
+ */
+import { type Edge, findEdge } from '../kernel/state-machine.js';
+import type { Counters, Cursor, UndoCounters } from './chunk.js';
+import type { Lease } from './lease.js';
+
+export const RUN_STATES = [
+  'planned',
+  'running',
+  'verifying',
+  'completed',
+  'stopped',
+  'interrupted',
+  'failed',
+  'rolling-back',
+  'rolled-back',
+] as const;
+
+export type RunState = (typeof RUN_STATES)[number];
+
+export const EDGES: readonly Edge<RunState>[] = [
+  { from: 'planned', to: 'running', reason: 'the first batch may be read' },
+  { from: 'running', to: 'verifying', reason: 'all chunks are done' },
+  { from: 'verifying', to: 'completed', reason: 'nothing is left to change' },
+  { from: 'running', to: 'stopped', reason: 'stopped on request or at its limit' },
+  { from: 'verifying', to: 'stopped', reason: 'stopped on request' },
+  { from: 'rolling-back', to: 'stopped', reason: 'stopped on request' },
+  { from: 'running', to: 'interrupted', reason: 'Ctrl-C, or a runner that died' },
+  { from: 'verifying', to: 'interrupted', reason: 'Ctrl-C, or a runner that died' },
+  { from: 'rolling-back', to: 'interrupted', reason: 'Ctrl-C, or a runner that died' },
+  { from: 'running', to: 'failed', reason: 'over the failure budget, or an error' },
+  { from: 'verifying', to: 'failed', reason: 'over the failure budget, or an error' },
+  { from: 'rolling-back', to: 'failed', reason: 'an error' },
+  { from: 'planned', to: 'failed', reason: 'an error before the first batch' },
+  { from: 'planned', to: 'interrupted', reason: 'Ctrl-C, or a runner that died' },
+  { from: 'planned', to: 'stopped', reason: 'stopped on request' },
+  { from: 'stopped', to: 'running', reason: 'resumed' },
+  { from: 'interrupted', to: 'running', reason: 'resumed' },
+  { from: 'failed', to: 'running', reason: 'resumed' },
+  { from: 'completed', to: 'rolling-back', reason: 'rollback asked for' },
+  { from: 'stopped', to: 'rolling-back', reason: 'rollback asked for' },
+  { from: 'interrupted', to: 'rolling-back', reason: 'rollback asked for' },
+  { from: 'failed', to: 'rolling-back', reason: 'rollback asked for' },
+  { from: 'planned', to: 'rolling-back', reason: 'rollback asked for' },
+  { from: 'rolling-back', to: 'rolled-back', reason: 'every audit entry is through' },
+  { from: 'rolled-back', to: 'rolling-back', reason: 'conflicts are to be overwritten' },
+];
+
+/** True when a run in `from` may go to `to`. */
+export const mayGo = (from: RunState, to: RunState): boolean => findEdge(EDGES, from, to) !== undefined;
+
+/** States that a living runner holds; found without one, the runner died. */
+export const LIVE_STATES: readonly RunState[] = ['planned', 'running', 'verifying', 'rolling-back'];
+
+export const isLive = (state: RunState): boolean => LIVE_STATES.includes(state);
+
+export interface Transition {
+  readonly from: RunState | null;
+  readonly to: RunState;
+  readonly at: Date;
+  readonly by: string;
+  readonly because: string;
+}
+
+/** One step of the plan, frozen. */
+export interface PlannedStep {
+  readonly kind: 'transform';
+  readonly collection: string;
+  /** The collection's UUID, in hex: another collection of the same name is not the one that was planned. */
+  readonly uuid: string;
+  readonly filtered: boolean;
+  readonly chunks: number;
+  readonly estimate: number;
+}
+
+export interface RunDocument {
+  readonly _id: string;
+  /** Format version of all state documents. */
+  readonly godwit: number;
+  readonly migration: string;
+  /** True for the run that counts for its migration: at most one. */
+  readonly current: boolean;
+  readonly description: string;
+  readonly author: string | null;
+  readonly pr: string | null;
+  readonly irreversibleBecause: string | null;
+  readonly checksum: string;
+  /** Files that the checksum covers, with their own hashes: to say which one was changed. */
+  readonly files: readonly { readonly path: string; readonly sha256: string }[];
+  readonly direction: 'up' | 'down';
+  readonly state: RunState;
+  readonly history: readonly Transition[];
+  readonly steps: readonly PlannedStep[];
+  readonly server: { readonly version: string; readonly setName: string; readonly replicaSetId: string | null };
+  readonly counters: Counters;
+  readonly undo: UndoCounters | null;
+  readonly total: number;
+  readonly batches: number;
+  readonly conflictsRetried: number;
+  /** Milliseconds that runners worked on this run, all attempts together. */
+  readonly workedMs: number;
+  readonly startedAt: Date;
+  readonly updatedAt: Date;
+  readonly finishedAt: Date | null;
+  /** The least `_id` that is not done yet, per unfinished chunk order; null before the first batch and at the end. */
+  readonly resumeCursor: Cursor | null;
+  readonly lease: Lease | null;
+  readonly ranBy: { readonly user: string; readonly host: string; readonly godwit: string; readonly node: string };
+  readonly gitCommit: string | null;
+}

@@ -1,0 +1,89 @@
+/** The rollback of one batch, decided: which documents get what, by the table in docs/guide/rollback.md. */
+import type { AuditEntry } from './audit-entry.js';
+import { type Change, changeOf, type DocumentFailure, isDocumentCarried, type StoredDocument, slice, typedId } from './change.js';
+import { NO_UNDO, type UndoConflict, type UndoCounters } from './chunk.js';
+import { invert } from './invert.js';
+import { assemble, sha256 } from '../kernel/raw-bson.js';
+import { toTyped } from '../kernel/values.js';
+
+export interface UndoOptions {
+  readonly collection: string;
+  readonly onConflict: 'report' | 'force';
+  /** The author's `down`, when given: decides about a document in conflict. Null when it cannot either. */
+  readonly down: ((current: StoredDocument) => Change | null) | undefined;
+  /** Documents that the server refused in an earlier try of this batch. */
+  readonly refused: ReadonlyMap<string, DocumentFailure>;
+}
+
+/** A document to be written back. `whole`: its exact bytes are put in place, since its order of fields changed. */
+export interface Restore {
+  readonly change: Change;
+  readonly whole: boolean;
+}
+
+export interface UndoBatch {
+  readonly restores: readonly Restore[];
+  readonly counters: UndoCounters;
+  readonly conflicts: readonly UndoConflict[];
+}
+
+type Row = { readonly restore?: Restore; readonly conflict?: UndoConflict; readonly counts: keyof UndoCounters };
+
+/** Before values of the fields that the run changed, for the document as it is now. */
+function exactChange(entry: AuditEntry, current: StoredDocument): Change {
+  const before = new Map(entry.before.fields.map((field) => [field.name, field]));
+  const set = new Map<string, unknown>();
+  const unset: string[] = [];
+  for (const name of [...Object.keys(entry.set), ...entry.unset]) {
+    const field = before.get(name);
+    if (field) set.set(name, toTyped(assemble([slice(entry.before, field)]))[name]);
+    else unset.push(name);
+  }
+  return changeOf(current, set, unset);
+}
+
+function exactRow(entry: AuditEntry, current: StoredDocument): Row {
+  const byFields = exactChange(entry, current);
+  if (byFields.after.equals(entry.before.bytes)) return { restore: { change: byFields, whole: false }, counts: 'restored' };
+  if (!isDocumentCarried(entry.before)) return { restore: { change: byFields, whole: false }, counts: 'keptFields' };
+  const after = entry.before.bytes;
+  return { restore: { change: { ...byFields, after, hash: sha256(after) }, whole: true }, counts: 'restored' };
+}
+
+function conflictOf(current: StoredDocument, fields: readonly string[], because: string, options: UndoOptions): UndoConflict {
+  return { collection: options.collection, id: typedId(current), fields, because };
+}
+
+function decideRow(entry: AuditEntry, current: StoredDocument, options: UndoOptions): Row {
+  const refusal = options.refused.get(current.key);
+  if (refusal) return { conflict: conflictOf(current, [], refusal.message, options), counts: 'conflicts' };
+  const inverse = invert(entry, current, sha256(current.bytes), options.onConflict);
+  if (inverse.kind === 'alreadyBack') return { counts: 'alreadyBack' };
+  if (inverse.kind === 'exact') return exactRow(entry, current);
+  const restore: Restore = { change: changeOf(current, inverse.set, inverse.unset), whole: false };
+  if (inverse.conflicts.length === 0) return { restore, counts: 'keptFields' };
+  const fields = inverse.conflicts.map(({ field }) => field);
+  if (options.onConflict === 'force') {
+    return { restore, conflict: conflictOf(current, fields, 'overwritten', options), counts: 'keptFields' };
+  }
+  const byDown = options.down?.(current);
+  if (byDown) return { restore: { change: byDown, whole: false }, counts: 'keptFields' };
+  const conflict = conflictOf(current, fields, 'the application changed the same fields since', options);
+  const writes = inverse.set.size > 0 || inverse.unset.length > 0;
+  return { ...(writes ? { restore } : {}), conflict, counts: 'conflicts' };
+}
+
+/** Decides a whole batch. `current` holds the documents that still exist, by key. */
+export function decideUndo(entries: readonly AuditEntry[], current: ReadonlyMap<string, StoredDocument>, options: UndoOptions): UndoBatch {
+  const restores: Restore[] = [];
+  const conflicts: UndoConflict[] = [];
+  const counters = { ...NO_UNDO } as { -readonly [Name in keyof UndoCounters]: number };
+  for (const entry of entries) {
+    const now = current.get(entry.before.key);
+    const row: Row = now ? decideRow(entry, now, options) : { counts: 'goneSince' };
+    counters[row.counts] += 1;
+    if (row.restore) restores.push(row.restore);
+    if (row.conflict) conflicts.push(row.conflict);
+  }
+  return { restores, counters, conflicts };
+}

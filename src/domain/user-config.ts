@@ -1,0 +1,46 @@
+/** The configuration as a team writes it in `godwit.config.ts`. Everything is optional; see docs/reference/config.md. */
+
+/** A number in the unit of the name, or a text with its unit (`'30m'`, `'8MiB'`). */
+export type Duration = number | string;
+export type Size = number | string;
+
+export interface EnvironmentConfig {
+  /** Connection string; the database may be in its path. */
+  readonly uri?: string | undefined;
+  readonly db?: string;
+  /** Asks for the database's name before anything is written. */
+  readonly production?: boolean;
+}
+
+export interface UserConfig {
+  /** Database, when the URI's path holds none. */
+  readonly db?: string;
+  readonly environments?: Readonly<Record<string, EnvironmentConfig>>;
+  /** Folder of the migrations. Default `scripts/migrations`. */
+  readonly migrations?: string;
+  readonly batch?: {
+    /** Documents in a batch, at most. Default 500. */
+    readonly size?: number;
+    /** Bytes of images in a batch, at most. Default 8 MiB. */
+    readonly maxBytes?: Size;
+  };
+  /** Chunks worked on at once. `'auto'` (default) is 2. */
+  readonly workers?: number | 'auto';
+  /** How long a lease lasts without renewal, in ms. Default 15,000. */
+  readonly leaseMs?: Duration;
+  readonly transform?: {
+    /** Longest time of one call of `up`, in ms. Default 5,000. */
+    readonly timeoutMs?: Duration;
+  };
+  readonly state?: {
+    /** Database of Godwit's own collections. Default: the target's. */
+    readonly db?: string;
+    /** Their name, and the beginning of the others' names. Default `migrations`. */
+    readonly prefix?: string;
+  };
+  /** `collection.path` of fields whose values are never shown, not even with --show-values. */
+  readonly redact?: readonly string[];
+}
+
+/** Types the configuration; returns it as it is. */
+export const defineConfig = <T extends UserConfig>(config: T): T => config;

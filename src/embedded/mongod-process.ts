@@ -1,0 +1,115 @@
+/** One mongod process: its arguments, its birth, and the moment when it listens. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GodwitError } from '../errors.js';
+import type { Janitor } from './janitor.js';
+
+/** Opening a kept data folder after a crash replays its journal; a fresh one listens in 0.3 s. */
+const LISTEN_TIMEOUT_MS = 60_000;
+const POLL_MS = 10;
+/** Between finding a free port and taking it, somebody else may take it. */
+const PORT_ATTEMPTS = 3;
+const EXIT_PORT_TAKEN = 48;
+
+export interface MongodPlan {
+  readonly binary: string;
+  /** Data folder; made when missing. */
+  readonly dbPath: string;
+  /** Log file; a second file `<logPath>.out` takes what mongod says before it opens its log. */
+  readonly logPath: string;
+  /** TCP port; undefined: a free one. */
+  readonly port?: number | undefined;
+  /** Added to Godwit's own arguments, over which they win. */
+  readonly args: readonly string[];
+}
+
+export interface MongodProcess {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  readonly port: number;
+  readonly dbPath: string;
+}
+
+/** Start a mongod and wait until it listens. @throws GodwitError GODWIT_UNEXPECTED with the end of its log */
+export async function startMongod(plan: MongodPlan, janitor: Janitor): Promise<MongodProcess> {
+  await mkdir(plan.dbPath, { recursive: true });
+  for (let attempt = 1; ; attempt += 1) {
+    const port = plan.port ?? (await freePort());
+    const child = spawnMongod(plan, port, janitor);
+    if (await isListening(child, plan.logPath)) return { child, pid: child.pid ?? 0, port, dbPath: plan.dbPath };
+    const mayRetry = plan.port === undefined && child.exitCode === EXIT_PORT_TAKEN && attempt < PORT_ATTEMPTS;
+    if (!mayRetry) throw await didNotStart(child, plan);
+  }
+}
+
+/** Wait for the end of a process that was told to end. */
+export async function hasExited(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.ref();
+  await once(child, 'exit');
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+/** Detached, so that the terminal's Ctrl-C reaches us first; the janitor answers for its end. */
+function spawnMongod(plan: MongodPlan, port: number, janitor: Janitor): ChildProcess {
+  const out = openSync(`${plan.logPath}.out`, 'a');
+  const child = spawn(plan.binary, mongodArgs(plan, port), { detached: true, stdio: ['ignore', out, out] });
+  janitor.watch(child);
+  closeSync(out);
+  child.on('error', () => undefined); // seen as "did not start": no pid
+  child.unref();
+  return child;
+}
+
+/** Small cache, no diagnostics, no socket file: a SIGKILL would leave that behind in the folder for temporary files. */
+function mongodArgs(plan: MongodPlan, port: number): string[] {
+  const own = ['--port', String(port), '--bind_ip', '127.0.0.1', '--dbpath', plan.dbPath, '--logpath', plan.logPath];
+  const quick = ['--setParameter', 'diagnosticDataCollectionEnabled=false'];
+  if (!plan.args.includes('--wiredTigerCacheSizeGB')) quick.push('--wiredTigerCacheSizeGB', '0.5');
+  if (process.platform !== 'win32') quick.push('--nounixsocket');
+  return [...own, '--logappend', ...quick, ...plan.args];
+}
+
+/** By its log and not by a connection: whoever took the port would answer a connection too. */
+async function isListening(child: ChildProcess, logPath: string): Promise<boolean> {
+  const until = Date.now() + LISTEN_TIMEOUT_MS;
+  while (Date.now() < until && child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+    const log = await readFile(logPath, 'utf8').catch(() => '');
+    if (/waiting for connections/i.test(log)) return true;
+    await sleep(POLL_MS);
+  }
+  return false;
+}
+
+async function didNotStart(child: ChildProcess, plan: MongodPlan): Promise<GodwitError> {
+  child.kill('SIGKILL');
+  const out = await readFile(`${plan.logPath}.out`, 'utf8').catch(() => '');
+  const log = await readFile(plan.logPath, 'utf8').catch(() => '');
+  const lines = `${log}\n${out}`.split('\n').filter((line) => line.trim() !== '');
+  const errors = lines.filter((line) => /"s":"[EF]"/.test(line)).slice(0, 5);
+  const telling = (errors.length > 0 ? errors : lines.slice(-5)).map((line) => `  ${line.slice(0, 400)}`);
+  const how = child.pid === undefined ? 'could not be run' : `ended with ${child.exitCode ?? child.signalCode}`;
+  return new GodwitError(
+    'GODWIT_UNEXPECTED',
+    `The embedded mongod (${plan.binary}) should have started, but it ${how}.\n${telling.join('\n')}`,
+    { details: { binary: plan.binary, exitCode: child.exitCode } },
+  );
+}
+
+/** Where the log of a member lies: beside the data, so that a kept data folder holds data only. */
+export function logPathOf(root: string, member: number): string {
+  return join(root, `mongod-${member}.log`);
+}

@@ -1,0 +1,136 @@
+/**
+ * Runs the author's code over the documents of a batch. Outside any lock: between the read and the first write.
+ *
+ * A call that does not return is ended by V8 itself: `vm.Script` with a timeout starts a watchdog thread that
+ * terminates the running JavaScript, regular expressions included (docs/decisions/0002). The document is then named
+ * and quarantined, and the process lives on to say so.
+ */
+import { Script } from 'node:vm';
+import type { Document } from 'mongodb';
+import { type Decision, decide, type DocumentFailure, plainOf, type StoredDocument } from '../domain/change.js';
+import { keep, reject, skip, type TransformContext, type TransformFunction } from '../domain/migration.js';
+import { shapeOf } from '../kernel/redact.js';
+import { type Doc, deepFreeze } from '../kernel/values.js';
+import type { Lookups } from '../mongo/lookups.js';
+
+/** Where a stack trace leaves Godwit and is in the author's file: `file:line:column`, or undefined. */
+export type Locate = (error: Error) => string | undefined;
+
+export interface Transformer {
+  readonly fn: TransformFunction;
+  readonly locate: Locate;
+  /** Longest time of one call, in ms. */
+  readonly timeoutMs: number;
+}
+
+const CALL = Symbol.for('godwit.guarded-call');
+const guardedCall = new Script('globalThis[Symbol.for("godwit.guarded-call")]()', { filename: 'godwit:guard' });
+
+/** Calls `body`; false when it ran longer than `timeoutMs` and was ended. */
+function guarded(body: () => void, timeoutMs: number): boolean {
+  const scope = globalThis as unknown as Record<symbol, unknown>;
+  scope[CALL] = body;
+  try {
+    guardedCall.runInThisContext({ timeout: timeoutMs });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return false;
+    throw error;
+  } finally {
+    delete scope[CALL];
+  }
+}
+
+/** Shortest text of a document that is looked for in an error's message, in characters. */
+const MIN_SECRET = 3;
+
+function leafTexts(value: unknown, into: Set<string>): void {
+  if (typeof value === 'string') into.add(value.trim());
+  else if (typeof value === 'number' || typeof value === 'bigint') into.add(String(value));
+  else if (Array.isArray(value)) for (const item of value) leafTexts(item, into);
+  else if (value !== null && typeof value === 'object')
+    for (const item of Object.values(value instanceof Date ? {} : value)) leafTexts(item, into);
+}
+
+/** The message with every value of the document in it replaced by its shape: authors quote values in their errors. */
+function withoutValues(message: string, document: Doc): string {
+  const texts = new Set<string>();
+  leafTexts(document, texts);
+  let masked = message;
+  for (const text of [...texts].filter(({ length }) => length >= MIN_SECRET).sort((a, b) => b.length - a.length)) {
+    const escaped = text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+    masked = masked.replace(new RegExp(escaped, 'gi'), (found) => shapeOf(found));
+  }
+  return masked.split('\n')[0] ?? '';
+}
+
+const MUTATION = /read only property|object is not extensible|Cannot delete property|Cannot define property/;
+
+function toFailure(error: unknown, document: Doc, locate: Locate): DocumentFailure {
+  const thrown = error instanceof Error ? error : new Error(String(error));
+  const at = locate(thrown);
+  const message = withoutValues(thrown.message, document);
+  const isMutation = thrown instanceof TypeError && MUTATION.test(thrown.message);
+  return {
+    code: isMutation ? 'GODWIT_TRANSFORM_MUTATES' : 'GODWIT_TRANSFORM_THREW',
+    message: isMutation ? `wanted up() to leave its input as it is, found: ${message}` : `wanted a document from up(), found ${thrown.name}: ${message}`,
+    ...(at === undefined ? {} : { at }),
+  };
+}
+
+/** The document as `up` gets it, or why it cannot be read. */
+function readPlain(document: StoredDocument): Doc | DocumentFailure {
+  try {
+    return deepFreeze(plainOf(document));
+  } catch (error) {
+    const detail = error instanceof Error ? error.name : 'unknown';
+    return { code: 'GODWIT_NOT_CARRIED', message: `the document holds BSON that the driver cannot read (${detail})` };
+  }
+}
+
+const isFailure = (value: Doc | DocumentFailure): value is DocumentFailure =>
+  typeof value['code'] === 'string' && String(value['code']).startsWith('GODWIT_') && !('_id' in value);
+
+function applyOne(document: StoredDocument, transformer: Transformer, context: TransformContext<Record<string, Document>>): Decision {
+  const plain = readPlain(document);
+  if (isFailure(plain)) return { kind: 'failed', document, failure: plain };
+  let output: unknown;
+  try {
+    output = transformer.fn(plain, context);
+  } catch (error) {
+    return { kind: 'failed', document, failure: toFailure(error, plain, transformer.locate) };
+  }
+  return masked(decide(document, plain, output), plain);
+}
+
+/** The author's own words in a rejection may quote values too. */
+function masked(decision: Decision, plain: Doc): Decision {
+  if (decision.kind !== 'failed') return decision;
+  const { failure } = decision;
+  return { ...decision, failure: { ...failure, message: withoutValues(failure.message, plain) } };
+}
+
+/** One decision a document, in their order. */
+export function applyTransform(documents: readonly StoredDocument[], transformer: Transformer, lookup: Lookups): Decision[] {
+  const context: TransformContext<Record<string, Document>> = { lookup, keep, skip, reject };
+  const decisions: Decision[] = [];
+  let startedAt = 0;
+  const work = (): void => {
+    while (decisions.length < documents.length) {
+      const document = documents[decisions.length];
+      if (!document) return;
+      startedAt = performance.now();
+      decisions.push(applyOne(document, transformer, context));
+    }
+  };
+  while (decisions.length < documents.length) {
+    if (guarded(work, transformer.timeoutMs)) break;
+    const document = documents[decisions.length];
+    // The whole batch may take longer than one call is allowed: only the document that used up the time is guilty.
+    if (document && performance.now() - startedAt >= transformer.timeoutMs * 0.9) {
+      const message = `wanted up() to return within ${transformer.timeoutMs} ms, found that it did not`;
+      decisions.push({ kind: 'failed', document, failure: { code: 'GODWIT_TRANSFORM_TIMEOUT', message } });
+    }
+  }
+  return decisions;
+}

@@ -1,0 +1,125 @@
+/**
+ * What to do after a batch's transaction failed: one decision per error, bounded. A write conflict redoes the batch,
+ * in halves when it repeats; a refused document is found and left out; what will pass is waited for.
+ */
+import type { DocumentFailure } from '../domain/change.js';
+import { GodwitError, isGodwitError } from '../errors.js';
+import { backoffMs, pause } from '../kernel/retry.js';
+import {
+  classifyBatchError,
+  codeOf,
+  duplicateIndex,
+  isDuplicateKey,
+  isNetworkError,
+  translateServerError,
+  validationReason,
+} from '../mongo/server-errors.js';
+import { CommitUnknown } from '../mongo/transaction.js';
+import { CountMismatch, RefusedDocument } from '../mongo/write-batch.js';
+
+/** Tries of one batch before it is halved. */
+const TRIES_BEFORE_HALVING = 3;
+/** Tries of a batch that cannot be halved any more. */
+const TRIES_ALONE = 40;
+/** Tries after interruptions that are no conflicts, while a primary answers. */
+const TRIES_INTERRUPTED = 20;
+/** How long a server that does not answer is waited for, in ms. */
+const OUTAGE_MS = 10 * 60_000;
+
+/** What the server said of one document, in words without its values. */
+export function refusalOf(error: unknown): DocumentFailure {
+  if (isDuplicateKey(error))
+    return { code: 'GODWIT_DUPLICATE', message: `the unique index "${duplicateIndex(error)}" has the key of another document` };
+  const code = codeOf(error);
+  if (code === 121) return { code: 'GODWIT_VALIDATION', message: validationReason(error) };
+  if (code === 17419 || code === 10334) return { code: 'GODWIT_TOO_LARGE', message: 'the server refuses it: larger than 16 MiB' };
+  return { code: 'GODWIT_UNEXPECTED', message: `the server refuses it (code ${code ?? 'none'})` };
+}
+
+export class Effort {
+  /** Documents to read in the next try. */
+  limit: number;
+  /** One statement a document, to learn which one is refused. */
+  isSingle = false;
+  readonly refused = new Map<string, DocumentFailure>();
+  /** Tries that ended in a conflict or an interruption. */
+  redone = 0;
+  /** Documents of the try under way, in the order of their writes: set by the batch. */
+  writing: readonly string[] = [];
+
+  readonly #wanted: number;
+  #conflicts = 0;
+  #interrupted = 0;
+  #outageSince: number | null = null;
+
+  constructor(batchSize: number) {
+    this.#wanted = batchSize;
+    this.limit = batchSize;
+  }
+
+  /** Decides on the next try; returns after the pause that it needs, or throws what ends the run. */
+  async after(error: unknown, signal: AbortSignal, onOutage: () => void): Promise<void> {
+    if (isGodwitError(error)) throw error;
+    if (error instanceof RefusedDocument) return this.#refuse(error);
+    const kind = error instanceof CountMismatch ? 'conflict' : error instanceof CommitUnknown ? 'interrupted' : classifyBatchError(error);
+    switch (kind) {
+      case 'document':
+        this.isSingle = true;
+        return;
+      case 'conflict':
+        return this.#conflict(error, signal);
+      case 'too-big':
+        return this.#halve(error);
+      case 'interrupted':
+        return this.#interrupt(error, signal, onOutage);
+      case 'replaced':
+        throw new GodwitError('GODWIT_TARGET_REPLACED', 'wanted the collection that was planned, found another one under its name', {
+          next: ['godwit status ID', 'put the planned collection back, or plan anew'],
+          cause: error,
+        });
+      case 'fatal':
+        throw translateServerError(error);
+    }
+  }
+
+  async #refuse(error: RefusedDocument): Promise<void> {
+    const kind = classifyBatchError(error.cause);
+    if (kind !== 'document') throw translateServerError(error.cause);
+    const key = this.writing[error.index];
+    if (key === undefined) throw translateServerError(error.cause);
+    this.refused.set(key, refusalOf(error.cause));
+    this.isSingle = false;
+  }
+
+  async #conflict(error: unknown, signal: AbortSignal): Promise<void> {
+    this.#conflicts += 1;
+    this.redone += 1;
+    if (this.#conflicts % TRIES_BEFORE_HALVING === 0) this.limit = Math.max(1, Math.floor(this.limit / 2));
+    if (this.#conflicts > TRIES_ALONE + TRIES_BEFORE_HALVING * Math.ceil(Math.log2(this.#wanted + 1)))
+      throw new GodwitError('GODWIT_CONFLICTS', `wanted to commit a batch, found a write conflict ${this.#conflicts} times in a row`, {
+        next: ['godwit run ID   goes on from here', 'a smaller --batch-size meets fewer writers'],
+        cause: error,
+      });
+    await pause(backoffMs(this.#conflicts), signal);
+  }
+
+  #halve(error: unknown): void {
+    if (this.limit === 1) throw translateServerError(error);
+    this.limit = Math.max(1, Math.floor(this.limit / 2));
+    this.redone += 1;
+  }
+
+  async #interrupt(error: unknown, signal: AbortSignal, onOutage: () => void): Promise<void> {
+    this.redone += 1;
+    if (isNetworkError(error) || error instanceof CommitUnknown) {
+      this.#outageSince ??= performance.now();
+      onOutage();
+      if (performance.now() - this.#outageSince > OUTAGE_MS) throw translateServerError(error instanceof CommitUnknown ? error.cause : error);
+    } else {
+      this.#outageSince = null;
+      this.#interrupted += 1;
+      if (this.#interrupted > TRIES_INTERRUPTED) throw translateServerError(error);
+    }
+    await pause(backoffMs(this.#interrupted + 1, Math.random, 100), signal);
+  }
+}

@@ -1,0 +1,131 @@
+/** Holds the lease of a run while it is worked on: takes it, renews it, says when it is lost, gives it back. */
+import type { ClientSession, Db, MongoClient } from 'mongodb';
+import { describeOwner, type Lease } from '../domain/lease.js';
+import type { RunDocument } from '../domain/run.js';
+import { GodwitError } from '../errors.js';
+import type { Events } from '../events.js';
+import { pause } from '../kernel/retry.js';
+import { endOrphans, moveFences, releaseLease, renewLease, sessionId, takeLease } from '../mongo/leases.js';
+import { findRun } from '../mongo/runs.js';
+import { translateServerError } from '../mongo/server-errors.js';
+import type { State } from '../mongo/state.js';
+import { findTarget } from '../mongo/target.js';
+import { faultPoint } from './fault-points.js';
+import { currentOwner, lifeOf } from './owner.js';
+import { leaseLost } from './run-batch.js';
+
+export interface LeaseFacts {
+  readonly client: MongoClient;
+  readonly db: Db;
+  readonly state: State;
+  readonly leaseMs: number;
+  readonly sessions: readonly ClientSession[];
+  readonly events: Events;
+}
+
+export function leaseHeld(run: RunDocument, lease: Lease): GodwitError {
+  return new GodwitError(
+    'GODWIT_LEASE_HELD',
+    `wanted the lease of ${run.migration}, found it held by ${describeOwner(lease.owner)} since ${lease.since.toISOString()} (${run.state}, renewed ${lease.renewedAt.toISOString()})`,
+    {
+      next: [`godwit status ${run.migration}   watches it`, 'nothing was touched by this process'],
+      details: { migration: run.migration, run: run._id, holder: { host: lease.owner.host, pid: lease.owner.pid, user: lease.owner.user } },
+    },
+  );
+}
+
+/**
+ * Takes the lease; waits for that of a holder who may be dead, for as long as it can last.
+ *
+ * @throws GodwitError GODWIT_LEASE_HELD when the holder lives
+ */
+export async function acquireLease(facts: LeaseFacts, run: RunDocument, signal: AbortSignal): Promise<RunDocument> {
+  const sessions = facts.sessions.map(sessionId);
+  const options = { owner: currentOwner(), leaseMs: facts.leaseMs, sessions };
+  const seen = run.lease?.renewedAt.getTime();
+  const deadline = performance.now() + 2 * facts.leaseMs;
+  for (;;) {
+    const now = await findRun(facts.state, run._id);
+    const holder = now?.lease;
+    const life = holder ? lifeOf(holder.owner) : 'dead';
+    const taken = await takeLease(facts.state, run._id, { ...options, ...(holder && life === 'dead' ? { deadFence: holder.fence } : {}) });
+    if (taken) return takeOver(facts, taken, run);
+    const isRenewed = holder && seen !== undefined && holder.renewedAt.getTime() > seen;
+    if (now && holder && (life === 'alive' || isRenewed || performance.now() > deadline)) throw leaseHeld(now, holder);
+    if (signal.aborted) throw signal.reason;
+    facts.events.emit('run:note', { run: run._id, note: `waiting for the lease of ${holder ? describeOwner(holder.owner) : 'nobody'} to end` });
+    await pause(500, signal);
+  }
+}
+
+async function takeOver(facts: LeaseFacts, taken: RunDocument, before: RunDocument): Promise<RunDocument> {
+  await faultPoint('lease:after-take');
+  const ended = await endOrphans(facts.client, facts.state, taken, facts.sessions.map(sessionId));
+  await faultPoint('sessions:after-kill');
+  await moveFences(facts.state, taken._id, taken.lease?.fence ?? '');
+  if (ended > 0 && before.lease)
+    facts.events.emit('run:note', { run: taken._id, note: `ended the open transactions of the previous runner (${describeOwner(before.lease.owner)})` });
+  return taken;
+}
+
+/** Renews the lease in the background until stopped; `lost` is called once, with the reason. */
+export class LeaseKeeper {
+  #timer: NodeJS.Timeout | undefined;
+  #under: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly facts: LeaseFacts,
+    private readonly run: RunDocument,
+    private readonly lost: (error: GodwitError) => void,
+  ) {
+    this.#timer = setInterval(() => {
+      this.#under = this.#renew();
+    }, Math.floor(facts.leaseMs / 3));
+    this.#timer.unref();
+  }
+
+  get fence(): string {
+    return this.run.lease?.fence ?? '';
+  }
+
+  async #renew(): Promise<void> {
+    try {
+      const isOurs = await renewLease(this.facts.state, this.run._id, this.fence, this.facts.leaseMs);
+      if (!isOurs) return this.#stop(leaseLost(this.run.migration));
+      await this.#checkTargets();
+    } catch (error) {
+      // Not renewed this time. The fence decides whether a later batch may commit; say what was seen.
+      this.facts.events.emit('run:note', { run: this.run._id, note: `the lease could not be renewed: ${translateServerError(error).message}` });
+    }
+  }
+
+  async #checkTargets(): Promise<void> {
+    for (const { collection, uuid } of this.run.steps) {
+      const target = await findTarget(this.facts.db, collection);
+      if (target?.uuid !== uuid) return this.#stop(targetReplaced(`${this.facts.db.databaseName}.${collection}`, this.run.migration, target === null));
+    }
+  }
+
+  #stop(error: GodwitError): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.lost(error);
+  }
+
+  /** Gives the lease back, if it is still ours. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#under;
+    try {
+      await releaseLease(this.facts.state, this.run._id, this.fence);
+    } catch (error) {
+      // It ends by itself; the next runner waits for it.
+      this.facts.events.emit('run:note', { run: this.run._id, note: `the lease could not be given back: ${translateServerError(error).message}` });
+    }
+  }
+}
+
+export const targetReplaced = (name: string, migration: string, isGone: boolean): GodwitError =>
+  new GodwitError('GODWIT_TARGET_REPLACED', `wanted the collection that was planned, found that ${name} is ${isGone ? 'gone' : 'another one now'}`, {
+    next: [`godwit status ${migration}`, 'put the planned collection back and run again; the audit stays'],
+  });

@@ -1,0 +1,144 @@
+/**
+ * Makes a plan and freezes it: the chunks are inserted first, the run last, so that there is either no run or the
+ * whole one. Two planners at once are told apart by the unique index on the current run of a migration.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Db } from 'mongodb';
+import { type Chunk, NO_COUNTERS } from '../domain/chunk.js';
+import type { PlannedStep, RunDocument } from '../domain/run.js';
+import type { LoadedMigration } from '../migration/load.js';
+import { chunkId, dropChunks, insertChunks } from '../mongo/chunks.js';
+import type { ServerFacts } from '../mongo/connect.js';
+import { findCurrentRun, insertRun } from '../mongo/runs.js';
+import { sampleRanges } from '../mongo/sample-ids.js';
+import { isDuplicateKey } from '../mongo/server-errors.js';
+import { STATE_FORMAT, type State } from '../mongo/state.js';
+import { requireTarget } from '../mongo/target.js';
+import { faultPoint } from './fault-points.js';
+import { currentOwner } from './owner.js';
+
+/** Documents in a chunk, about: small enough to spread over workers, large enough that a chunk outlives its set-up. */
+const CHUNK_DOCUMENTS = 10_000;
+const MAX_CHUNKS = 4_096;
+/** How long an exact count of a filter may take before the estimate has to do, in ms. */
+const COUNT_MS = 5_000;
+
+export interface PlanFacts {
+  readonly db: Db;
+  readonly state: State;
+  readonly server: ServerFacts;
+  readonly replicaSetId: string | null;
+  readonly gitCommit: string | null;
+  readonly godwitVersion: string;
+  readonly workers: number;
+}
+
+/** How many chunks a collection of this size is cut into. */
+export function chunkCount(documents: number, workers: number): number {
+  if (documents < 1_000) return 1;
+  return Math.min(MAX_CHUNKS, Math.max(workers, Math.ceil(documents / CHUNK_DOCUMENTS)));
+}
+
+async function estimateOf(db: Db, step: LoadedMigration['migration']['steps'][number]): Promise<number> {
+  const collection = db.collection(step.collection);
+  const all = await collection.estimatedDocumentCount();
+  if (!step.filter) return all;
+  return collection.countDocuments(step.filter, { maxTimeMS: COUNT_MS }).catch(() => all);
+}
+
+interface PlannedChunks {
+  readonly planned: PlannedStep;
+  readonly chunks: readonly Chunk[];
+}
+
+async function planStep(facts: PlanFacts, run: string, index: number, step: LoadedMigration['migration']['steps'][number]): Promise<PlannedChunks> {
+  const target = await requireTarget(facts.db, step.collection, 'write');
+  const collection = facts.db.collection(step.collection);
+  const documents = await collection.estimatedDocumentCount();
+  const ranges = await sampleRanges(collection, chunkCount(documents, facts.workers));
+  const estimate = await estimateOf(facts.db, step);
+  const chunks = ranges.map(
+    (range, n): Chunk => ({
+      _id: chunkId(run, index, n),
+      godwit: STATE_FORMAT,
+      run,
+      step: index,
+      n,
+      kind: 'range',
+      range,
+      estimate: Math.round(estimate / ranges.length),
+      state: 'open',
+      cursor: null,
+      seq: 0,
+      counters: NO_COUNTERS,
+      fence: 'none',
+      at: new Date(),
+      undo: null,
+    }),
+  );
+  const planned: PlannedStep = {
+    kind: step.kind,
+    collection: step.collection,
+    uuid: target.uuid,
+    filtered: step.filter !== undefined,
+    chunks: chunks.length,
+    estimate,
+  };
+  return { planned, chunks };
+}
+
+function newRun(id: string, loaded: LoadedMigration, steps: readonly PlannedStep[], facts: PlanFacts): RunDocument {
+  const { migration } = loaded;
+  const owner = currentOwner();
+  const now = new Date(Date.now() - facts.server.clockOffsetMs);
+  return {
+    _id: id,
+    godwit: STATE_FORMAT,
+    migration: loaded.id,
+    current: true,
+    description: migration.description,
+    author: migration.author ?? null,
+    pr: migration.pr ?? null,
+    irreversibleBecause: migration.irreversibleBecause ?? null,
+    checksum: loaded.checksum,
+    files: loaded.files,
+    direction: 'up',
+    state: 'planned',
+    history: [{ from: null, to: 'planned', at: now, by: `${owner.user}@${owner.host}`, because: 'run asked for' }],
+    steps,
+    server: { version: facts.server.version, setName: facts.server.setName ?? '', replicaSetId: facts.replicaSetId },
+    counters: NO_COUNTERS,
+    undo: null,
+    total: steps.reduce((sum, { estimate }) => sum + estimate, 0),
+    batches: 0,
+    conflictsRetried: 0,
+    workedMs: 0,
+    startedAt: now,
+    updatedAt: now,
+    finishedAt: null,
+    resumeCursor: null,
+    lease: null,
+    ranBy: { user: owner.user, host: owner.host, godwit: facts.godwitVersion, node: process.version },
+    gitCommit: facts.gitCommit,
+  };
+}
+
+/** Plans the migration; returns the frozen run, which may be the one that another process froze in the same moment. */
+export async function planRun(loaded: LoadedMigration, facts: PlanFacts): Promise<RunDocument> {
+  const id = `r-${randomBytes(6).toString('hex')}`;
+  const planned: PlannedChunks[] = [];
+  for (const [index, step] of loaded.migration.steps.entries()) planned.push(await planStep(facts, id, index, step));
+  const run = newRun(id, loaded, planned.map((step) => step.planned), facts);
+  await insertChunks(facts.state, planned.flatMap(({ chunks }) => chunks));
+  await faultPoint('plan:before-freeze');
+  try {
+    await insertRun(facts.state, run);
+  } catch (error) {
+    await dropChunks(facts.state, id);
+    const other = isDuplicateKey(error) ? await findCurrentRun(facts.state, loaded.id) : null;
+    if (other) return other;
+    throw error;
+  }
+  await faultPoint('plan:after-freeze');
+  return run;
+}

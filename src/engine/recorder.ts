@@ -1,0 +1,104 @@
+/** Records in the run's document what happens to it: transitions along the table's edges, and figures for people. */
+import { isLive, type RunDocument, type RunState } from '../domain/run.js';
+import { type GodwitError, isGodwitError } from '../errors.js';
+import { listChunks } from '../mongo/chunks.js';
+import { storeProgress, transition } from '../mongo/runs.js';
+import { translateServerError } from '../mongo/server-errors.js';
+import { faultPoint } from './fault-points.js';
+import { currentOwner } from './owner.js';
+import { resumeCursor } from './resume-cursor.js';
+import type { RunContext } from './run-context.js';
+
+/** How often the figures are stored for others to see, in ms. */
+const STORE_MS = 1_000;
+
+const endOf = (error: GodwitError): RunState =>
+  error.code === 'GODWIT_INTERRUPTED' ? 'interrupted' : error.code === 'GODWIT_STOPPED' ? 'stopped' : 'failed';
+
+export class Recorder {
+  #state: RunState;
+  #storedAt = performance.now();
+  #conflictsStored = 0;
+  #storing: Promise<void> | null = null;
+
+  constructor(
+    private readonly context: RunContext,
+    private readonly direction: 'up' | 'down',
+  ) {
+    this.#state = context.run.state;
+  }
+
+  get #run(): RunDocument {
+    return this.context.run;
+  }
+
+  #note(what: string, error: unknown): void {
+    this.context.events.emit('run:note', { run: this.#run._id, note: `${what}: ${translateServerError(error).message}` });
+  }
+
+  async go(to: RunState, because: string): Promise<void> {
+    await faultPoint('run:before-transition');
+    const { user, host } = currentOwner();
+    await transition(this.context.state, this.#run, this.#state, to, { by: `${user}@${host}`, because, direction: this.direction });
+    this.context.events.emit('run:state', { run: this.#run._id, from: this.#state, to, because });
+    this.#state = to;
+    await faultPoint('run:after-transition');
+  }
+
+  /** A living state found without a living holder means that its runner died. */
+  async noteDeadRunner(): Promise<void> {
+    if (isLive(this.#state) && this.#state !== 'planned') await this.go('interrupted', 'the runner died');
+  }
+
+  /** Stores the figures and moves to a final or resting state. */
+  async end(to: RunState, because: string): Promise<void> {
+    await this.store();
+    await this.go(to, because);
+  }
+
+  /** Says in the database how it ended, if it can be reached and the run is still ours; throws the error in any case. */
+  async fail(error: unknown): Promise<never> {
+    const known = isGodwitError(error) ? error : translateServerError(error);
+    if (known.code !== 'GODWIT_LEASE_LOST') {
+      try {
+        await this.end(endOf(known), known.message);
+      } catch (second) {
+        this.#note('the end of the run could not be recorded', second);
+      }
+    }
+    throw known;
+  }
+
+  /** Called after each batch; stores about once a second, beside the work. */
+  storeNowAndThen(): void {
+    if (this.#storing || performance.now() - this.#storedAt < STORE_MS) return;
+    this.#storing = this.store()
+      .catch((error: unknown) => this.#note('progress could not be stored', error))
+      .finally(() => {
+        this.#storing = null;
+      });
+  }
+
+  /** Resolves when nothing is being stored any more. */
+  async idle(): Promise<void> {
+    await this.#storing;
+  }
+
+  async store(): Promise<void> {
+    const { tally, state } = this.context;
+    const now = performance.now();
+    const workedMs = now - this.#storedAt;
+    const conflictsRetried = tally.conflictsRetried - this.#conflictsStored;
+    this.#storedAt = now;
+    this.#conflictsStored = tally.conflictsRetried;
+    const chunks = await listChunks(state, this.#run._id);
+    await storeProgress(state, this.#run._id, {
+      counters: tally.counters,
+      undo: tally.undo,
+      batches: tally.batches,
+      conflictsRetried,
+      resumeCursor: resumeCursor(chunks),
+      workedMs,
+    });
+  }
+}

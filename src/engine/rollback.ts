@@ -1,0 +1,122 @@
+/**
+ * A whole rollback: the steps backwards, in each the batches from the newest to the oldest, single documents (which
+ * were always taken last) before the ranges. Then a look for documents that came later and have no before image.
+ */
+import type { ClientSession } from 'mongodb';
+import { addUndo, type Chunk, NO_UNDO, type UndoConflict, type UndoCounters } from '../domain/chunk.js';
+import type { RunDocument } from '../domain/run.js';
+import { listChunks, resetUndo } from '../mongo/chunks.js';
+import { Effort } from './effort.js';
+import { type NewcomerReport, findNewcomers } from './newcomers.js';
+import { Recorder } from './recorder.js';
+import { requireChunks, stepContext } from './run.js';
+import type { RunContext, StepContext } from './run-context.js';
+import { decideUndoBatch, nextUndo, undoBatch } from './undo-batch.js';
+import { type RunFacts, withLease } from './with-lease.js';
+import { shareOut } from './workers.js';
+
+export interface RollbackOptions {
+  readonly onConflict: 'report' | 'force';
+}
+
+export interface RollbackOutcome {
+  readonly run: RunDocument;
+  readonly counters: UndoCounters;
+  readonly conflicts: readonly UndoConflict[];
+  readonly newcomers: NewcomerReport;
+}
+
+const NOBODY: NewcomerReport = { restored: 0, listed: [], count: 0, notLookedAt: [] };
+
+/** Ids first, then ranges; each chunk is independent of the others of its kind. */
+function inOrder(chunks: readonly Chunk[], step: number): Chunk[][] {
+  const own = chunks.filter((chunk) => chunk.step === step);
+  return [own.filter(({ kind }) => kind === 'ids'), own.filter(({ kind }) => kind === 'range')];
+}
+
+const isUndone = (chunk: Chunk): boolean => chunk.undo?.done === true || nextUndo(chunk) === 0;
+
+async function undoChunk(context: StepContext, chunk: Chunk, options: RollbackOptions, session: ClientSession): Promise<void> {
+  let current: Chunk = { ...chunk, fence: context.fence };
+  while (!isUndone(current) && !context.signal.aborted) {
+    const outcome = await undoBatch(context, current, options.onConflict, session);
+    current = outcome.chunk;
+    context.tally.addUndo(outcome.undone.counters, outcome.redone);
+    context.events.emit('run:undo', { run: context.run._id, undo: context.tally.undo ?? NO_UNDO, total: context.run.counters.changed });
+  }
+}
+
+async function work(facts: RunFacts, context: RunContext, sessions: readonly ClientSession[], options: RollbackOptions, recorder: Recorder): Promise<NewcomerReport> {
+  await recorder.noteDeadRunner();
+  if (context.run.state === 'rolled-back') await resetUndo(context.state, context.run._id);
+  await recorder.go('rolling-back', 'rollback asked for');
+  const chunks = await requireChunks(context);
+  context.tally.undo = sumOf(chunks);
+  let newcomers = NOBODY;
+  const store = (): void => recorder.storeNowAndThen();
+  context.events.on('run:undo', store);
+  try {
+    for (const index of [...context.run.steps.keys()].reverse()) {
+      const step = await stepContext(facts, context, index);
+      for (const group of inOrder(chunks, index))
+        await shareOut(group, sessions, context.signal, (chunk, session, signal) => undoChunk({ ...step, signal }, chunk, options, session));
+      if (context.signal.aborted) throw context.signal.reason;
+      newcomers = merge(newcomers, await findNewcomers(step, await listChunks(context.state, context.run._id)));
+    }
+  } finally {
+    context.events.off('run:undo', store);
+    await recorder.idle();
+  }
+  await recorder.end('rolled-back', 'every audit entry is through');
+  return newcomers;
+}
+
+const sumOf = (chunks: readonly Chunk[]): UndoCounters => chunks.reduce((sum, { undo }) => (undo ? addUndo(sum, undo.counters) : sum), NO_UNDO);
+
+const merge = (a: NewcomerReport, b: NewcomerReport): NewcomerReport => ({
+  restored: a.restored + b.restored,
+  count: a.count + b.count,
+  listed: [...a.listed, ...b.listed],
+  notLookedAt: [...a.notLookedAt, ...b.notLookedAt],
+});
+
+async function outcomeOf(facts: RunFacts, run: RunDocument, newcomers: NewcomerReport): Promise<RollbackOutcome> {
+  const chunks = await listChunks(facts.state, run._id);
+  return {
+    run,
+    counters: sumOf(chunks),
+    conflicts: chunks.flatMap((chunk) => chunk.undo?.conflicts ?? []),
+    newcomers,
+  };
+}
+
+/** Rolls the run back, or goes on with a rollback that was stopped. A second one of a finished rollback only looks. */
+export async function rollBack(facts: RunFacts, run: RunDocument, options: RollbackOptions): Promise<RollbackOutcome> {
+  let newcomers = NOBODY;
+  const after = await withLease(facts, run, Number.POSITIVE_INFINITY, async (context, sessions) => {
+    const recorder = new Recorder(context, 'down');
+    newcomers = await work(facts, context, sessions, options, recorder).catch((error: unknown) => recorder.fail(error));
+  });
+  return outcomeOf(facts, after, newcomers);
+}
+
+/** The same without a write: what a rollback would do now. */
+export async function rollBackDry(facts: RunFacts, context: RunContext, options: RollbackOptions): Promise<RollbackOutcome> {
+  const chunks = await requireChunks(context);
+  const conflicts: UndoConflict[] = [];
+  let newcomers = NOBODY;
+  for (const index of [...context.run.steps.keys()].reverse()) {
+    const step = await stepContext(facts, context, index);
+    for (const chunk of inOrder(chunks, index).flat()) {
+      for (let seq = nextUndo(chunk); seq > 0 && !context.signal.aborted; seq -= 1) {
+        const undone = await decideUndoBatch(step, chunk, seq, { onConflict: options.onConflict, effort: new Effort(1) });
+        context.tally.addUndo(undone.counters, 0);
+        if (conflicts.length < 1_000) conflicts.push(...undone.conflicts);
+        context.events.emit('run:undo', { run: context.run._id, undo: context.tally.undo ?? NO_UNDO, total: context.run.counters.changed });
+      }
+    }
+    newcomers = merge(newcomers, await findNewcomers(step, chunks));
+  }
+  if (context.signal.aborted) throw context.signal.reason;
+  return { run: context.run, counters: context.tally.undo ?? NO_UNDO, conflicts, newcomers };
+}

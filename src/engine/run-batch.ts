@@ -1,0 +1,164 @@
+/**
+ * One batch, one transaction: read → transform → audit → checkpoint → data → commit.
+ *
+ * Killed before the commit, nothing happened; killed after it, the cursor is past the batch; there is no third case,
+ * so there is no recovery code. Everything that is written to is written last, since from the first write on the
+ * documents are held; the audit and the chunk belong to Godwit alone.
+ */
+import type { ClientSession } from 'mongodb';
+import { journal } from '../audit/journal.js';
+import type { DecidedBatch, ReadBatch } from '../domain/batch.js';
+import { plainOf } from '../domain/change.js';
+import type { Chunk } from '../domain/chunk.js';
+import { GodwitError } from '../errors.js';
+import type { BatchTimes } from '../events.js';
+import { afterCheckpoint, checkpoint, type Checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
+import { storeFailures } from '../mongo/failures.js';
+import { type Lookups, readLookups } from '../mongo/lookups.js';
+import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
+import { writeBatch } from '../mongo/write-batch.js';
+import { applyTransform } from './apply-transform.js';
+import { decideBatch } from './decide-batch.js';
+import { Effort } from './effort.js';
+import { faultPoint } from './fault-points.js';
+import type { StepContext } from './run-context.js';
+import type { Source } from './source.js';
+
+export interface BatchOutcome {
+  readonly batch: DecidedBatch;
+  /** The chunk as it stands after the batch. */
+  readonly chunk: Chunk;
+  readonly redone: number;
+  readonly times: BatchTimes;
+}
+
+/** Thrown inside the transaction when the checkpoint matched nothing; `afterMismatch` finds out why. */
+class CheckpointMismatch extends Error {}
+
+export const leaseLost = (migration: string): GodwitError =>
+  new GodwitError('GODWIT_LEASE_LOST', `wanted to go on with ${migration}, found that another runner took its lease over; this process committed nothing since`, {
+    next: [`godwit status ${migration}`],
+  });
+
+/** Carries out the next batch of the chunk; redone until it is committed, or an error ends the run. */
+export async function runBatch(context: StepContext, chunk: Chunk, source: Source, session: ClientSession): Promise<BatchOutcome> {
+  const effort = new Effort(context.settings.batchSize);
+  let current = chunk;
+  for (;;) {
+    const attempt = new Attempt(context, current, source, session, effort);
+    try {
+      return await attempt.run();
+    } catch (error) {
+      const seen = await settle(context, current, error);
+      if (seen === 'committed' && attempt.outcome) return attempt.outcome;
+      if (seen !== 'committed' && seen !== 'open') current = seen;
+      if (!(error instanceof CheckpointMismatch)) await effort.after(error, context.signal, () => noteOutage(context));
+      if (context.signal.aborted) throw context.signal.reason;
+    }
+  }
+}
+
+function noteOutage(context: StepContext): void {
+  context.events.emit('run:note', { run: context.run._id, note: 'connection lost, reconnecting; the batch is read again and redone' });
+}
+
+/**
+ * After an error that leaves the batch in doubt: the stored sequence number, read with majority, decides.
+ *
+ * @returns `open` when the batch is not there, `committed` when it is, or the chunk as another commit left it
+ */
+async function settle(context: StepContext, chunk: Chunk, error: unknown): Promise<'open' | 'committed' | Chunk> {
+  if (!(error instanceof CommitUnknown) && !(error instanceof CheckpointMismatch)) return 'open';
+  const stored = await findChunk(context.state, chunk._id);
+  if (!stored)
+    throw new GodwitError('GODWIT_STATE_LOST', `wanted chunk ${chunk._id}, found that the state is gone`, {
+      next: ['restore the state collections from a backup', `godwit verify ${context.run.migration}`],
+    });
+  if (stored.fence !== chunk.fence) throw leaseLost(context.run.migration);
+  if (stored.seq === chunk.seq) return 'open';
+  if (stored.seq !== chunk.seq + 1)
+    throw new GodwitError('GODWIT_STATE_EDITED', `wanted chunk ${chunk._id} at batch ${chunk.seq}, found ${stored.seq}`, {
+      next: [`godwit status ${context.run.migration}`],
+    });
+  return error instanceof CommitUnknown ? 'committed' : stored;
+}
+
+/** One try of one batch. */
+class Attempt {
+  outcome: BatchOutcome | undefined;
+  readonly #times = { read: 0, transform: 0, audit: 0, write: 0, commit: 0 };
+  #mark = performance.now();
+
+  constructor(
+    private readonly context: StepContext,
+    private readonly chunk: Chunk,
+    private readonly source: Source,
+    private readonly session: ClientSession,
+    private readonly effort: Effort,
+  ) {}
+
+  async run(): Promise<BatchOutcome> {
+    await faultPoint('batch:before-read');
+    const outcome = await inTransaction(this.session, () => this.#body());
+    await faultPoint('batch:after-commit');
+    this.#lap('commit');
+    return outcome;
+  }
+
+  #lap(phase: keyof BatchTimes): void {
+    const now = performance.now();
+    this.#times[phase] += now - this.#mark;
+    this.#mark = now;
+  }
+
+  async #body(): Promise<BatchOutcome> {
+    const { context, chunk, session, effort } = this;
+    const read = await this.source.read({ limit: effort.limit, maxBytes: context.settings.maxBatchBytes, session });
+    this.#lap('read');
+    const batch = await this.#decide(read);
+    await faultPoint('batch:after-read');
+    this.#lap('transform');
+
+    const journaled = await journal(context.state, chunk, batch, { direction: 'up', seq: chunk.seq + 1 }, session);
+    await faultPoint('batch:after-audit');
+    const moved = this.#moved(batch);
+    if (!(await checkpoint(context.state, chunk, moved, session))) throw new CheckpointMismatch('checkpoint');
+    await storeFailures(context.state, chunk, batch.failed, { migration: context.run.migration, collection: context.step.collection }, session);
+    await faultPoint('batch:after-checkpoint');
+    this.#lap('audit');
+
+    effort.writing = batch.changes.map(({ before }) => before.key);
+    await writeBatch(context.target, journaled, { session, isSingle: effort.isSingle });
+    await faultPoint('batch:after-data');
+    this.#lap('write');
+    this.outcome = { batch, chunk: afterCheckpoint(chunk, moved), redone: effort.redone, times: this.#times };
+    await faultPoint('batch:before-commit');
+    return this.outcome;
+  }
+
+  #moved(batch: DecidedBatch): Checkpoint {
+    return {
+      cursor: batch.cursor ?? this.chunk.cursor,
+      counters: countersAfter(this.chunk, batch.counters),
+      isDone: this.source.closesChunk && batch.isLast,
+    };
+  }
+
+  async #decide(read: ReadBatch): Promise<DecidedBatch> {
+    const { context, effort } = this;
+    const lookups = await this.#lookups(read);
+    const transformer = { fn: context.step.up, locate: context.locate, timeoutMs: context.settings.transformTimeoutMs };
+    const decisions = applyTransform(read.documents, transformer, lookups);
+    return decideBatch(read, decisions, {
+      failuresLeft: context.tally.failuresLeft,
+      changesLeft: context.tally.changesLeft,
+      refused: effort.refused,
+    });
+  }
+
+  async #lookups(read: ReadBatch): Promise<Lookups> {
+    const { step, db } = this.context;
+    if (Object.keys(step.lookup).length === 0) return {};
+    return readLookups(db, step.lookup, read.documents.map(plainOf), this.session);
+  }
+}

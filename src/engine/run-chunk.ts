@@ -1,0 +1,59 @@
+/** Moves one chunk from its cursor to its end, batch by batch. */
+import type { ClientSession } from 'mongodb';
+import type { Chunk } from '../domain/chunk.js';
+import type { ReadFrom } from '../mongo/read-batch.js';
+import { faultPoint } from './fault-points.js';
+import { type BatchOutcome, runBatch } from './run-batch.js';
+import type { RunContext, StepContext } from './run-context.js';
+import { collectionSource, idsSource } from './source.js';
+
+export const readFrom = (context: StepContext): ReadFrom => ({
+  db: context.db,
+  collection: context.step.collection,
+  uuid: context.uuid,
+});
+
+/** True while batches may be begun: not stopped, within the failure budget and the limit. */
+export const mayGoOn = (context: RunContext): boolean =>
+  !context.signal.aborted && !context.tally.isOverBudget && !context.tally.isAtLimit;
+
+function report(context: StepContext, outcome: BatchOutcome): void {
+  const { tally, run, events } = context;
+  tally.addBatch(outcome.batch.counters, outcome.redone);
+  events.emit('run:batch', {
+    run: run._id,
+    counters: tally.counters,
+    total: run.total,
+    batch: outcome.batch.counters,
+    times: outcome.times,
+  });
+}
+
+/** @returns the chunk as far as it came */
+export async function runChunk(context: StepContext, chunk: Chunk, session: ClientSession): Promise<Chunk> {
+  await faultPoint('chunk:after-claim');
+  let current = chunk;
+  while (current.state === 'open' && mayGoOn(context)) {
+    const source = collectionSource(readFrom(context), context.step.filter, current);
+    const outcome = await runBatch(context, current, source, session);
+    current = outcome.chunk;
+    report(context, outcome);
+  }
+  return current;
+}
+
+/**
+ * Takes single documents through the pipeline (`--only`, and what verification found).
+ *
+ * @returns the chunk after them
+ */
+export async function runIds(context: StepContext, chunk: Chunk, ids: readonly unknown[], session: ClientSession): Promise<Chunk> {
+  let current = chunk;
+  for (let from = 0; from < ids.length && mayGoOn(context); from += context.settings.batchSize) {
+    const wanted = ids.slice(from, from + context.settings.batchSize);
+    const outcome = await runBatch(context, current, idsSource(readFrom(context), context.step.filter, wanted), session);
+    current = outcome.chunk;
+    report(context, outcome);
+  }
+  return current;
+}

@@ -1,0 +1,41 @@
+/** What every part of a run needs: handles, the frozen plan, limits, and who listens. */
+import type { Collection, Db, MongoClient } from 'mongodb';
+import type { TransformStep } from '../domain/migration.js';
+import type { RunDocument } from '../domain/run.js';
+import type { Events } from '../events.js';
+import type { State } from '../mongo/state.js';
+import type { Locate } from './apply-transform.js';
+import type { Tally } from './tally.js';
+
+export interface RunSettings {
+  readonly batchSize: number;
+  /** Images of one batch, in bytes. */
+  readonly maxBatchBytes: number;
+  readonly workers: number;
+  readonly leaseMs: number;
+  readonly maxFailures: number;
+  /** Longest time of one call of up(), in ms. */
+  readonly transformTimeoutMs: number;
+}
+
+export interface RunContext {
+  readonly client: MongoClient;
+  readonly db: Db;
+  readonly state: State;
+  readonly run: RunDocument;
+  readonly fence: string;
+  readonly settings: RunSettings;
+  readonly locate: Locate;
+  readonly tally: Tally;
+  readonly events: Events;
+  /** Aborted when the run is to stop: at the next batch boundary. */
+  readonly signal: AbortSignal;
+}
+
+/** A step of the migration with its place in the plan. */
+export interface StepContext extends RunContext {
+  readonly step: TransformStep;
+  readonly stepIndex: number;
+  readonly uuid: string;
+  readonly target: Collection;
+}

@@ -1,0 +1,126 @@
+/**
+ * A whole run forwards: take the lease, move the chunks, look at everything once more, complete.
+ *
+ * Invariant: the state in the database is never ahead of what was committed. Killed anywhere, the next `run` finds the
+ * lease of a dead holder, ends its sessions, and goes on from the cursors; nothing has to be cleaned by hand.
+ */
+import type { ClientSession } from 'mongodb';
+import { addCounters, type Chunk, NO_COUNTERS } from '../domain/chunk.js';
+import type { RunDocument } from '../domain/run.js';
+import { GodwitError } from '../errors.js';
+import { idsChunk, listChunks } from '../mongo/chunks.js';
+import { requireTarget } from '../mongo/target.js';
+import { faultPoint } from './fault-points.js';
+import { targetReplaced } from './lease-keeper.js';
+import { Recorder } from './recorder.js';
+import { mayGoOn, runChunk, runIds } from './run-chunk.js';
+import type { RunContext, StepContext } from './run-context.js';
+import { settleStrays } from './settle-strays.js';
+import { type RunFacts, withLease } from './with-lease.js';
+import { shareOut } from './workers.js';
+
+export interface ForwardOptions {
+  /** Changes to make at most (a canary). */
+  readonly limit?: number;
+  /** Only these documents (a canary). */
+  readonly only?: readonly unknown[];
+}
+
+/** Carries a planned or stopped run on; returns its document as it is at the end. */
+export function carryOn(facts: RunFacts, planned: RunDocument, options: ForwardOptions): Promise<RunDocument> {
+  return withLease(facts, planned, options.limit ?? Number.POSITIVE_INFINITY, async (context, sessions) => {
+    const recorder = new Recorder(context, 'up');
+    await new Forward(facts, context, sessions, recorder, options).work().catch((error: unknown) => recorder.fail(error));
+  });
+}
+
+/** The chunks of the run as they stand. @throws GodwitError GODWIT_STATE_LOST when some are gone */
+export async function requireChunks(context: RunContext): Promise<Chunk[]> {
+  const chunks = await listChunks(context.state, context.run._id);
+  const planned = context.run.steps.reduce((sum, step) => sum + step.chunks, 0);
+  const found = chunks.filter(({ kind }) => kind === 'range').length;
+  if (found !== planned)
+    throw new GodwitError('GODWIT_STATE_LOST', `wanted the ${planned} chunks of the plan, found ${found}`, {
+      next: ['restore the state collections from a backup', `godwit verify ${context.run.migration}`],
+    });
+  return chunks;
+}
+
+/** The step's place in the plan, with its collection, which must still be the planned one. */
+export async function stepContext(facts: RunFacts, context: RunContext, index: number): Promise<StepContext> {
+  const step = facts.loaded.migration.steps[index];
+  const planned = context.run.steps[index];
+  if (!step || !planned) throw new GodwitError('GODWIT_CHECKSUM', `wanted step ${index + 1} of the plan in the migration, found none`);
+  const target = await requireTarget(context.db, step.collection, 'write');
+  if (target.uuid !== planned.uuid) throw targetReplaced(`${context.db.databaseName}.${step.collection}`, context.run.migration, false);
+  return { ...context, step, stepIndex: index, uuid: planned.uuid, target: context.db.collection(step.collection) };
+}
+
+class Forward {
+  constructor(
+    private readonly facts: RunFacts,
+    private readonly context: RunContext,
+    private readonly sessions: readonly ClientSession[],
+    private readonly recorder: Recorder,
+    private readonly options: ForwardOptions,
+  ) {}
+
+  async work(): Promise<void> {
+    const { context, recorder } = this;
+    await recorder.noteDeadRunner();
+    await recorder.go('running', context.run.state === 'planned' ? 'the first batch may be read' : 'resumed');
+    const chunks = await requireChunks(context);
+    // The counters of a run are those of its chunks; the ones in the run's document are a copy for people.
+    context.tally.counters = chunks.reduce((sum, chunk) => addCounters(sum, chunk.counters), NO_COUNTERS);
+    context.tally.batches = chunks.reduce((sum, chunk) => sum + chunk.seq, 0);
+    for (const index of context.run.steps.keys()) {
+      await this.#runStep(await stepContext(this.facts, context, index), chunks);
+      if (!mayGoOn(context)) break;
+    }
+    if (this.options.only) return recorder.end('stopped', 'the documents asked for are done');
+    if (await this.#rested()) return;
+    await this.#verify();
+  }
+
+  async #runStep(step: StepContext, chunks: readonly Chunk[]): Promise<void> {
+    const [session] = this.sessions;
+    if (this.options.only && session) {
+      await runIds(step, await idsChunk(step.state, step.run._id, step.stepIndex, step.fence), this.options.only, session);
+      return;
+    }
+    const open = chunks.filter((chunk) => chunk.step === step.stepIndex && chunk.kind === 'range' && chunk.state === 'open');
+    const store = (): void => this.recorder.storeNowAndThen();
+    step.events.on('run:batch', store);
+    try {
+      await shareOut(open, this.sessions, step.signal, async (chunk, own, signal) => {
+        await runChunk({ ...step, signal }, { ...chunk, fence: step.fence }, own);
+      });
+    } finally {
+      step.events.off('run:batch', store);
+      await this.recorder.idle();
+    }
+  }
+
+  /** True when the run came to rest before its end: over its budget, or at its limit. A stop throws its reason. */
+  async #rested(): Promise<boolean> {
+    const { tally, signal } = this.context;
+    if (signal.aborted) throw signal.reason;
+    if (tally.isOverBudget) {
+      await this.recorder.end('failed', `${tally.counters.failed} documents failed, ${this.facts.settings.maxFailures} allowed`);
+      return true;
+    }
+    if (tally.isAtLimit) await this.recorder.end('stopped', `at the limit of ${this.options.limit} changed documents`);
+    return tally.isAtLimit;
+  }
+
+  async #verify(): Promise<void> {
+    await this.recorder.store();
+    await this.recorder.go('verifying', 'all chunks are done');
+    const [session] = this.sessions;
+    for (const index of this.context.run.steps.keys())
+      if (session) await settleStrays(await stepContext(this.facts, this.context, index), session);
+    if (await this.#rested()) return;
+    await faultPoint('verify:before-verdict');
+    await this.recorder.end('completed', 'nothing is left to change');
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * After the chunks: what the application wrote behind the cursors meanwhile (inserted, or saved in the old shape) goes
+ * through the same pipeline, pass by pass, until a pass finds nothing. That last pass is the run's verification.
+ */
+import type { ClientSession } from 'mongodb';
+import { typedId } from '../domain/change.js';
+import { GodwitError } from '../errors.js';
+import { idsChunk, listChunks } from '../mongo/chunks.js';
+import { inspectStep, type InspectFacts } from './inspect.js';
+import { mayGoOn, readFrom, runIds } from './run-chunk.js';
+import type { StepContext } from './run-context.js';
+
+/** Passes before the run says that the application keeps writing. */
+const MAX_PASSES = 10;
+
+async function inspectFacts(context: StepContext): Promise<InspectFacts> {
+  const chunks = await listChunks(context.state, context.run._id);
+  return {
+    db: context.db,
+    state: context.state,
+    run: context.run._id,
+    step: context.step,
+    from: readFrom(context),
+    chunks: chunks.filter(({ step }) => step === context.stepIndex),
+    locate: context.locate,
+    transformTimeoutMs: context.settings.transformTimeoutMs,
+  };
+}
+
+/** One pass over everything. @returns how many documents had to be taken through the pipeline */
+async function pass(context: StepContext, session: ClientSession): Promise<number> {
+  let strays = 0;
+  let checked = 0;
+  for await (const found of inspectStep(await inspectFacts(context), context.stepIndex)) {
+    checked += found.checked;
+    context.events.emit('run:verify', { run: context.run._id, checked, total: context.run.total });
+    if (!mayGoOn(context)) break;
+    const ids = found.strays.map((decision) => typedId(decision.kind === 'changed' ? decision.change.before : decision.document));
+    if (ids.length === 0) continue;
+    strays += ids.length;
+    const chunk = await idsChunk(context.state, context.run._id, context.stepIndex, context.fence);
+    await runIds(context, { ...chunk, fence: context.fence }, ids, session);
+  }
+  return strays;
+}
+
+/** Passes until one finds nothing; returns early when the run may not go on. */
+export async function settleStrays(context: StepContext, session: ClientSession): Promise<void> {
+  for (let count = 0; count < MAX_PASSES; count += 1) {
+    const strays = await pass(context, session);
+    if (context.signal.aborted) throw context.signal.reason;
+    if (strays === 0 || !mayGoOn(context)) return;
+    context.events.emit('run:note', { run: context.run._id, note: `${strays} documents were written in the old shape meanwhile; looking again` });
+  }
+  throw new GodwitError('GODWIT_STILL_WRITTEN', `wanted a pass over ${context.step.collection} that finds nothing to change, found none in ${MAX_PASSES}`, {
+    next: ['deploy the application that writes the new shape', `godwit run ${context.run.migration}   goes on from here`],
+  });
+}

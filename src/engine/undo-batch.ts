@@ -1,0 +1,158 @@
+/**
+ * The rollback of one batch, one transaction: read its audit → read the documents as they are → decide → audit of the
+ * rollback itself → checkpoint → data → commit. The same order of safety, fence and redo as forwards.
+ */
+import type { ClientSession } from 'mongodb';
+import { journal } from '../audit/journal.js';
+import { decodeEntries, joinImages } from '../domain/audit-entry.js';
+import type { DecidedBatch } from '../domain/batch.js';
+import { type Change, type StoredDocument, typedId } from '../domain/change.js';
+import { addUndo, type Chunk, type ChunkUndo, MAX_LISTED_CONFLICTS, NO_COUNTERS, NO_UNDO } from '../domain/chunk.js';
+import { decideUndo, type Restore, type UndoBatch } from '../domain/undo.js';
+import { GodwitError } from '../errors.js';
+import { readParts } from '../mongo/audit-entries.js';
+import { findChunk, undoCheckpoint } from '../mongo/chunks.js';
+import { readBatch } from '../mongo/read-batch.js';
+import { codeOf } from '../mongo/server-errors.js';
+import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
+import { applyWrites, forwardWrite, RefusedDocument, wholeWrite, type Write } from '../mongo/write-batch.js';
+import { applyTransform } from './apply-transform.js';
+import { Effort } from './effort.js';
+import { faultPoint } from './fault-points.js';
+import { leaseLost } from './run-batch.js';
+import { readFrom } from './run-chunk.js';
+import type { StepContext } from './run-context.js';
+
+export interface UndoOutcome {
+  readonly undone: UndoBatch;
+  readonly chunk: Chunk;
+  readonly redone: number;
+}
+
+/** Number of the batch that is undone next; 0 when none is left. */
+export const nextUndo = (chunk: Chunk): number => (chunk.undo ? chunk.undo.seq - 1 : chunk.seq);
+
+class CheckpointMismatch extends Error {}
+
+function restoreWrite({ change, whole }: Restore): Write {
+  return whole ? wholeWrite({ bytes: change.after }, typedId(change.before)) : forwardWrite(change);
+}
+
+/** The author's `down` on one document, as a change; null when it does not give one. */
+function downOf(context: StepContext): ((current: StoredDocument) => Change | null) | undefined {
+  const { down } = context.step;
+  if (!down) return undefined;
+  const transformer = { fn: down, locate: context.locate, timeoutMs: context.settings.transformTimeoutMs };
+  return (current) => {
+    const [decision] = applyTransform([current], transformer, {});
+    return decision?.kind === 'changed' ? decision.change : null;
+  };
+}
+
+/** What the rollback of one batch would do, or does when called inside its transaction. */
+export async function decideUndoBatch(
+  context: StepContext,
+  chunk: Chunk,
+  seq: number,
+  options: { readonly onConflict: 'report' | 'force'; readonly effort: Effort; readonly session?: ClientSession },
+): Promise<UndoBatch> {
+  const parts = await readParts(context.state, chunk._id, 'up', seq, options.session);
+  const [head] = parts;
+  if (!head || parts.length !== head.parts)
+    throw new GodwitError('GODWIT_STATE_LOST', `wanted the audit of batch ${seq} of chunk ${chunk._id}, found it gone`, {
+      next: ['restore the audit collection from a backup', `godwit status ${context.run.migration}`],
+    });
+  if (head.n === 0) return { restores: [], counters: NO_UNDO, conflicts: [] };
+  const entries = decodeEntries(joinImages(parts));
+  const ids = entries.map(({ before }) => typedId(before));
+  const read = await readBatch(
+    readFrom(context),
+    { _id: { $in: ids } },
+    { limit: ids.length, maxBytes: Number.POSITIVE_INFINITY, ...(options.session ? { session: options.session } : {}) },
+  );
+  const current = new Map(read.documents.map((document) => [document.key, document]));
+  return decideUndo(entries, current, {
+    collection: context.step.collection,
+    onConflict: options.onConflict,
+    down: downOf(context),
+    refused: options.effort.refused,
+  });
+}
+
+const toDecided = (undone: UndoBatch): DecidedBatch => ({
+  changes: undone.restores.map(({ change }) => change),
+  untouched: [],
+  failed: [],
+  counters: NO_COUNTERS,
+  cursor: null,
+  isLast: false,
+});
+
+function moved(chunk: Chunk, seq: number, undone: UndoBatch): ChunkUndo {
+  const listed = [...(chunk.undo?.conflicts ?? []), ...undone.conflicts].slice(0, MAX_LISTED_CONFLICTS);
+  return { seq, done: seq <= 1, counters: addUndo(chunk.undo?.counters ?? NO_UNDO, undone.counters), conflicts: listed };
+}
+
+/** Undoes the newest batch of the chunk that is not undone yet; redone until it is committed. */
+export async function undoBatch(context: StepContext, chunk: Chunk, onConflict: 'report' | 'force', session: ClientSession): Promise<UndoOutcome> {
+  const effort = new Effort(context.settings.batchSize);
+  const seq = nextUndo(chunk);
+  let bypass: 'no' | 'yes' | 'denied' = 'no';
+  let outcome: UndoOutcome | undefined;
+  for (;;) {
+    try {
+      await faultPoint('rollback:before-read');
+      outcome = await inTransaction(session, () => body(context, chunk, seq, { onConflict, effort, session, bypass: bypass === 'yes' }));
+      await faultPoint('rollback:after-commit');
+      return outcome;
+    } catch (error) {
+      const isThere = await settleUndo(context, chunk, seq, error);
+      if (isThere) return { undone: { restores: [], counters: NO_UNDO, conflicts: [] }, chunk: isThere, redone: effort.redone };
+      if (bypass === 'no' && error instanceof RefusedDocument && codeOf(error.cause) === 121) bypass = 'yes';
+      else if (bypass === 'yes' && codeOf(causeOf(error)) === 13) bypass = 'denied';
+      else if (!(error instanceof CheckpointMismatch)) await effort.after(error, context.signal, () => undefined);
+      if (context.signal.aborted) throw context.signal.reason;
+    }
+  }
+}
+
+const causeOf = (error: unknown): unknown => (error instanceof RefusedDocument ? error.cause : error);
+
+interface BodyOptions {
+  readonly onConflict: 'report' | 'force';
+  readonly effort: Effort;
+  readonly session: ClientSession;
+  readonly bypass: boolean;
+}
+
+async function body(context: StepContext, chunk: Chunk, seq: number, options: BodyOptions): Promise<UndoOutcome> {
+  const { effort, session } = options;
+  const undone = await decideUndoBatch(context, chunk, seq, options);
+  await faultPoint('rollback:after-read');
+  await journal(context.state, chunk, toDecided(undone), { direction: 'down', seq }, session);
+  await faultPoint('rollback:after-audit');
+  const undo = moved(chunk, seq, undone);
+  if (!(await undoCheckpoint(context.state, chunk, undo, session))) throw new CheckpointMismatch('checkpoint');
+  await faultPoint('rollback:after-checkpoint');
+  effort.writing = undone.restores.map(({ change }) => change.before.key);
+  await applyWrites(context.target, undone.restores.map(restoreWrite), {
+    session,
+    isSingle: effort.isSingle,
+    bypassDocumentValidation: options.bypass,
+  });
+  await faultPoint('rollback:after-data');
+  await faultPoint('rollback:before-commit');
+  return { undone, chunk: { ...chunk, undo }, redone: effort.redone };
+}
+
+/** The chunk, when an unknown commit turns out to be there; undefined when the batch is to be redone. */
+async function settleUndo(context: StepContext, chunk: Chunk, seq: number, error: unknown): Promise<Chunk | undefined> {
+  if (!(error instanceof CommitUnknown) && !(error instanceof CheckpointMismatch)) return undefined;
+  const stored = await findChunk(context.state, chunk._id);
+  if (!stored || stored.fence !== chunk.fence) throw leaseLost(context.run.migration);
+  if (stored.undo?.seq === seq) return stored;
+  if (stored.undo?.seq === chunk.undo?.seq) return undefined;
+  throw new GodwitError('GODWIT_STATE_EDITED', `wanted the rollback of chunk ${chunk._id} at batch ${seq}, found ${stored.undo?.seq ?? 'none'}`, {
+    next: [`godwit status ${context.run.migration}`],
+  });
+}

@@ -1,0 +1,119 @@
+/** Proves a run: nothing left to change, the audit whole, validators kept, the author's own invariants. Reads only. */
+import type { Db, Document, Filter } from 'mongodb';
+import type { VerifyContext } from '../domain/migration.js';
+import type { RunDocument } from '../domain/run.js';
+import { GodwitError } from '../errors.js';
+import type { Events } from '../events.js';
+import { type LoadedMigration, locateIn } from '../migration/load.js';
+import { auditTotals } from '../mongo/audit-entries.js';
+import { listChunks } from '../mongo/chunks.js';
+import { countFailures } from '../mongo/failures.js';
+import { readOnlyDb } from '../mongo/read-only-db.js';
+import type { State } from '../mongo/state.js';
+import { requireTarget } from '../mongo/target.js';
+import { inspectStep } from './inspect.js';
+
+export interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly expected: number | string;
+  readonly found: number | string;
+}
+
+export interface Verification {
+  readonly ok: boolean;
+  readonly checks: readonly Check[];
+  /** Documents looked at. */
+  readonly checked: number;
+}
+
+export interface VerifyFacts {
+  readonly db: Db;
+  readonly state: State;
+  readonly loaded: LoadedMigration;
+  readonly run: RunDocument;
+  readonly events: Events;
+  readonly transformTimeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+const equal = (name: string, expected: number | string, found: number | string): Check => ({ name, ok: expected === found, expected, found });
+
+/** Every document of a step: as the run left it, or right as it is. */
+async function inspectAll(facts: VerifyFacts, index: number): Promise<{ check: Check; checked: number }> {
+  const step = facts.loaded.migration.steps[index];
+  const planned = facts.run.steps[index];
+  if (!step || !planned) throw new GodwitError('GODWIT_CHECKSUM', `wanted step ${index + 1} of the plan in the migration, found none`);
+  const chunks = (await listChunks(facts.state, facts.run._id)).filter((chunk) => chunk.step === index);
+  let checked = 0;
+  let strays = 0;
+  const inspection = inspectStep(
+    {
+      db: facts.db,
+      state: facts.state,
+      run: facts.run._id,
+      step,
+      from: { db: facts.db, collection: step.collection, uuid: planned.uuid },
+      chunks,
+      locate: locateIn(facts.loaded),
+      transformTimeoutMs: facts.transformTimeoutMs,
+    },
+    index,
+  );
+  for await (const found of inspection) {
+    if (facts.signal.aborted) throw facts.signal.reason;
+    checked += found.checked;
+    strays += found.strays.length;
+    facts.events.emit('run:verify', { run: facts.run._id, checked, total: facts.run.total });
+  }
+  return { check: equal(`${step.collection}: documents that the transform would still change`, 0, strays), checked };
+}
+
+async function checkAudit(facts: VerifyFacts): Promise<Check[]> {
+  const { run, state } = facts;
+  const totals = await auditTotals(state, run._id, 'up');
+  const chunks = await listChunks(state, run._id);
+  const changed = chunks.reduce((sum, chunk) => sum + chunk.counters.changed, 0);
+  const batches = chunks.reduce((sum, chunk) => sum + chunk.seq, 0);
+  return [equal('audit entries of changed documents', changed, totals.entries), equal('audit batches without a gap', batches, totals.batches)];
+}
+
+async function checkValidator(db: Db, collection: string): Promise<Check[]> {
+  const target = await requireTarget(db, collection, 'read');
+  if (!target.validator || target.validationLevel === 'off') return [];
+  const found = await db.collection(collection).countDocuments({ $nor: [target.validator] } as Filter<Document>);
+  return [equal(`${collection}: documents that the validator refuses`, 0, found)];
+}
+
+/** Runs the author's `verify`; every `expect…` is a check, and so is what it throws. */
+async function checkInvariants(facts: VerifyFacts): Promise<Check[]> {
+  const { verify } = facts.loaded.migration;
+  if (!verify) return [];
+  const checks: Check[] = [];
+  const db = readOnlyDb(facts.db);
+  const expectCount = async (collection: string, filter: Filter<Document>, expected: number): Promise<void> => {
+    checks.push(equal(`verify(): ${collection} ${JSON.stringify(Object.keys(filter))}`, expected, await db.count(collection, filter)));
+  };
+  const context: VerifyContext = { db, expectCount, expectNone: (collection, filter) => expectCount(collection, filter, 0) };
+  try {
+    await verify.call(facts.loaded.migration, context);
+    if (checks.length === 0) checks.push({ name: 'verify()', ok: true, expected: 'no error', found: 'no error' });
+  } catch (error) {
+    checks.push({ name: 'verify()', ok: false, expected: 'no error', found: error instanceof Error ? error.name : 'an error' });
+  }
+  return checks;
+}
+
+export async function verifyRun(facts: VerifyFacts): Promise<Verification> {
+  const { run } = facts;
+  const checks: Check[] = [equal('state of the run', 'completed', run.state)];
+  let checked = 0;
+  for (const [index, { collection }] of run.steps.entries()) {
+    const inspected = await inspectAll(facts, index);
+    checked += inspected.checked;
+    checks.push(inspected.check, ...(await checkValidator(facts.db, collection)));
+  }
+  checks.push(equal('documents in quarantine', 0, await countFailures(facts.state, run._id)));
+  checks.push(...(await checkAudit(facts)), ...(await checkInvariants(facts)));
+  return { ok: checks.every(({ ok }) => ok), checks, checked };
+}

@@ -1,0 +1,54 @@
+/** Everything that a run or a rollback does happens inside its lease: sessions made, lease taken, and given back. */
+import type { ClientSession, Db, MongoClient } from 'mongodb';
+import type { RunDocument } from '../domain/run.js';
+import type { Events } from '../events.js';
+import { type LoadedMigration, locateIn } from '../migration/load.js';
+import { findRun } from '../mongo/runs.js';
+import type { State } from '../mongo/state.js';
+import { acquireLease, LeaseKeeper } from './lease-keeper.js';
+import type { RunContext, RunSettings } from './run-context.js';
+import { Tally } from './tally.js';
+
+export interface RunFacts {
+  readonly client: MongoClient;
+  readonly db: Db;
+  readonly state: State;
+  readonly loaded: LoadedMigration;
+  readonly settings: RunSettings;
+  readonly events: Events;
+  /** Stop at the next batch boundary; its reason is a GodwitError (interrupted, stopped). */
+  readonly signal: AbortSignal;
+  /** Told about the sessions of the workers, so that an impatient caller can end them. */
+  readonly onSessions?: (sessions: readonly ClientSession[]) => void;
+}
+
+type Work = (context: RunContext, sessions: readonly ClientSession[]) => Promise<void>;
+
+/**
+ * Takes the run's lease, does the work, gives the lease back.
+ *
+ * @param limit changes that may be made
+ * @returns the run as it is afterwards
+ * @throws GodwitError GODWIT_LEASE_HELD, and what the work threw
+ */
+export async function withLease(facts: RunFacts, run: RunDocument, limit: number, work: Work): Promise<RunDocument> {
+  const sessions = Array.from({ length: facts.settings.workers }, () => facts.client.startSession());
+  facts.onSessions?.(sessions);
+  const leaseFacts = { ...facts, leaseMs: facts.settings.leaseMs, sessions };
+  try {
+    const taken = await acquireLease(leaseFacts, run, facts.signal);
+    const lost = new AbortController();
+    const keeper = new LeaseKeeper(leaseFacts, taken, (error) => lost.abort(error));
+    const { client, db, state, settings, events, loaded } = facts;
+    const tally = new Tally(taken.counters, settings.maxFailures, limit);
+    const signal = AbortSignal.any([facts.signal, lost.signal]);
+    try {
+      await work({ client, db, state, run: taken, fence: keeper.fence, settings, locate: locateIn(loaded), tally, events, signal }, sessions);
+    } finally {
+      await keeper.close();
+    }
+    return (await findRun(state, taken._id)) ?? taken;
+  } finally {
+    await Promise.all(sessions.map((session) => session.endSession().catch(() => undefined)));
+  }
+}

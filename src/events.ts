@@ -1,0 +1,33 @@
+/**
+ * The one event map. Whoever wants to know what happens (terminal, JSON lines, pages, metrics) listens here; nothing
+ * calls back into the engine. Names are `room:happened`.
+ */
+import { EventEmitter } from 'node:events';
+import type { Counters, UndoCounters } from './domain/chunk.js';
+import type { RunState } from './domain/run.js';
+
+/** Where the time of one batch went, in ms. */
+export interface BatchTimes {
+  readonly read: number;
+  readonly transform: number;
+  readonly audit: number;
+  readonly write: number;
+  readonly commit: number;
+}
+
+export interface EventMap {
+  /** The plan is frozen, or an old one was taken up. */
+  'run:planned': [{ readonly run: string; readonly migration: string; readonly total: number; readonly resumed: boolean }];
+  'run:state': [{ readonly run: string; readonly from: RunState; readonly to: RunState; readonly because: string }];
+  /** A batch is committed; counters are those of the whole run. */
+  'run:batch': [{ readonly run: string; readonly counters: Counters; readonly total: number; readonly batch: Counters; readonly times: BatchTimes }];
+  'run:undo': [{ readonly run: string; readonly undo: UndoCounters; readonly total: number }];
+  /** Verification is under way. */
+  'run:verify': [{ readonly run: string; readonly checked: number; readonly total: number }];
+  /** Something a person would want to know: one sentence. */
+  'run:note': [{ readonly run: string; readonly note: string }];
+  /** Documents looked at by a dry run. */
+  'dry-run:progress': [{ readonly migration: string; readonly scanned: number; readonly total: number }];
+}
+
+export class Events extends EventEmitter<EventMap> {}

@@ -1,0 +1,169 @@
+/**
+ * BSON values between bytes and JavaScript, in two forms: *plain* is what a transform sees, *typed* carries every BSON
+ * type exactly. Values of any copy of `bson` (Mongoose brings its own) are taken by their `_bsontype`.
+ */
+import * as BSON from 'bson';
+
+export type Plain = unknown;
+export type Typed = unknown;
+export type Doc = Record<string, unknown>;
+
+/** What a transform sees: numbers, strings, dates as JavaScript has them; the rest as BSON classes. */
+const PLAIN: BSON.DeserializeOptions = {
+  promoteValues: true,
+  promoteLongs: true,
+  promoteBuffers: false,
+  bsonRegExp: true,
+  validation: { utf8: false },
+};
+
+/** Exact: int32, double, long and symbol keep their class. */
+const TYPED: BSON.DeserializeOptions = { ...PLAIN, promoteValues: false, promoteLongs: false };
+
+export function toPlain(bytes: Uint8Array): Doc {
+  return BSON.deserialize(bytes, PLAIN);
+}
+
+export function toTyped(bytes: Uint8Array): Doc {
+  return BSON.deserialize(bytes, TYPED);
+}
+
+/** BSON bytes of a document (an object, or a Map where the order of integer-like names matters). */
+export function toBytes(document: Doc | Map<string, unknown>): Buffer {
+  const bytes = BSON.serialize(document as BSON.Document, { ignoreUndefined: true });
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Extended JSON v2, canonical (every type is kept): for files and for `--json`. */
+export function toExtendedJson(value: unknown): unknown {
+  return BSON.EJSON.serialize(value as BSON.Document, { relaxed: false });
+}
+
+export function bsonType(value: unknown): string | undefined {
+  if (value === null || typeof value !== 'object') return undefined;
+  const type: unknown = (value as { _bsontype?: unknown })._bsontype;
+  return typeof type === 'string' ? type : undefined;
+}
+
+type ForeignValue = {
+  id: Uint8Array;
+  buffer: Uint8Array;
+  sub_type: number;
+  position: number;
+  bytes: Uint8Array;
+  low: number;
+  high: number;
+  unsigned: boolean;
+  value: number | string;
+  pattern: string;
+  options: string;
+  code: string;
+  scope: BSON.Document | null;
+  collection: string;
+  oid: unknown;
+  db: string;
+  fields: BSON.Document;
+};
+
+const REWRAP: Readonly<Record<string, (value: ForeignValue) => unknown>> = {
+  ObjectId: (value) => new BSON.ObjectId(Uint8Array.from(value.id)),
+  ObjectID: (value) => new BSON.ObjectId(Uint8Array.from(value.id)),
+  Binary: (value) => new BSON.Binary(Uint8Array.from(value.buffer.subarray(0, value.position)), value.sub_type),
+  UUID: (value) => new BSON.Binary(Uint8Array.from(value.buffer), 4),
+  Decimal128: (value) => new BSON.Decimal128(Uint8Array.from(value.bytes)),
+  Long: (value) => new BSON.Long(value.low, value.high, value.unsigned),
+  Timestamp: (value) => new BSON.Timestamp({ t: value.high >>> 0, i: value.low >>> 0 }),
+  Double: (value) => new BSON.Double(Number(value.value)),
+  Int32: (value) => new BSON.Int32(Number(value.value)),
+  BSONRegExp: (value) => new BSON.BSONRegExp(value.pattern, value.options),
+  BSONSymbol: (value) => new BSON.BSONSymbol(String(value.value)),
+  Symbol: (value) => new BSON.BSONSymbol(String(value.value)),
+  Code: (value) => new BSON.Code(value.code, value.scope),
+  DBRef: (value) => new BSON.DBRef(value.collection, rewrap(value.oid as object) as BSON.ObjectId, value.db, value.fields),
+  MinKey: () => new BSON.MinKey(),
+  MaxKey: () => new BSON.MaxKey(),
+};
+
+const OWN_CLASSES = [
+  BSON.ObjectId,
+  BSON.Binary,
+  BSON.Decimal128,
+  BSON.Long,
+  BSON.Timestamp,
+  BSON.Double,
+  BSON.Int32,
+  BSON.BSONRegExp,
+  BSON.BSONSymbol,
+  BSON.Code,
+  BSON.DBRef,
+  BSON.MinKey,
+  BSON.MaxKey,
+];
+
+/**
+ * The same BSON value as an instance of this package's `bson`: as it is when it is one already, rebuilt by its
+ * `_bsontype` when another copy made it. `undefined` when no BSON class has that name.
+ */
+export function rewrap(value: object): unknown {
+  if (OWN_CLASSES.some((own) => value instanceof own)) return value;
+  const make = REWRAP[bsonType(value) ?? ''];
+  return make ? make(value as ForeignValue) : undefined;
+}
+
+/** True for an object whose keys are its content: no class but Object, no array, no BSON value. */
+export function isPlainObject(value: unknown): value is Doc {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null;
+}
+
+/** The BSON type's name in the words of the BSON specification, for a typed or plain value; `absent` for undefined. */
+export function typeName(value: unknown): string {
+  if (value === undefined) return 'absent';
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'array';
+  if (value instanceof Date) return 'date';
+  if (value instanceof RegExp) return 'regex';
+  if (value instanceof Uint8Array) return 'binary';
+  switch (typeof value) {
+    case 'string':
+      return 'string';
+    case 'boolean':
+      return 'bool';
+    case 'bigint':
+      return 'int64';
+    case 'number':
+      return Number.isInteger(value) && Math.abs(value) < 2 ** 31 && !Object.is(value, -0) ? 'int32' : 'double';
+    default:
+      return TYPE_NAMES[bsonType(value) ?? ''] ?? 'object';
+  }
+}
+
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  ObjectId: 'objectId',
+  Binary: 'binary',
+  Decimal128: 'decimal128',
+  Long: 'int64',
+  Timestamp: 'timestamp',
+  Double: 'double',
+  Int32: 'int32',
+  BSONRegExp: 'regex',
+  BSONSymbol: 'symbol',
+  Code: 'javascript',
+  DBRef: 'object',
+  MinKey: 'minKey',
+  MaxKey: 'maxKey',
+};
+
+/** Freezes a plain value all the way down (BSON classes and dates stay as they are: they hold bytes). */
+export function deepFreeze<T>(value: T): T {
+  if (Array.isArray(value)) {
+    for (const item of value) deepFreeze(item);
+    return Object.freeze(value);
+  }
+  if (isPlainObject(value)) {
+    for (const key of Object.keys(value)) deepFreeze(value[key]);
+    return Object.freeze(value) as T;
+  }
+  return value;
+}

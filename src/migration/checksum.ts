@@ -1,0 +1,82 @@
+/**
+ * What a migration's checksum covers: its file and every file that it imports by a relative path, directly or not.
+ * SHA-256 over the LF-normalised sources, sorted by path. Packages are not followed.
+ */
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, extname, relative, resolve } from 'node:path';
+import { parseSync } from 'oxc-parser';
+
+export interface SourceFile {
+  /** Relative to the migration's folder, with `/`. */
+  readonly path: string;
+  /** Of the LF-normalised source, in hex. */
+  readonly sha256: string;
+}
+
+export interface Checksum {
+  /** In hex. */
+  readonly checksum: string;
+  readonly files: readonly SourceFile[];
+}
+
+const EXTENSIONS = ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs', '.json'];
+/** What a TypeScript import says, and the files that it may mean. */
+const TYPESCRIPT_TWINS: Readonly<Record<string, string>> = { '.js': '.ts', '.mjs': '.mts', '.cjs': '.cts' };
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
+
+async function resolveImport(from: string, specifier: string): Promise<string | undefined> {
+  const base = resolve(dirname(from), specifier);
+  const twin = TYPESCRIPT_TWINS[extname(base)];
+  const candidates = [
+    base,
+    ...(twin ? [base.slice(0, -extname(base).length) + twin] : []),
+    ...EXTENSIONS.map((extension) => base + extension),
+    ...EXTENSIONS.map((extension) => resolve(base, `index${extension}`)),
+  ];
+  for (const candidate of candidates) if (await isFile(candidate)) return candidate;
+  return undefined;
+}
+
+const REQUIRE = /\brequire\s*\(\s*(['"])(\.[^'"]*)\1\s*\)/g;
+
+/** Relative specifiers that the source imports, exports from, imports dynamically by a literal, or requires. */
+function relativeImports(path: string, source: string): string[] {
+  if (extname(path) === '.json') return [];
+  const { module } = parseSync(path, source);
+  const found = [
+    ...module.staticImports.map((entry) => entry.moduleRequest.value),
+    ...module.staticExports.flatMap((entry) => entry.entries.map((part) => part.moduleRequest?.value ?? '')),
+    ...module.dynamicImports.map((entry) => source.slice(entry.moduleRequest.start + 1, entry.moduleRequest.end - 1)),
+    ...[...source.matchAll(REQUIRE)].map((match) => match[2] ?? ''),
+  ];
+  return [...new Set(found.filter((specifier) => specifier.startsWith('.')))];
+}
+
+const hash = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** Reads the file and what it imports, and sums them up. A file that cannot be parsed counts with its text alone. */
+export async function checksumOf(file: string): Promise<Checksum> {
+  const root = dirname(file);
+  const sources = new Map<string, string>();
+  const open = [file];
+  for (let path = open.pop(); path !== undefined; path = open.pop()) {
+    if (sources.has(path)) continue;
+    const source = (await readFile(path, 'utf8')).replaceAll('\r\n', '\n');
+    sources.set(path, hash(source));
+    for (const specifier of relativeImports(path, source)) {
+      const next = await resolveImport(path, specifier);
+      if (next !== undefined) open.push(next);
+    }
+  }
+  const files = [...sources]
+    .map(([path, sha256]) => ({ path: relative(root, path).replaceAll('\\', '/'), sha256 }))
+    .sort((a, b) => (a.path < b.path ? -1 : 1));
+  return { checksum: hash(files.map(({ path, sha256 }) => `${path}\n${sha256}\n`).join('')), files };
+}

@@ -1,0 +1,100 @@
+/** The `migrations_audit` collection: one document (or a few parts) per batch. */
+import { Binary, type ClientSession, type Document, type Filter } from 'mongodb';
+import { type AuditDirection, type AuditDocument, type Images, joinImages } from '../domain/audit-entry.js';
+import type { Chunk } from '../domain/chunk.js';
+import { STATE_FORMAT, type State } from './state.js';
+
+export interface AuditBatch {
+  readonly direction: AuditDirection;
+  readonly seq: number;
+  readonly n: number;
+  readonly first?: unknown;
+  readonly last?: unknown;
+  readonly parts: readonly Images[];
+}
+
+/** Inserts the images of one batch, in its transaction. */
+export async function insertAudit(state: State, chunk: Chunk, batch: AuditBatch, session: ClientSession): Promise<void> {
+  for (const [part, images] of batch.parts.entries()) {
+    const isHead = part === 0 && batch.n > 0;
+    await state.audit.insertOne(
+      {
+        _id: `${chunk._id}/${batch.direction}/${batch.seq}/${part}`,
+        godwit: STATE_FORMAT,
+        run: chunk.run,
+        chunk: chunk._id,
+        step: chunk.step,
+        direction: batch.direction,
+        seq: batch.seq,
+        part,
+        parts: batch.parts.length,
+        n: part === 0 ? batch.n : 0,
+        ...(isHead ? { first: batch.first, last: batch.last } : {}),
+        codec: 'zlib',
+        before: new Binary(images.before),
+        patch: new Binary(images.patch),
+        hashes: new Binary(images.hashes),
+        untouched: new Binary(images.untouched),
+        at: new Date(),
+      },
+      { session },
+    );
+  }
+}
+
+/** The parts of one batch, in order. */
+export function readParts(state: State, chunk: string, direction: AuditDirection, seq: number, session?: ClientSession): Promise<AuditDocument[]> {
+  return state.audit
+    .find({ chunk, direction, seq, run: chunk.slice(0, chunk.indexOf('/')) }, session ? { session } : {})
+    .sort({ part: 1 })
+    .toArray();
+}
+
+export interface StoredAuditBatch {
+  readonly head: AuditDocument;
+  readonly images: Images;
+}
+
+/** Batches in the order of their parts, put together again. */
+async function* joined(documents: AsyncIterable<AuditDocument>): AsyncGenerator<StoredAuditBatch> {
+  let parts: AuditDocument[] = [];
+  for await (const document of documents) {
+    parts.push(document);
+    const [head] = parts;
+    if (head && parts.length === head.parts) {
+      yield { head, images: joinImages(parts) };
+      parts = [];
+    }
+  }
+}
+
+/** All batches of a chunk in one direction, oldest first. */
+export function auditOfChunk(state: State, chunk: Chunk, direction: AuditDirection): AsyncGenerator<StoredAuditBatch> {
+  return joined(state.audit.find({ run: chunk.run, chunk: chunk._id, direction }).sort({ seq: 1, part: 1 }));
+}
+
+/** Batches whose range holds this `_id`, oldest first: candidates, to be looked through. */
+export async function auditAround(state: State, run: string, id: unknown): Promise<StoredAuditBatch[]> {
+  const filter: Document = { run, first: { $lte: id }, last: { $gte: id } };
+  const heads = await state.audit.find(filter as Filter<AuditDocument>).sort({ at: 1 }).toArray();
+  return Promise.all(
+    heads.map(async (head) => ({ head, images: joinImages(await readParts(state, head.chunk, head.direction, head.seq)) })),
+  );
+}
+
+export interface AuditTotals {
+  readonly batches: number;
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+/** How much audit a run has, in one direction. */
+export async function auditTotals(state: State, run: string, direction: AuditDirection): Promise<AuditTotals> {
+  const [totals] = await state.audit
+    .aggregate<AuditTotals>([
+      { $match: { run, direction } },
+      { $group: { _id: null, batches: { $sum: { $cond: [{ $eq: ['$part', 0] }, 1, 0] } }, entries: { $sum: '$n' }, bytes: { $sum: { $bsonSize: '$$ROOT' } } } },
+    ])
+    .toArray();
+  return totals ?? { batches: 0, entries: 0, bytes: 0 };
+}

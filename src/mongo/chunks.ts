@@ -1,0 +1,92 @@
+/** The `migrations_chunks` collection: ranges, cursors, counters. A checkpoint is part of its batch's transaction. */
+import type { ClientSession, Document, Filter } from 'mongodb';
+import { addCounters, type Chunk, type ChunkUndo, type Counters, type Cursor } from '../domain/chunk.js';
+import { STATE_FORMAT, type State } from './state.js';
+
+export const chunkId = (run: string, step: number, n: number): string => `${run}/${step}/${n}`;
+
+export async function insertChunks(state: State, chunks: readonly Chunk[]): Promise<void> {
+  if (chunks.length > 0) await state.chunks.insertMany([...chunks]);
+}
+
+/** Chunks of a plan that never became a run. */
+export async function dropChunks(state: State, run: string): Promise<void> {
+  await state.chunks.deleteMany({ run });
+}
+
+export const listChunks = (state: State, run: string): Promise<Chunk[]> =>
+  state.chunks.find({ run }).sort({ step: 1, n: 1 }).toArray();
+
+/** The chunk that takes single documents, made when first needed. */
+export async function idsChunk(state: State, run: string, step: number, fence: string): Promise<Chunk> {
+  const _id = chunkId(run, step, -1);
+  const fresh: Chunk = {
+    _id,
+    godwit: STATE_FORMAT,
+    run,
+    step,
+    n: -1,
+    kind: 'ids',
+    range: null,
+    estimate: 0,
+    state: 'open',
+    cursor: null,
+    seq: 0,
+    counters: { scanned: 0, changed: 0, unchanged: 0, skipped: 0, failed: 0 },
+    fence,
+    at: new Date(),
+    undo: null,
+  };
+  const found = await state.chunks.findOneAndUpdate({ _id }, { $setOnInsert: fresh }, { upsert: true, returnDocument: 'after' });
+  if (!found) throw new Error('an upsert returned nothing');
+  return found;
+}
+
+export interface Checkpoint {
+  readonly cursor: Cursor | null;
+  readonly counters: Counters;
+  readonly isDone: boolean;
+}
+
+/**
+ * Moves the chunk past a batch, where fence and sequence number are the ones that the batch was read under.
+ *
+ * @returns false when they are not: the lease is lost, or a commit thought lost was there after all
+ */
+export async function checkpoint(state: State, chunk: Chunk, moved: Checkpoint, session: ClientSession): Promise<boolean> {
+  const filter: Filter<Chunk> = { _id: chunk._id, fence: chunk.fence, seq: chunk.seq };
+  const set: Document = { cursor: moved.cursor, counters: moved.counters, state: moved.isDone ? 'done' : 'open' };
+  const result = await state.chunks.updateOne(filter, { $set: set, $inc: { seq: 1 }, $currentDate: { at: true } }, { session });
+  return result.matchedCount === 1;
+}
+
+/** The same for a batch of a rollback. */
+export async function undoCheckpoint(
+  state: State,
+  chunk: Chunk,
+  moved: ChunkUndo,
+  session: ClientSession,
+): Promise<boolean> {
+  const filter: Filter<Chunk> = chunk.undo
+    ? { _id: chunk._id, fence: chunk.fence, 'undo.seq': chunk.undo.seq }
+    : { _id: chunk._id, fence: chunk.fence, undo: null };
+  const result = await state.chunks.updateOne(filter, { $set: { undo: moved }, $currentDate: { at: true } }, { session });
+  return result.matchedCount === 1;
+}
+
+export async function findChunk(state: State, id: string): Promise<Chunk | null> {
+  return state.chunks.findOne({ _id: id });
+}
+
+/** The chunk as it is after a committed batch, without asking the server again. */
+export function afterCheckpoint(chunk: Chunk, moved: Checkpoint): Chunk {
+  return { ...chunk, cursor: moved.cursor, counters: moved.counters, state: moved.isDone ? 'done' : 'open', seq: chunk.seq + 1 };
+}
+
+/** Counters that a checkpoint stores: those of the chunk and of the batch together. */
+export const countersAfter = (chunk: Chunk, batch: Counters): Counters => addCounters(chunk.counters, batch);
+
+/** Prepares the chunks for a rollback, or for another one with other rules. */
+export async function resetUndo(state: State, run: string): Promise<void> {
+  await state.chunks.updateMany({ run }, { $set: { undo: null } });
+}

@@ -1,0 +1,78 @@
+/** The `migrations_failures` collection: documents in quarantine, once each. */
+import { createHash } from 'node:crypto';
+import { Binary, type ClientSession } from 'mongodb';
+import type { FailedDocument } from '../domain/batch.js';
+import { typedId } from '../domain/change.js';
+import type { Chunk } from '../domain/chunk.js';
+import type { FailureDocument } from '../domain/failure.js';
+import { idKey } from '../kernel/raw-bson.js';
+import { STATE_FORMAT, type State } from './state.js';
+
+const failureId = (chunk: Chunk, key: string): string =>
+  `${chunk.run}/${chunk.step}/${createHash('sha256').update(key).digest('hex').slice(0, 32)}`;
+
+export interface FailureContext {
+  readonly migration: string;
+  readonly collection: string;
+}
+
+/** Stores the failed documents of a batch, in its transaction. A document that failed before is stored anew, not twice. */
+export async function storeFailures(
+  state: State,
+  chunk: Chunk,
+  failed: readonly FailedDocument[],
+  context: FailureContext,
+  session: ClientSession,
+): Promise<void> {
+  for (const { document, failure } of failed) {
+    const entry: Omit<FailureDocument, '_id'> = {
+      godwit: STATE_FORMAT,
+      run: chunk.run,
+      migration: context.migration,
+      chunk: chunk._id,
+      step: chunk.step,
+      collection: context.collection,
+      documentId: typedId(document),
+      code: failure.code,
+      message: failure.message,
+      at: failure.at ?? null,
+      image: new Binary(document.bytes),
+      when: new Date(),
+    };
+    await state.failures.replaceOne({ _id: failureId(chunk, document.key) }, entry, { upsert: true, session });
+  }
+}
+
+/** Keys of the quarantined documents of one step. */
+export async function quarantinedKeys(state: State, run: string, step: number): Promise<Set<string>> {
+  const keys = new Set<string>();
+  for await (const { image } of state.failures.find({ run, step }, { projection: { image: 1 } }))
+    keys.add(idKey(Buffer.from(image.buffer.subarray(0, image.position))));
+  return keys;
+}
+
+export async function listFailures(state: State, run: string, limit: number): Promise<FailureDocument[]> {
+  return state.failures.find({ run }).sort({ chunk: 1, _id: 1 }).limit(limit).toArray();
+}
+
+export interface FailureGroup {
+  readonly code: string;
+  readonly message: string;
+  readonly count: number;
+  readonly firstId: unknown;
+}
+
+/** Failures by code and message, most frequent first. */
+export async function groupFailures(state: State, run: string): Promise<FailureGroup[]> {
+  const groups = await state.failures
+    .aggregate<{ _id: { code: string; message: string }; count: number; firstId: unknown }>([
+      { $match: { run } },
+      { $sort: { chunk: 1, _id: 1 } },
+      { $group: { _id: { code: '$code', message: '$message' }, count: { $sum: 1 }, firstId: { $first: '$documentId' } } },
+      { $sort: { count: -1 } },
+    ])
+    .toArray();
+  return groups.map(({ _id, count, firstId }) => ({ code: _id.code, message: _id.message, count, firstId }));
+}
+
+export const countFailures = (state: State, run: string): Promise<number> => state.failures.countDocuments({ run });

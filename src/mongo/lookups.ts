@@ -1,0 +1,70 @@
+/** `lookup` of a transform: one query per lookup and batch, in the batch's snapshot. */
+import type { ClientSession, Db, Document } from 'mongodb';
+import type { LookupSpec, LookupTable } from '../domain/migration.js';
+import { deepFreeze, toBytes, toPlain } from '../kernel/values.js';
+
+export type Lookups = Readonly<Record<string, LookupTable<Document>>>;
+
+/** A key under which values meet that the server calls equal: numbers by value, the rest by type and bytes. */
+function keyOf(value: unknown): string {
+  if (typeof value === 'number') return `n:${value === 0 ? 0 : value}`;
+  if (typeof value === 'bigint') return `n:${value}`;
+  const bytes = toBytes(new Map([['', value]]));
+  return bytes.toString('hex', 4);
+}
+
+/** The values at a dotted path, arrays value by value. */
+function valuesAt(value: unknown, path: readonly string[]): unknown[] {
+  if (Array.isArray(value)) return value.flatMap((item) => valuesAt(item, path));
+  const [name, ...rest] = path;
+  if (name === undefined) return value === undefined ? [] : [value];
+  if (value === null || typeof value !== 'object') return [];
+  return valuesAt((value as Document)[name], rest);
+}
+
+class Table implements LookupTable<Document> {
+  readonly #found = new Map<string, Document[]>();
+
+  add(key: string, document: Document): void {
+    const others = this.#found.get(key);
+    if (others) others.push(document);
+    else this.#found.set(key, [document]);
+  }
+
+  get(value: unknown): Document | undefined {
+    return this.#found.get(keyOf(value))?.[0];
+  }
+
+  all(value: unknown): readonly Document[] {
+    return this.#found.get(keyOf(value)) ?? [];
+  }
+}
+
+async function readLookup(db: Db, spec: LookupSpec, documents: readonly Document[], session?: ClientSession): Promise<Table> {
+  const path = spec.localField.split('.');
+  const wanted = new Map<string, unknown>();
+  for (const document of documents) for (const value of valuesAt(document, path)) if (value !== null) wanted.set(keyOf(value), value);
+  const table = new Table();
+  if (wanted.size === 0) return table;
+  const cursor = db
+    .collection(spec.from)
+    .find({ [spec.foreignField]: { $in: [...wanted.values()] } }, { raw: true, sort: { _id: 1 }, ...(session ? { session } : {}) });
+  const foreign = spec.foreignField.split('.');
+  for await (const raw of cursor as AsyncIterable<unknown>) {
+    const found = deepFreeze(toPlain(raw as Buffer));
+    for (const key of new Set(valuesAt(found, foreign).map(keyOf))) table.add(key, found);
+  }
+  return table;
+}
+
+/** Every lookup of a step for these documents. */
+export async function readLookups(
+  db: Db,
+  specs: Readonly<Record<string, LookupSpec>>,
+  documents: readonly Document[],
+  session?: ClientSession,
+): Promise<Lookups> {
+  const tables: Record<string, Table> = {};
+  for (const [name, spec] of Object.entries(specs)) tables[name] = await readLookup(db, spec, documents, session);
+  return tables;
+}

@@ -1,0 +1,58 @@
+/** Reads documents by `_id` as bytes: a fresh keyset query each time, never a long-lived cursor. */
+import { Binary, type ClientSession, type Db, type Document, type Filter } from 'mongodb';
+import type { ReadBatch } from '../domain/batch.js';
+import { type StoredDocument, storedDocument } from '../domain/change.js';
+
+export interface ReadFrom {
+  readonly db: Db;
+  readonly collection: string;
+  /** The planned collection's UUID in hex: the server answers 361 when the name means another one now. */
+  readonly uuid: string;
+}
+
+export interface ReadOptions {
+  readonly limit: number;
+  /** The batch is cut where its documents reach this many bytes (one document is always taken). */
+  readonly maxBytes: number;
+  readonly session?: ClientSession;
+}
+
+/** The filter on `_id` and the migration's own, together. */
+export function bothFilters(range: Document, filter: Filter<Document> | undefined): Document {
+  return filter ? { $and: [range, filter] } : range;
+}
+
+/**
+ * The next documents in `_id` order. The collection's own collation and its `_id` index are used: examined ÷ returned
+ * stays at 1 on plain, collated and clustered collections.
+ */
+export async function readBatch(from: ReadFrom, filter: Document, options: ReadOptions): Promise<ReadBatch> {
+  const command: Document = {
+    find: from.collection,
+    filter,
+    sort: { _id: 1 },
+    hint: { _id: 1 },
+    limit: options.limit,
+    // One more than the limit, so that the server closes the cursor with the first reply.
+    batchSize: options.limit + 1,
+    collectionUUID: new Binary(Buffer.from(from.uuid, 'hex'), 4),
+  };
+  const cursor = from.db.runCursorCommand(command, { ...(options.session ? { session: options.session } : {}), raw: true });
+  const documents: StoredDocument[] = [];
+  let bytes = 0;
+  let isCut = false;
+  try {
+    for await (const raw of cursor as AsyncIterable<unknown>) {
+      const document = storedDocument(raw as Buffer);
+      if (documents.length > 0 && bytes + document.bytes.length > options.maxBytes) {
+        isCut = true;
+        break;
+      }
+      bytes += document.bytes.length;
+      documents.push(document);
+    }
+  } finally {
+    await cursor.close();
+  }
+  return { documents, hasMore: isCut || documents.length === options.limit };
+}

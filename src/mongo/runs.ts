@@ -1,0 +1,94 @@
+/** The `migrations` collection: one document per run. Every change of state is a compare-and-set on the old state. */
+import type { Document, Filter, UpdateFilter } from 'mongodb';
+import type { Counters, Cursor, UndoCounters } from '../domain/chunk.js';
+import { mayGo, type RunDocument, type RunState } from '../domain/run.js';
+import { GodwitError } from '../errors.js';
+import type { State } from './state.js';
+
+export const findCurrentRun = (state: State, migration: string): Promise<RunDocument | null> =>
+  state.runs.findOne({ migration, current: true });
+
+export const findRun = (state: State, run: string): Promise<RunDocument | null> => state.runs.findOne({ _id: run });
+
+/** The runs that count, one per migration, oldest first. */
+export const listCurrentRuns = (state: State): Promise<RunDocument[]> =>
+  state.runs.find({ current: true }).sort({ startedAt: 1 }).toArray();
+
+/** Freezes the plan: before this insert there is no run, after it there is the whole one. */
+export async function insertRun(state: State, run: RunDocument): Promise<void> {
+  await state.runs.insertOne(run);
+}
+
+/** Makes room for a new run of the migration; the old one stays on record. */
+export async function retireRun(state: State, run: string): Promise<void> {
+  await state.runs.updateOne({ _id: run, current: true }, { $set: { current: false } });
+}
+
+export interface TransitionFacts {
+  readonly by: string;
+  readonly because: string;
+  readonly direction?: 'up' | 'down';
+}
+
+/**
+ * Moves the run along one edge, stamped by the server's clock.
+ *
+ * @throws GodwitError GODWIT_STATE_EDITED when the table has no such edge or the stored state is another one
+ */
+export async function transition(state: State, run: Pick<RunDocument, '_id' | 'migration'>, from: RunState, to: RunState, facts: TransitionFacts): Promise<void> {
+  if (!mayGo(from, to)) throw new GodwitError('GODWIT_STATE_EDITED', `wanted to move run ${run._id} from ${from} to ${to}, found no such edge`);
+  const entry = { from, to, at: '$$NOW', by: { $literal: facts.by }, because: { $literal: facts.because } };
+  const isEnd = to === 'completed' || to === 'rolled-back';
+  const set: Document = {
+    state: to,
+    history: { $concatArrays: ['$history', [entry]] },
+    updatedAt: '$$NOW',
+    finishedAt: isEnd ? '$$NOW' : null,
+    ...(facts.direction ? { direction: facts.direction } : {}),
+  };
+  const result = await state.runs.updateOne({ _id: run._id, state: from } as Filter<RunDocument>, [{ $set: set }]);
+  if (result.matchedCount !== 1)
+    throw new GodwitError('GODWIT_STATE_EDITED', `wanted run ${run._id} of ${run.migration} in state ${from}, found it changed`, {
+      next: [`godwit status ${run.migration}`],
+    });
+}
+
+export interface RunProgress {
+  readonly counters: Counters;
+  readonly undo: UndoCounters | null;
+  readonly batches: number;
+  readonly conflictsRetried: number;
+  readonly resumeCursor: Cursor | null;
+  readonly workedMs: number;
+}
+
+/** Writes the figures for people (about once a second, and at every stop); the truth is in the chunks. */
+export async function storeProgress(state: State, run: string, progress: RunProgress): Promise<void> {
+  const { workedMs, conflictsRetried, ...rest } = progress;
+  const update: UpdateFilter<RunDocument> = {
+    $set: { ...rest },
+    $inc: { workedMs: Math.round(workedMs), conflictsRetried },
+    $currentDate: { updatedAt: true },
+  };
+  await state.runs.updateOne({ _id: run }, update);
+}
+
+/** Accepts a changed file of a run that has begun. */
+export async function amendRun(
+  state: State,
+  run: RunDocument,
+  accepted: Pick<RunDocument, 'checksum' | 'files'>,
+  facts: TransitionFacts,
+): Promise<void> {
+  const entry = { from: run.state, to: run.state, at: '$$NOW', by: { $literal: facts.by }, because: { $literal: facts.because } };
+  await state.runs.updateOne({ _id: run._id }, [
+    {
+      $set: {
+        checksum: accepted.checksum,
+        files: { $literal: accepted.files },
+        history: { $concatArrays: ['$history', [entry]] },
+        updatedAt: '$$NOW',
+      },
+    },
+  ]);
+}

@@ -1,0 +1,130 @@
+/**
+ * What an error of the server or the driver means: one table of codes and labels, since the driver's labels are
+ * missing in the very cases that matter (docs/guide/what-holds.md). Nobody else looks at error codes or texts.
+ */
+import { MongoError, MongoServerError } from 'mongodb';
+import { GodwitError, isGodwitError } from '../errors.js';
+import { redactUris } from '../kernel/redact.js';
+
+/** How a batch goes on after an error inside its transaction. */
+export type BatchError =
+  /** Another writer was there first: read again and redo, in smaller pieces when it repeats. */
+  | 'conflict'
+  /** The transaction is gone for a reason that will pass: election, interruption, network, DDL. */
+  | 'interrupted'
+  /** The transaction is too large for the server's cache: redo with half. */
+  | 'too-big'
+  /** One document is refused: find it. */
+  | 'document'
+  /** The collection is not the planned one. */
+  | 'replaced'
+  /** No way on. */
+  | 'fatal';
+
+const CONFLICT = new Set([112]);
+const TOO_BIG = new Set([365, 388, 10334]);
+const DOCUMENT = new Set([11000, 11001, 121, 17419, 66, 52, 56, 57]);
+const REPLACED = new Set([361]);
+/** 13 and 18 are answered in words, never retried. */
+const DENIED = new Set([13, 18, 8000]);
+const INTERRUPTED = new Set([
+  6, 7, 24, 50, 64, 89, 91, 134, 189, 217, 246, 251, 262, 290, 11600, 11601, 11602, 10107, 13435, 13436, 9001, 267,
+]);
+const NETWORK_NAMES = new Set([
+  'MongoNetworkError',
+  'MongoNetworkTimeoutError',
+  'MongoServerSelectionError',
+  'MongoPoolClearedError',
+  'PoolClearedOnNetworkError',
+  'MongoWaitQueueTimeoutError',
+  'MongoExpiredSessionError',
+]);
+
+export function codeOf(error: unknown): number | undefined {
+  return error instanceof MongoError && typeof error.code === 'number' ? error.code : undefined;
+}
+
+function hasLabel(error: unknown, label: string): boolean {
+  return error instanceof MongoError && error.hasErrorLabel(label);
+}
+
+/** What to do with the batch whose transaction met this error. */
+export function classifyBatchError(error: unknown): BatchError {
+  const code = codeOf(error);
+  if (code !== undefined) {
+    if (DENIED.has(code)) return 'fatal';
+    if (CONFLICT.has(code)) return 'conflict';
+    if (TOO_BIG.has(code)) return 'too-big';
+    if (DOCUMENT.has(code)) return 'document';
+    if (REPLACED.has(code)) return 'replaced';
+    if (INTERRUPTED.has(code)) return 'interrupted';
+  }
+  if (hasLabel(error, 'TransientTransactionError')) return 'interrupted';
+  if (error instanceof MongoError && NETWORK_NAMES.has(error.name)) return 'interrupted';
+  return 'fatal';
+}
+
+/** True when a commit has definitely not happened: the transaction was aborted before it. */
+export function isCommitRefused(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === 251 || code === 112 || (code === 246 && hasLabel(error, 'TransientTransactionError'));
+}
+
+export const isNetworkError = (error: unknown): boolean => error instanceof MongoError && NETWORK_NAMES.has(error.name);
+
+export const isDuplicateKey = (error: unknown): boolean => codeOf(error) === 11000;
+
+export const isMissingNamespace = (error: unknown): boolean => codeOf(error) === 26;
+
+export const isForbidden = (error: unknown): boolean => codeOf(error) === 13;
+
+/** Name of the unique index in a duplicate-key error; the values in the message are never passed on. */
+export function duplicateIndex(error: unknown): string {
+  return error instanceof Error ? (/index: (\S+)/.exec(error.message)?.[1] ?? 'unknown') : 'unknown';
+}
+
+/** What a validator found wrong, as names of rules and fields, without values. */
+export function validationReason(error: unknown): string {
+  const details: unknown = error instanceof MongoServerError ? error.errInfo?.['details'] : undefined;
+  const rules = new Set<string>();
+  collectRules(details, rules);
+  return rules.size === 0 ? "the collection's validator refuses it" : `the validator refuses ${[...rules].join(', ')}`;
+}
+
+function collectRules(value: unknown, into: Set<string>): void {
+  if (Array.isArray(value)) for (const item of value) collectRules(item, into);
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return;
+  const { propertyName, operatorName, missingProperties } = value as Record<string, unknown>;
+  if (typeof propertyName === 'string') into.add(`"${propertyName}"`);
+  else if (Array.isArray(missingProperties)) into.add(`missing ${missingProperties.map((name) => `"${name}"`).join(', ')}`);
+  else if (typeof operatorName === 'string' && !['$jsonSchema', 'properties', 'required'].includes(operatorName)) into.add(operatorName);
+  for (const [key, item] of Object.entries(value)) if (key !== 'consideredValue' && key !== 'specifiedAs') collectRules(item, into);
+}
+
+/** Any error as a GodwitError: those of the server in words, without values or passwords. */
+export function translateServerError(error: unknown): GodwitError {
+  if (isGodwitError(error)) return error;
+  if (!(error instanceof MongoError))
+    return new GodwitError('GODWIT_UNEXPECTED', error instanceof Error ? redactUris(error.message) : String(error), { cause: error });
+  const code = codeOf(error);
+  const message = withoutValues(redactUris(error.message));
+  if (code === 18 || code === 8000 || /authentication failed/i.test(error.message))
+    return new GodwitError('GODWIT_AUTH', 'wanted to log in, found the user or the password refused', {
+      next: ['check the user, the password and authSource in MONGODB_URI'],
+      cause: error,
+    });
+  if (code === 13)
+    return new GodwitError('GODWIT_FORBIDDEN', `wanted to act on the database, found a right missing: ${message}`, {
+      next: ['godwit doctor   says which rights are missing'],
+      cause: error,
+    });
+  if (NETWORK_NAMES.has(error.name))
+    return new GodwitError('GODWIT_NO_PRIMARY', `wanted to reach the primary, found: ${message}`, {
+      next: ['check the address and that the server runs', 'godwit doctor'],
+      cause: error,
+    });
+  return new GodwitError('GODWIT_UNEXPECTED', message, { cause: error, details: code === undefined ? {} : { serverCode: code } });
+}
+
+/** Duplicate-key and validation messages of the server quote values: cut them off. */
+const withoutValues = (message: string): string => message.replace(/dup key:.*$/s, 'dup key').slice(0, 400);

@@ -1,0 +1,75 @@
+/** Godwit's own collections: names, indexes, and the check that nobody else's documents live there. */
+import { type Collection, type Db, type Document, ReadConcern, WriteConcern } from 'mongodb';
+import type { AuditDocument } from '../domain/audit-entry.js';
+import type { Chunk } from '../domain/chunk.js';
+import type { FailureDocument } from '../domain/failure.js';
+import type { RunDocument } from '../domain/run.js';
+import { GodwitError } from '../errors.js';
+import { codeOf } from './server-errors.js';
+
+/** Version of the state's format; a higher one in the database is refused. */
+export const STATE_FORMAT = 1;
+
+export interface State {
+  readonly db: Db;
+  readonly runs: Collection<RunDocument>;
+  readonly chunks: Collection<Chunk>;
+  readonly audit: Collection<AuditDocument>;
+  readonly failures: Collection<FailureDocument>;
+}
+
+/** Everything is read and written with majority: what a failover could take back is not state. */
+const CONCERNS = { readConcern: new ReadConcern('majority'), writeConcern: new WriteConcern('majority') };
+
+export function openState(db: Db, prefix: string): State {
+  return {
+    db,
+    runs: db.collection<RunDocument>(prefix, CONCERNS),
+    chunks: db.collection<Chunk>(`${prefix}_chunks`, CONCERNS),
+    audit: db.collection<AuditDocument>(`${prefix}_audit`, CONCERNS),
+    failures: db.collection<FailureDocument>(`${prefix}_failures`, CONCERNS),
+  };
+}
+
+/** True for a name that belongs to Godwit under this prefix: left out of every comparison of data. */
+export const isStateCollection = (name: string, prefix: string): boolean => name === prefix || name.startsWith(`${prefix}_`);
+
+/**
+ * Looks whether the state is Godwit's, and of a format that is known. Reads one document.
+ *
+ * @throws GodwitError GODWIT_FOREIGN_STATE, GODWIT_NEWER_STATE
+ */
+export async function checkState(state: State): Promise<void> {
+  const runs = state.runs as unknown as Collection<Document>;
+  const foreign = await runs.findOne({ godwit: { $not: { $type: 'number' } } }, { projection: { _id: 1 } });
+  const name = `${state.db.databaseName}.${state.runs.collectionName}`;
+  if (foreign)
+    throw new GodwitError('GODWIT_FOREIGN_STATE', `wanted Godwit's own state in ${name}, found documents of another tool`, {
+      next: ["choose other names in godwit.config: state: { prefix: 'godwit_migrations' }", 'or by GODWIT_STATE_PREFIX=godwit_migrations'],
+    });
+  const newer = await runs.findOne({ godwit: { $gt: STATE_FORMAT } }, { projection: { godwit: 1 } });
+  if (newer)
+    throw new GodwitError('GODWIT_NEWER_STATE', `wanted state of format ${STATE_FORMAT} in ${name}, found format ${String(newer['godwit'])}`, {
+      next: ['update Godwit: npm install godwit@latest'],
+    });
+}
+
+async function createIfMissing(db: Db, name: string): Promise<void> {
+  await db.createCollection(name, { writeConcern: CONCERNS.writeConcern }).catch((error: unknown) => {
+    if (codeOf(error) !== 48) throw error; // 48: it exists
+  });
+}
+
+/**
+ * Creates what is missing. Before the first transaction: collections that come into being inside concurrent
+ * transactions conflict with each other.
+ */
+export async function ensureState(state: State): Promise<void> {
+  const { db, runs, chunks, audit, failures } = state;
+  for (const { collectionName } of [runs, chunks, audit, failures]) await createIfMissing(db, collectionName);
+  await runs.createIndex({ migration: 1 }, { name: 'current', unique: true, partialFilterExpression: { current: true } });
+  await chunks.createIndex({ run: 1, step: 1, n: 1 }, { name: 'run_step_n' });
+  await audit.createIndex({ run: 1, chunk: 1, direction: 1, seq: 1, part: 1 }, { name: 'batch', unique: true });
+  await audit.createIndex({ run: 1, first: 1, last: 1 }, { name: 'document' });
+  await failures.createIndex({ run: 1, chunk: 1 }, { name: 'run_chunk' });
+}

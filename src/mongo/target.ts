@@ -1,0 +1,71 @@
+/** The collections that a migration is to change: what they are, and whether they can be changed. */
+import type { Db, Document } from 'mongodb';
+import { GodwitError } from '../errors.js';
+import { didYouMean } from '../kernel/nearest.js';
+
+export interface Target {
+  readonly name: string;
+  /** UUID in hex, without dashes. */
+  readonly uuid: string;
+  readonly kind: 'collection' | 'view' | 'timeseries' | 'capped';
+  readonly validator: Document | null;
+  readonly validationLevel: 'strict' | 'moderate' | 'off';
+  readonly validationAction: 'error' | 'warn';
+  readonly collation: Document | null;
+  readonly isClustered: boolean;
+}
+
+interface Listed {
+  readonly name: string;
+  readonly type?: string;
+  readonly options?: Document;
+  readonly info?: { readonly uuid?: { toString(encoding: 'hex'): string; buffer: Uint8Array } };
+}
+
+function toTarget(listed: Listed): Target {
+  const options = listed.options ?? {};
+  return {
+    name: listed.name,
+    uuid: listed.info?.uuid ? Buffer.from(listed.info.uuid.buffer).toString('hex') : '',
+    kind: listed.type === 'view' || listed.type === 'timeseries' ? listed.type : options['capped'] ? 'capped' : 'collection',
+    validator: (options['validator'] as Document | undefined) ?? null,
+    validationLevel: (options['validationLevel'] as Target['validationLevel'] | undefined) ?? 'strict',
+    validationAction: (options['validationAction'] as Target['validationAction'] | undefined) ?? 'error',
+    collation: (options['collation'] as Document | undefined) ?? null,
+    isClustered: options['clusteredIndex'] !== undefined,
+  };
+}
+
+/** The collection of this name as the server lists it, or null. */
+export async function findTarget(db: Db, name: string): Promise<Target | null> {
+  const [listed] = await db.listCollections({ name }, { nameOnly: false }).toArray();
+  return listed ? toTarget(listed as unknown as Listed) : null;
+}
+
+const WAYS_OUT: Readonly<Record<'view' | 'timeseries' | 'capped', string>> = {
+  view: 'migrate the collection that the view reads',
+  timeseries: 'time-series collections take no updates of single documents: write the new shape into another collection',
+  capped: 'capped collections refuse transactions: copy it into an ordinary collection and migrate that one',
+};
+
+/**
+ * The collection, if its documents can be read one by one; for writing it must be an ordinary one.
+ *
+ * @throws GodwitError GODWIT_TARGET
+ */
+export async function requireTarget(db: Db, name: string, purpose: 'read' | 'write'): Promise<Target> {
+  const target = await findTarget(db, name);
+  if (!target) {
+    const names = (await db.listCollections({}, { nameOnly: true }).toArray()).map((listed) => listed.name);
+    throw new GodwitError('GODWIT_TARGET', `wanted the collection ${db.databaseName}.${name}, found none of that name.${didYouMean(name, names)}`, {
+      next: ['check `collection` in the migration, and the database in MONGODB_URI or --db'],
+    });
+  }
+  if (target.kind !== 'collection' && (purpose === 'write' || target.kind !== 'capped')) {
+    const kind = target.kind === 'timeseries' ? 'time-series collection' : target.kind === 'capped' ? 'capped collection' : 'view';
+    throw new GodwitError('GODWIT_TARGET', `wanted an ordinary collection, found that ${db.databaseName}.${name} is a ${kind}`, {
+      next: [WAYS_OUT[target.kind]],
+    });
+  }
+  return target;
+}

@@ -1,0 +1,144 @@
+/**
+ * The data statement of a batch: one `updateMany` over a table of its changes, to each document an idempotent update
+ * by `_id`. It keeps the order of fields, takes `$`-prefixed, dotted and empty names, and goes into the oplog as a
+ * diff. The filter is `$in` with exactly the table's ids, never a range: an id that is not in the table would get the
+ * table's last entry.
+ */
+import type { ClientSession, Collection, Document } from 'mongodb';
+import type { JournaledBatch, WrittenBatch } from '../domain/batch.js';
+import { type Change, typedId } from '../domain/change.js';
+import { toTyped } from '../kernel/values.js';
+
+/** One document's write: fields set and removed, or the whole document put in place. */
+export type Write =
+  | { readonly kind: 'fields'; readonly id: unknown; readonly bytes: number; readonly set: ReadonlyMap<string, unknown>; readonly unset: readonly string[] }
+  | { readonly kind: 'whole'; readonly id: unknown; readonly bytes: number; readonly document: Document };
+
+/** Thrown when a statement matched another number of documents than it was given: the transaction must not commit. */
+export class CountMismatch extends Error {
+  constructor(wanted: number, found: number) {
+    super(`wanted ${wanted} documents matched, found ${found}`);
+    this.name = 'CountMismatch';
+  }
+}
+
+/** Thrown in single mode: names the document that the server refuses. */
+export class RefusedDocument extends Error {
+  constructor(
+    readonly index: number,
+    cause: unknown,
+  ) {
+    super('the server refuses a document', { cause });
+    this.name = 'RefusedDocument';
+  }
+}
+
+/** Bytes of changes in one statement: well below the 16 MiB of a command, with room for names and ids. */
+const MAX_STATEMENT_BYTES = 6 * 1024 * 1024;
+
+const ROOT = '$$ROOT';
+
+function tableLookup(ids: readonly unknown[], values: readonly unknown[]): Document {
+  return { $arrayElemAt: [{ $literal: values }, { $indexOfArray: [{ $literal: ids }, '$_id'] }] };
+}
+
+function unsetStage(names: readonly string[]): Document {
+  // $unset takes no dotted, empty or $-prefixed names; $setField removes any (MongoDB manual, "$setField", "$$REMOVE").
+  return {
+    $replaceWith: names.reduce<unknown>(
+      (input, field) => ({ $setField: { field: { $literal: field }, input, value: '$$REMOVE' } }),
+      ROOT,
+    ),
+  };
+}
+
+const isOrdinary = (name: string): boolean => name !== '' && !name.startsWith('$') && !name.includes('.');
+
+function removing(names: readonly string[]): Document[] {
+  if (names.length === 0) return [];
+  return names.every(isOrdinary) ? [{ $unset: [...names] }] : [unsetStage(names)];
+}
+
+/** The pipeline that carries out one group of writes (all of one kind, all removing the same names). */
+function pipelineFor(group: readonly Write[]): Document[] {
+  const ids = group.map(({ id }) => id);
+  const [first] = group;
+  if (first?.kind === 'whole')
+    return [{ $replaceWith: tableLookup(ids, group.map((write) => (write.kind === 'whole' ? write.document : {}))) }];
+  const sets = group.map((write) => (write.kind === 'fields' ? write.set : new Map()));
+  const setting = sets.every((set) => set.size === 0) ? [] : [{ $replaceWith: { $mergeObjects: [ROOT, tableLookup(ids, sets)] } }];
+  return [...removing(first?.kind === 'fields' ? first.unset : []), ...setting];
+}
+
+const groupKey = (write: Write): string => (write.kind === 'whole' ? 'whole' : JSON.stringify(write.unset));
+
+/** Writes that can go into one statement, in order of first appearance, each group below the statement's limit. */
+function groupWrites(writes: readonly Write[]): Write[][] {
+  const groups: Write[][] = [];
+  const open = new Map<string, { group: Write[]; bytes: number }>();
+  for (const write of writes) {
+    const key = groupKey(write);
+    let current = open.get(key);
+    if (!current || current.bytes + write.bytes > MAX_STATEMENT_BYTES) {
+      current = { group: [], bytes: 0 };
+      open.set(key, current);
+      groups.push(current.group);
+    }
+    current.group.push(write);
+    current.bytes += write.bytes;
+  }
+  return groups;
+}
+
+export interface WriteOptions {
+  readonly session: ClientSession;
+  /** One statement a document: slower, but its error names the document. */
+  readonly isSingle: boolean;
+  readonly bypassDocumentValidation?: boolean;
+}
+
+async function update(collection: Collection, group: readonly Write[], options: WriteOptions): Promise<number> {
+  const result = await collection.updateMany({ _id: { $in: group.map(({ id }) => id) } } as Document, pipelineFor(group), {
+    session: options.session,
+    ...(options.bypassDocumentValidation ? { bypassDocumentValidation: true } : {}),
+  });
+  if (result.matchedCount !== group.length) throw new CountMismatch(group.length, result.matchedCount);
+  return result.matchedCount;
+}
+
+/**
+ * Carries out the writes, in as few statements as possible.
+ *
+ * @returns how many documents matched: always all of them
+ * @throws CountMismatch; RefusedDocument in single mode; the driver's errors otherwise
+ */
+export async function applyWrites(collection: Collection, writes: readonly Write[], options: WriteOptions): Promise<number> {
+  let matched = 0;
+  if (!options.isSingle) {
+    for (const group of groupWrites(writes)) matched += await update(collection, group, options);
+    return matched;
+  }
+  for (const [index, write] of writes.entries()) {
+    try {
+      matched += await update(collection, [write], options);
+    } catch (error) {
+      throw error instanceof CountMismatch ? error : new RefusedDocument(index, error);
+    }
+  }
+  return matched;
+}
+
+/** The write that carries a change out. */
+export function forwardWrite(change: Change): Write {
+  return { kind: 'fields', id: typedId(change.before), bytes: change.setBytes, set: change.set, unset: change.unset };
+}
+
+/** The write that puts the exact bytes of `before` back. */
+export function wholeWrite(before: { readonly bytes: Buffer }, id: unknown): Write {
+  return { kind: 'whole', id, bytes: before.bytes.length, document: toTyped(before.bytes) };
+}
+
+/** Writes a journaled batch; all of it or an error. */
+export async function writeBatch(collection: Collection, batch: JournaledBatch, options: WriteOptions): Promise<WrittenBatch> {
+  return { matched: await applyWrites(collection, batch.changes.map(forwardWrite), options) };
+}

@@ -1,0 +1,124 @@
+/** `rollback`: back from the audit, or what that would do. */
+import type { ClientSession } from 'mongodb';
+import type { UndoConflict } from '../domain/chunk.js';
+import type { RunDocument, RunState } from '../domain/run.js';
+import { type RollbackOutcome, rollBack, rollBackDry } from '../engine/rollback.js';
+import { Tally } from '../engine/tally.js';
+import type { RunFacts } from '../engine/with-lease.js';
+import { GodwitError } from '../errors.js';
+import { locateIn } from '../migration/load.js';
+import { requireTransactions } from '../mongo/connect.js';
+import { killSessions, sessionId } from '../mongo/leases.js';
+import { translateServerError } from '../mongo/server-errors.js';
+import { ensureState } from '../mongo/state.js';
+import { loadById, requireRun, requireSameFile, runSettings, type Session } from './session.js';
+
+export interface RollbackOptions {
+  readonly dryRun?: boolean | undefined;
+  /** What happens to a field that the application changed since: it is kept and listed, or overwritten. */
+  readonly onConflict?: 'report' | 'force' | undefined;
+  readonly workers?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface RollbackResult {
+  readonly migration: string;
+  readonly runId: string;
+  readonly state: RunState;
+  readonly dryRun: boolean;
+  /** Exactly the bytes from before the run. */
+  readonly restored: number;
+  /** Documents that the run had inserted, removed again. */
+  readonly removed: number;
+  /** Documents that the run had deleted, inserted again. */
+  readonly reinserted: number;
+  /** Restored field by field, later edits of other fields kept. */
+  readonly keptFields: number;
+  readonly alreadyBack: number;
+  readonly goneSince: number;
+  /** Documents that came later and have no before image. */
+  readonly noBefore: number;
+  readonly conflicts: number;
+  readonly conflictList: readonly UndoConflict[];
+  readonly noBeforeList: readonly { readonly collection: string; readonly id: unknown }[];
+  /** Collections in which later documents can't be told from those that the filter left out. */
+  readonly noBeforeUnknown: readonly string[];
+  /** True when every document is byte for byte as before the run. */
+  readonly identical: boolean;
+  readonly seconds: number;
+}
+
+const NEVER = new AbortController().signal;
+
+function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number): RollbackResult {
+  const { run, counters, conflicts, newcomers } = outcome;
+  const { restored, keptFields, alreadyBack, goneSince } = counters;
+  return {
+    migration: run.migration,
+    runId: run._id,
+    state: run.state,
+    dryRun,
+    restored,
+    removed: 0,
+    reinserted: 0,
+    keptFields,
+    alreadyBack,
+    goneSince,
+    noBefore: newcomers.count,
+    conflicts: counters.conflicts,
+    conflictList: conflicts,
+    noBeforeList: newcomers.listed,
+    noBeforeUnknown: newcomers.notLookedAt,
+    identical: keptFields === 0 && goneSince === 0 && counters.conflicts === 0 && newcomers.count === 0,
+    seconds: elapsedMs / 1_000,
+  };
+}
+
+async function prepare(session: Session, id: string, options: RollbackOptions): Promise<{ facts: RunFacts; run: RunDocument }> {
+  const loaded = await loadById(session, id);
+  const run = await requireRun(session, loaded.id);
+  requireSameFile(loaded, run);
+  if (run.state === 'planned' && run.lease)
+    throw new GodwitError('GODWIT_LEASE_HELD', `wanted to roll ${loaded.id} back, found its run just beginning`, { next: [`godwit status ${loaded.id}`] });
+  const { client, db, state, events } = session;
+  const settings = runSettings(session.config, { workers: options.workers });
+  return { facts: { client, db, state, loaded, settings, events, signal: options.signal ?? NEVER }, run };
+}
+
+async function lookOnly(session: Session, id: string, options: RollbackOptions): Promise<RollbackOutcome> {
+  const { facts, run } = await prepare(session, id, options);
+  const context = { ...facts, run, fence: '', locate: locateIn(facts.loaded), tally: Tally.fresh(0) };
+  return rollBackDry(facts, context, { onConflict: options.onConflict ?? 'report' });
+}
+
+export interface StartedRollback {
+  readonly result: Promise<RollbackResult>;
+  abort(): Promise<void>;
+}
+
+/** Rolls the migration's current run back; a finished rollback is only looked at again, unless conflicts are forced. */
+export function startRollback(session: Session, id: string, options: RollbackOptions = {}): StartedRollback {
+  let sessions: readonly ClientSession[] = [];
+  const work = async (): Promise<RollbackResult> => {
+    const startedAt = performance.now();
+    if (options.dryRun) return resultOf(await lookOnly(session, id, options), true, performance.now() - startedAt);
+    requireTransactions(session.server);
+    const { facts, run } = await prepare(session, id, options);
+    await ensureState(session.state);
+    const watched: RunFacts = {
+      ...facts,
+      onSessions: (own) => {
+        sessions = own;
+      },
+    };
+    const outcome = await rollBack(watched, run, { onConflict: options.onConflict ?? 'report' });
+    return resultOf(outcome, false, performance.now() - startedAt);
+  };
+  const result = work().catch((error: unknown) => {
+    throw translateServerError(error);
+  });
+  const abort = async (): Promise<void> => {
+    await killSessions(session.client, sessions.map(sessionId)).catch(() => undefined);
+  };
+  return { result, abort };
+}

@@ -1,0 +1,197 @@
+/** `run`: plans or resumes, carries on, and says how it ended. */
+import { type ClientSession } from 'mongodb';
+import type { RunDocument, RunState } from '../domain/run.js';
+import { planRun } from '../engine/plan-run.js';
+import { carryOn } from '../engine/run.js';
+import { GodwitError } from '../errors.js';
+import { toExtendedJson } from '../kernel/values.js';
+import type { LoadedMigration } from '../migration/load.js';
+import { requireTransactions } from '../mongo/connect.js';
+import { killSessions, sessionId } from '../mongo/leases.js';
+import { findCurrentRun, retireRun } from '../mongo/runs.js';
+import { readReplicaSetId } from '../mongo/server-facts.js';
+import { translateServerError } from '../mongo/server-errors.js';
+import { ensureState } from '../mongo/state.js';
+import { requireTarget } from '../mongo/target.js';
+import { findDocument } from './document-id.js';
+import { gitCommit, loadById, requireSameFile, runSettings, type Session, type SettingOverrides, VERSION } from './session.js';
+
+export interface RunOptions extends SettingOverrides {
+  /** Changes to make at most; the next run goes on from there. */
+  readonly limit?: number | undefined;
+  /** One document, by its `_id` as a text. */
+  readonly only?: string | undefined;
+  /** Stops at the next batch boundary. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Durations are in seconds; counts are of the whole run, not of this process. */
+export interface RunResult {
+  readonly migration: string;
+  readonly runId: string;
+  readonly state: RunState;
+  readonly scanned: number;
+  readonly changed: number;
+  readonly inserted: number;
+  readonly deleted: number;
+  readonly unchanged: number;
+  readonly skipped: number;
+  readonly failed: number;
+  readonly total: number;
+  readonly batches: number;
+  readonly conflictsRetried: number;
+  /** Extended JSON of the cursor that this process began at; null when the run began with it. */
+  readonly resumedFrom: unknown;
+  readonly resumed: boolean;
+  readonly seconds: number;
+  readonly docsPerSecond: number;
+  readonly throttledSeconds: number;
+  /** Why it rests where it does, as the history has it. */
+  readonly because: string;
+}
+
+const NEVER = new AbortController().signal;
+
+function resultOf(run: RunDocument, before: RunDocument, isNew: boolean, elapsedMs: number): RunResult {
+  const { counters } = run;
+  const here = counters.scanned - (isNew ? 0 : before.counters.scanned);
+  return {
+    migration: run.migration,
+    runId: run._id,
+    state: run.state,
+    scanned: counters.scanned,
+    changed: counters.changed,
+    inserted: 0,
+    deleted: 0,
+    unchanged: counters.unchanged,
+    skipped: counters.skipped,
+    failed: counters.failed,
+    total: run.total,
+    batches: run.batches,
+    conflictsRetried: run.conflictsRetried,
+    resumedFrom: isNew || !before.resumeCursor ? null : toExtendedJson(before.resumeCursor.id),
+    resumed: !isNew,
+    seconds: elapsedMs / 1_000,
+    docsPerSecond: elapsedMs > 0 ? Math.round(here / (elapsedMs / 1_000)) : 0,
+    throttledSeconds: 0,
+    because: run.history.at(-1)?.because ?? '',
+  };
+}
+
+/** Every migration that must come first is completed. @throws GodwitError GODWIT_DEPENDENCY */
+async function requireDependencies(session: Session, loaded: LoadedMigration): Promise<void> {
+  for (const id of loaded.migration.dependsOn ?? []) {
+    const run = await findCurrentRun(session.state, id);
+    if (run?.state === 'completed') continue;
+    throw new GodwitError('GODWIT_DEPENDENCY', `wanted ${id} completed before ${loaded.id}, found it ${run?.state ?? 'not run'}`, {
+      next: [`godwit run ${id}`],
+    });
+  }
+}
+
+async function plan(session: Session, loaded: LoadedMigration, workers: number): Promise<RunDocument> {
+  return planRun(loaded, {
+    db: session.db,
+    state: session.state,
+    server: session.server,
+    replicaSetId: await readReplicaSetId(session.client),
+    gitCommit: await gitCommit(session.config.cwd),
+    godwitVersion: VERSION,
+    workers,
+  });
+}
+
+/** The run to carry on: the current one, or a new one. */
+async function planOrResume(session: Session, loaded: LoadedMigration, workers: number): Promise<{ run: RunDocument; isNew: boolean }> {
+  const current = await findCurrentRun(session.state, loaded.id);
+  if (!current) return { run: await plan(session, loaded, workers), isNew: true };
+  if (current.state === 'rolled-back') {
+    await retireRun(session.state, current._id);
+    return { run: await plan(session, loaded, workers), isNew: true };
+  }
+  requireSameFile(loaded, current);
+  if (current.direction === 'down')
+    throw new GodwitError('GODWIT_USAGE', `wanted to go forwards with ${loaded.id}, found its rollback under way (${current.state})`, {
+      next: [`godwit rollback ${loaded.id}   finishes it`],
+    });
+  const replicaSet = current.server.replicaSetId;
+  const now = replicaSet ? await readReplicaSetId(session.client) : null;
+  if (replicaSet && now && replicaSet !== now)
+    throw new GodwitError('GODWIT_OTHER_SERVER', `wanted the replica set that ${loaded.id} began on, found another one`, {
+      next: ['check the address in MONGODB_URI', 'godwit list'],
+    });
+  return { run: current, isNew: false };
+}
+
+/** Checks everything that can be checked before anything is touched. */
+async function prepare(session: Session, id: string): Promise<LoadedMigration> {
+  const loaded = await loadById(session, id);
+  requireTransactions(session.server);
+  for (const step of loaded.migration.steps) await requireTarget(session.db, step.collection, 'write');
+  await requireDependencies(session, loaded);
+  return loaded;
+}
+
+/** Ends the transactions of a process that is about to leave at once; what it can't reach the server ends. */
+async function endTransactions(session: Session, sessions: readonly ClientSession[]): Promise<void> {
+  await killSessions(session.client, sessions.map(sessionId)).catch(() => undefined);
+}
+
+export interface StartedRun {
+  readonly result: Promise<RunResult>;
+  /** Ends the open transactions: whatever was not committed is undone by the server. */
+  abort(): Promise<void>;
+}
+
+/**
+ * Runs a migration, or goes on where it was.
+ *
+ * @throws (in `result`) every error of docs/reference/errors.md that concerns a run
+ */
+export function startRun(session: Session, id: string, options: RunOptions = {}): StartedRun {
+  let sessions: readonly ClientSession[] = [];
+  const work = async (): Promise<RunResult> => {
+    const loaded = await prepare(session, id);
+    await ensureState(session.state);
+    const isCanary = options.limit !== undefined || options.only !== undefined;
+    const settings = runSettings(session.config, isCanary ? { ...options, workers: 1 } : options);
+    const only = options.only === undefined ? undefined : await onlyIds(session, loaded, options.only);
+    const { run, isNew } = await planOrResume(session, loaded, settings.workers);
+    session.events.emit('run:planned', { run: run._id, migration: run.migration, total: run.total, resumed: !isNew });
+    if (run.state === 'completed') return resultOf(run, run, false, 0);
+    const startedAt = performance.now();
+    const after = await carryOn(
+      {
+        client: session.client,
+        db: session.db,
+        state: session.state,
+        loaded,
+        settings,
+        events: session.events,
+        signal: options.signal ?? NEVER,
+        onSessions: (own) => {
+          sessions = own;
+        },
+      },
+      run,
+      { ...(options.limit === undefined ? {} : { limit: options.limit }), ...(only === undefined ? {} : { only }) },
+    );
+    return resultOf(after, run, isNew, performance.now() - startedAt);
+  };
+  const result = work().catch((error: unknown) => {
+    throw translateServerError(error);
+  });
+  return { result, abort: () => endTransactions(session, sessions) };
+}
+
+async function onlyIds(session: Session, loaded: LoadedMigration, text: string): Promise<readonly unknown[]> {
+  const ids: unknown[] = [];
+  for (const { collection } of loaded.migration.steps) {
+    const id = await findDocument(session.db, collection, text);
+    if (id) ids.push(id.id);
+  }
+  if (ids.length > 0) return ids;
+  throw new GodwitError('GODWIT_DOCUMENT_UNKNOWN', `wanted a document by the _id given to --only, found none in ${loaded.migration.steps.map(({ collection }) => collection).join(', ')}`, {
+    next: ['an ObjectId is given as its 24 hex digits, other types as Extended JSON: --only \'{"$numberLong":"42"}\''],
+  });
+}

@@ -1,0 +1,115 @@
+/** One use of Godwit against one database: configuration, connection, state. What every verb is given. */
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { type Config, type ConfigInput, loadConfig } from '../config/load.js';
+import type { RunDocument } from '../domain/run.js';
+import type { RunSettings } from '../engine/run-context.js';
+import { GodwitError } from '../errors.js';
+import { Events } from '../events.js';
+import { findMigration } from '../migration/find.js';
+import { type LoadedMigration, loadMigration } from '../migration/load.js';
+import { type Connection, connect } from '../mongo/connect.js';
+import { findCurrentRun } from '../mongo/runs.js';
+import { checkState, openState, type State } from '../mongo/state.js';
+
+export interface SessionInput extends ConfigInput {
+  /** For tests: the name of every command that is sent to the server. */
+  readonly onCommand?: (name: string) => void;
+}
+
+export interface Session extends Connection {
+  readonly config: Config;
+  readonly state: State;
+  readonly events: Events;
+}
+
+/** This package's version. */
+export const VERSION: string = (
+  JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+).version;
+
+/** `auto`: two workers; four gain nothing beside a writing application and double its wait (measured on 2 cores). */
+const AUTO_WORKERS = 2;
+
+/**
+ * Reads the configuration and connects.
+ *
+ * @throws GodwitError GODWIT_CONFIG, GODWIT_NO_URI, GODWIT_BAD_URI, GODWIT_NO_PRIMARY, GODWIT_AUTH, GODWIT_FOREIGN_STATE
+ */
+export async function openSession(input: SessionInput): Promise<Session> {
+  const config = await loadConfig(input);
+  if (!config.uri)
+    throw new GodwitError('GODWIT_NO_URI', 'wanted a MongoDB URI in MONGODB_URI, --uri or an environment of the configuration, found none', {
+      next: ['MONGODB_URI=mongodb://127.0.0.1:27017/crm godwit …', 'godwit demo   needs none: it brings its own server'],
+    });
+  const connection = await connect({ uri: config.uri, db: config.db, onCommand: input.onCommand });
+  try {
+    const { db: stateDb, prefix } = config.settings.state;
+    const state = openState(stateDb ? connection.client.db(stateDb) : connection.db, prefix);
+    await checkState(state);
+    return { ...connection, config, state, events: new Events() };
+  } catch (error) {
+    await connection.client.close();
+    throw error;
+  }
+}
+
+export const closeSession = (session: Session): Promise<void> => session.client.close();
+
+/** The migration's file, loaded. */
+export async function loadById(session: Session, id: string): Promise<LoadedMigration> {
+  return loadMigration(await findMigration(session.config.migrationsFolder, id));
+}
+
+/** The run that counts for the migration. @throws GodwitError GODWIT_NOT_RUN */
+export async function requireRun(session: Session, migration: string): Promise<RunDocument> {
+  const run = await findCurrentRun(session.state, migration);
+  if (run) return run;
+  throw new GodwitError('GODWIT_NOT_RUN', `wanted a run of ${migration} in ${session.db.databaseName}, found none`, {
+    next: [`godwit run ${migration} --dry-run`, 'godwit list'],
+  });
+}
+
+/** Refuses a file that is not the one that the run began with. @throws GodwitError GODWIT_CHECKSUM */
+export function requireSameFile(loaded: LoadedMigration, run: RunDocument): void {
+  if (loaded.checksum === run.checksum) return;
+  const known = new Map(run.files.map(({ path, sha256 }) => [path, sha256]));
+  const changed = loaded.files.filter(({ path, sha256 }) => known.get(path) !== sha256).map(({ path }) => path);
+  const gone = run.files.filter(({ path }) => !loaded.files.some((file) => file.path === path)).map(({ path }) => path);
+  throw new GodwitError(
+    'GODWIT_CHECKSUM',
+    `wanted ${loaded.id} as it was when its run began (${run.checksum.slice(0, 12)}), found it changed (${loaded.checksum.slice(0, 12)}): ${[...changed, ...gone].join(', ')}`,
+    {
+      next: ['put the file back as it was', `godwit amend ${loaded.id} --because "…"   accepts it as it is now`],
+      details: { migration: loaded.id, began: run.checksum, found: loaded.checksum, changed: [...changed, ...gone] },
+    },
+  );
+}
+
+export interface SettingOverrides {
+  readonly batchSize?: number | undefined;
+  readonly workers?: number | undefined;
+  readonly maxFailures?: number | undefined;
+}
+
+export function runSettings(config: Config, overrides: SettingOverrides = {}): RunSettings {
+  const { settings } = config;
+  const workers = overrides.workers ?? settings.workers;
+  return {
+    batchSize: overrides.batchSize ?? settings.batch.size,
+    maxBatchBytes: settings.batch.maxBytes,
+    workers: workers === 'auto' ? AUTO_WORKERS : workers,
+    leaseMs: settings.leaseMs,
+    maxFailures: overrides.maxFailures ?? 0,
+    transformTimeoutMs: settings.transform.timeoutMs,
+  };
+}
+
+/** Commit of the project's repository, if it is one. */
+export async function gitCommit(cwd: string): Promise<string | null> {
+  return promisify(execFile)('git', ['rev-parse', 'HEAD'], { cwd }).then(
+    ({ stdout }) => stdout.trim(),
+    () => null,
+  );
+}

@@ -13,13 +13,13 @@ const MAX_PART_BYTES = 12 * 1024 * 1024;
 /**
  * Inserts the audit document(s) of the batch.
  *
- * @param where the direction, and the batch's number in its chunk (from 1, per direction)
+ * @param where the direction, the batch's number in its chunk (from 1), and which rollback it is (0 forwards)
  */
 export async function journal(
   state: State,
   chunk: Chunk,
   batch: DecidedBatch,
-  where: { readonly direction: AuditDirection; readonly seq: number },
+  where: { readonly direction: AuditDirection; readonly seq: number; readonly round: number },
   session: ClientSession,
 ): Promise<JournaledBatch> {
   const { changes, untouched } = batch;

@@ -20,6 +20,8 @@ export interface AuditDocument {
   readonly step: number;
   readonly direction: AuditDirection;
   readonly seq: number;
+  /** 0 forwards; 1 for the first rollback of the run, 2 for the next. */
+  readonly round: number;
   /** Images of one batch may need several documents (16 MiB each): `part` counts from 0. */
   readonly part: number;
   readonly parts: number;

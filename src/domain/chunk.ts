@@ -152,6 +152,8 @@ export interface ChunkUndo {
   /** Number of the batch that was undone last; batches are undone from the newest to 1. */
   readonly seq: number;
   readonly done: boolean;
+  /** 1 for the first rollback of the run, 2 for the next (with other rules). */
+  readonly round: number;
   readonly counters: UndoCounters;
   /** The first conflicts, at most MAX_LISTED_CONFLICTS. */
   readonly conflicts: readonly UndoConflict[];

@@ -64,6 +64,8 @@ export class Effort {
     const kind = error instanceof CountMismatch ? 'conflict' : error instanceof CommitUnknown ? 'interrupted' : classifyBatchError(error);
     switch (kind) {
       case 'document':
+        // In single mode the culprit is named; an error without a name is not about a document of the batch.
+        if (this.isSingle) throw translateServerError(error);
         this.isSingle = true;
         return;
       case 'conflict':

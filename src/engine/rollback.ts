@@ -80,7 +80,8 @@ const merge = (a: NewcomerReport, b: NewcomerReport): NewcomerReport => ({
   notLookedAt: [...a.notLookedAt, ...b.notLookedAt],
 });
 
-async function outcomeOf(facts: RunFacts, run: RunDocument, newcomers: NewcomerReport): Promise<RollbackOutcome> {
+/** What a rollback has done, from the chunks that it moved. */
+export async function storedOutcome(facts: RunFacts, run: RunDocument, newcomers: NewcomerReport = NOBODY): Promise<RollbackOutcome> {
   const chunks = await listChunks(facts.state, run._id);
   return {
     run,
@@ -97,7 +98,7 @@ export async function rollBack(facts: RunFacts, run: RunDocument, options: Rollb
     const recorder = new Recorder(context, 'down');
     newcomers = await work(facts, context, sessions, options, recorder).catch((error: unknown) => recorder.fail(error));
   });
-  return outcomeOf(facts, after, newcomers);
+  return storedOutcome(facts, after, newcomers);
 }
 
 /** The same without a write: what a rollback would do now. */

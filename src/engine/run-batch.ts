@@ -119,7 +119,7 @@ class Attempt {
     await faultPoint('batch:after-read');
     this.#lap('transform');
 
-    const journaled = await journal(context.state, chunk, batch, { direction: 'up', seq: chunk.seq + 1 }, session);
+    const journaled = await journal(context.state, chunk, batch, { direction: 'up', seq: chunk.seq + 1, round: 0 }, session);
     await faultPoint('batch:after-audit');
     const moved = this.#moved(batch);
     if (!(await checkpoint(context.state, chunk, moved, session))) throw new CheckpointMismatch('checkpoint');

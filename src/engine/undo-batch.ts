@@ -90,7 +90,7 @@ const toDecided = (undone: UndoBatch): DecidedBatch => ({
 
 function moved(chunk: Chunk, seq: number, undone: UndoBatch): ChunkUndo {
   const listed = [...(chunk.undo?.conflicts ?? []), ...undone.conflicts].slice(0, MAX_LISTED_CONFLICTS);
-  return { seq, done: seq <= 1, counters: addUndo(chunk.undo?.counters ?? NO_UNDO, undone.counters), conflicts: listed };
+  return { seq, done: seq <= 1, round: chunk.undo?.round ?? 1, counters: addUndo(chunk.undo?.counters ?? NO_UNDO, undone.counters), conflicts: listed };
 }
 
 /** Undoes the newest batch of the chunk that is not undone yet; redone until it is committed. */
@@ -129,7 +129,7 @@ async function body(context: StepContext, chunk: Chunk, seq: number, options: Bo
   const { effort, session } = options;
   const undone = await decideUndoBatch(context, chunk, seq, options);
   await faultPoint('rollback:after-read');
-  await journal(context.state, chunk, toDecided(undone), { direction: 'down', seq }, session);
+  await journal(context.state, chunk, toDecided(undone), { direction: 'down', seq, round: chunk.undo?.round ?? 1 }, session);
   await faultPoint('rollback:after-audit');
   const undo = moved(chunk, seq, undone);
   if (!(await undoCheckpoint(context.state, chunk, undo, session))) throw new CheckpointMismatch('checkpoint');

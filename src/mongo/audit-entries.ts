@@ -7,6 +7,7 @@ import { STATE_FORMAT, type State } from './state.js';
 export interface AuditBatch {
   readonly direction: AuditDirection;
   readonly seq: number;
+  readonly round: number;
   readonly n: number;
   readonly first?: unknown;
   readonly last?: unknown;
@@ -19,13 +20,14 @@ export async function insertAudit(state: State, chunk: Chunk, batch: AuditBatch,
     const isHead = part === 0 && batch.n > 0;
     await state.audit.insertOne(
       {
-        _id: `${chunk._id}/${batch.direction}/${batch.seq}/${part}`,
+        _id: `${chunk._id}/${batch.direction}${batch.round || ''}/${batch.seq}/${part}`,
         godwit: STATE_FORMAT,
         run: chunk.run,
         chunk: chunk._id,
         step: chunk.step,
         direction: batch.direction,
         seq: batch.seq,
+        round: batch.round,
         part,
         parts: batch.parts.length,
         n: part === 0 ? batch.n : 0,

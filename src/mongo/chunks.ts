@@ -1,6 +1,6 @@
 /** The `migrations_chunks` collection: ranges, cursors, counters. A checkpoint is part of its batch's transaction. */
 import type { ClientSession, Document, Filter } from 'mongodb';
-import { addCounters, type Chunk, type ChunkUndo, type Counters, type Cursor } from '../domain/chunk.js';
+import { addCounters, NO_UNDO, type Chunk, type ChunkUndo, type Counters, type Cursor } from '../domain/chunk.js';
 import { STATE_FORMAT, type State } from './state.js';
 
 export const chunkId = (run: string, step: number, n: number): string => `${run}/${step}/${n}`;
@@ -86,7 +86,14 @@ export function afterCheckpoint(chunk: Chunk, moved: Checkpoint): Chunk {
 /** Counters that a checkpoint stores: those of the chunk and of the batch together. */
 export const countersAfter = (chunk: Chunk, batch: Counters): Counters => addCounters(chunk.counters, batch);
 
-/** Prepares the chunks for a rollback, or for another one with other rules. */
+/** Prepares the chunks for another rollback, with other rules. */
 export async function resetUndo(state: State, run: string): Promise<void> {
-  await state.chunks.updateMany({ run }, { $set: { undo: null } });
+  const undo = {
+    seq: { $add: ['$seq', 1] },
+    done: false,
+    round: { $add: [{ $ifNull: ['$undo.round', 0] }, 1] },
+    counters: { $literal: NO_UNDO },
+    conflicts: [],
+  };
+  await state.chunks.updateMany({ run }, [{ $set: { undo } }]);
 }

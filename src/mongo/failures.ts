@@ -60,19 +60,21 @@ export interface FailureGroup {
   readonly message: string;
   readonly count: number;
   readonly firstId: unknown;
+  /** Place in the author's file, where the failure has one. */
+  readonly at: string | null;
 }
 
 /** Failures by code and message, most frequent first. */
 export async function groupFailures(state: State, run: string): Promise<FailureGroup[]> {
   const groups = await state.failures
-    .aggregate<{ _id: { code: string; message: string }; count: number; firstId: unknown }>([
+    .aggregate<{ _id: { code: string; message: string }; count: number; firstId: unknown; at: string | null }>([
       { $match: { run } },
       { $sort: { chunk: 1, _id: 1 } },
-      { $group: { _id: { code: '$code', message: '$message' }, count: { $sum: 1 }, firstId: { $first: '$documentId' } } },
+      { $group: { _id: { code: '$code', message: '$message' }, count: { $sum: 1 }, firstId: { $first: '$documentId' }, at: { $first: '$at' } } },
       { $sort: { count: -1 } },
     ])
     .toArray();
-  return groups.map(({ _id, count, firstId }) => ({ code: _id.code, message: _id.message, count, firstId }));
+  return groups.map(({ _id, count, firstId, at }) => ({ code: _id.code, message: _id.message, count, firstId, at }));
 }
 
 export const countFailures = (state: State, run: string): Promise<number> => state.failures.countDocuments({ run });

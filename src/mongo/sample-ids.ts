@@ -71,3 +71,11 @@ export async function sampleRanges(collection: Collection, chunks: number): Prom
     );
   });
 }
+
+/** `_id`s of documents chosen at random among those that the filter matches. */
+export async function sampleDocumentIds(collection: Collection, filter: Document | undefined, size: number): Promise<unknown[]> {
+  const pipeline: Document[] = [...(filter ? [{ $match: filter }] : []), { $sample: { size } }, { $project: { _id: 1 } }];
+  const ids: unknown[] = [];
+  for await (const raw of collection.aggregate(pipeline, { raw: true }) as AsyncIterable<unknown>) ids.push(typedIdOf(raw));
+  return ids;
+}

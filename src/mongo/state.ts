@@ -69,7 +69,7 @@ export async function ensureState(state: State): Promise<void> {
   for (const { collectionName } of [runs, chunks, audit, failures]) await createIfMissing(db, collectionName);
   await runs.createIndex({ migration: 1 }, { name: 'current', unique: true, partialFilterExpression: { current: true } });
   await chunks.createIndex({ run: 1, step: 1, n: 1 }, { name: 'run_step_n' });
-  await audit.createIndex({ run: 1, chunk: 1, direction: 1, seq: 1, part: 1 }, { name: 'batch', unique: true });
+  await audit.createIndex({ run: 1, chunk: 1, direction: 1, round: 1, seq: 1, part: 1 }, { name: 'batch', unique: true });
   await audit.createIndex({ run: 1, first: 1, last: 1 }, { name: 'document' });
   await failures.createIndex({ run: 1, chunk: 1 }, { name: 'run_chunk' });
 }

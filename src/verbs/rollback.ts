@@ -2,7 +2,7 @@
 import type { ClientSession } from 'mongodb';
 import type { UndoConflict } from '../domain/chunk.js';
 import type { RunDocument, RunState } from '../domain/run.js';
-import { type RollbackOutcome, rollBack, rollBackDry } from '../engine/rollback.js';
+import { type RollbackOutcome, rollBack, rollBackDry, storedOutcome } from '../engine/rollback.js';
 import { Tally } from '../engine/tally.js';
 import type { RunFacts } from '../engine/with-lease.js';
 import { GodwitError } from '../errors.js';
@@ -104,6 +104,8 @@ export function startRollback(session: Session, id: string, options: RollbackOpt
     if (options.dryRun) return resultOf(await lookOnly(session, id, options), true, performance.now() - startedAt);
     requireTransactions(session.server);
     const { facts, run } = await prepare(session, id, options);
+    // A second rollback has nothing to do but to look, unless it may overwrite what the first one left.
+    if (run.state === 'rolled-back' && options.onConflict !== 'force') return resultOf(await storedOutcome(facts, run), false, performance.now() - startedAt);
     await ensureState(session.state);
     const watched: RunFacts = {
       ...facts,

@@ -1,0 +1,112 @@
+/** What every command shares: global options, the session, progress, confirmation, and how it ends. */
+import { createInterface } from 'node:readline/promises';
+import type { Command } from 'commander';
+import { GodwitError } from '../errors.js';
+import { closeSession, openSession, type Session } from '../godwit.js';
+import { Interrupts } from './interrupts.js';
+import { Io } from './output/io.js';
+import { type Progress, type ProgressStyle, showProgress } from './output/progress.js';
+
+export interface GlobalOptions {
+  readonly uri?: string;
+  readonly db?: string;
+  readonly env?: string;
+  readonly config?: string;
+  readonly cwd?: string;
+  readonly json?: boolean;
+  readonly progress?: ProgressStyle;
+  readonly color: boolean;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+  readonly yes?: string;
+}
+
+export const ioOf = (options: Partial<GlobalOptions>): Io =>
+  new Io({
+    json: options.json ?? false,
+    quiet: options.quiet ?? false,
+    verbose: options.verbose ?? false,
+    color: options.color ?? true,
+  });
+
+/** One use of the command: made from the options, closed by `use`. */
+export class Invocation {
+  readonly io: Io;
+  readonly interrupts: Interrupts;
+
+  constructor(readonly options: GlobalOptions) {
+    this.io = ioOf(options);
+    this.interrupts = new Interrupts(this.io);
+  }
+
+  get cwd(): string {
+    return this.options.cwd ?? process.cwd();
+  }
+
+  /** Opens a session for `work` and closes it, whatever happens. */
+  async withSession<T>(work: (session: Session) => Promise<T>, overrides: Readonly<Record<string, unknown>> = {}): Promise<T> {
+    const { uri, db, env, config } = this.options;
+    const session = await openSession({ cwd: this.cwd, uri, db, environment: env, file: config, overrides });
+    try {
+      return await work(session);
+    } finally {
+      await closeSession(session);
+    }
+  }
+
+  progress(session: Session, what: string): Progress {
+    const fallback: ProgressStyle = this.io.stderr.isTTY && process.env['TERM'] !== 'dumb' ? 'bar' : 'plain';
+    return showProgress(this.io, session.events, { style: this.options.progress ?? fallback, where: whereLine(session), what });
+  }
+
+  /**
+   * Before anything is written to a database that is production, or that is not on this machine and has no name in
+   * the configuration: its name is typed, or given by --yes.
+   */
+  async confirm(session: Session, act: string): Promise<void> {
+    const name = session.db.databaseName;
+    const isNamed = session.config.env !== undefined && !session.config.isProduction;
+    if (!session.config.isProduction && (session.server.isLocal || isNamed)) return;
+    const place = session.config.isProduction ? `production ${name}` : `${name} on ${session.server.hosts.join(', ') || 'a server elsewhere'}`;
+    const given = this.options.yes ?? (await this.#ask(`${act} in ${place}. Type the database's name to go on: `));
+    if (given === name) return;
+    const found = given === undefined ? 'none (there is no terminal to ask on)' : 'another one';
+    throw new GodwitError('GODWIT_CONFIRM', `wanted the name of the database as a confirmation for ${place}, found ${found}`, {
+      next: [`add --yes ${name}`, 'nothing was touched'],
+    });
+  }
+
+  async #ask(question: string): Promise<string | undefined> {
+    if (!process.stdin.isTTY || this.options.json) return undefined;
+    const prompt = createInterface({ input: process.stdin, output: process.stderr });
+    try {
+      return (await prompt.question(question)).trim();
+    } finally {
+      prompt.close();
+    }
+  }
+}
+
+/** `PRODUCTION  crm on rs0`: which database this is, in sight of everything else. */
+export function whereLine(session: Session): string {
+  const { config, server, db } = session;
+  const kind = config.isProduction ? 'PRODUCTION' : (config.env?.toUpperCase() ?? (server.isLocal ? 'LOCAL' : 'REMOTE'));
+  return `${kind}  ${db.databaseName} on ${server.setName ?? server.topology}`;
+}
+
+/** Runs an action of a command with its global options; the returned number is the exit code. */
+export function action<Args extends unknown[]>(
+  done: (code: number) => void,
+  body: (invocation: Invocation, options: Record<string, unknown>, ...args: Args) => Promise<number>,
+): (...received: unknown[]) => Promise<void> {
+  return async (...received) => {
+    const command = received.at(-1) as Command;
+    const options = command.optsWithGlobals<GlobalOptions & Record<string, unknown>>();
+    const invocation = new Invocation(options);
+    try {
+      done(await body(invocation, options, ...(received.slice(0, -2) as Args)));
+    } finally {
+      invocation.interrupts.dispose();
+    }
+  };
+}

@@ -1,0 +1,116 @@
+/** Verbs that only look: list, status, verify, audit, doctor. */
+import type { Command } from 'commander';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createLogUpdate } from 'log-update';
+import { audit, doctor, listMigrations, type Session, statusOf, verify } from '../../godwit.js';
+import { action, type Invocation, whereLine } from '../command.js';
+import { EXIT } from '../exit-codes.js';
+import { wholeNumber } from '../options.js';
+import { renderAudit, renderDoctor, renderVerify } from '../render/checks.js';
+import { renderList, renderStatus } from '../render/status.js';
+
+/** How often `status --watch` looks, in ms. */
+const WATCH_MS = 1_000;
+
+async function showOnce(invocation: Invocation, session: Session, id: string | undefined): Promise<string[]> {
+  const { io } = invocation;
+  const rows = id === undefined ? await listMigrations(session) : [await statusOf(session, id)];
+  const [row] = rows;
+  io.json({ migrations: rows });
+  return id !== undefined && row ? renderStatus(row, whereLine(session), io.paint, io.columns) : renderList(rows, whereLine(session), io.paint, io.columns);
+}
+
+/** Redraws until interrupted; where there is no terminal it prints once. */
+async function watch(invocation: Invocation, session: Session, id: string | undefined): Promise<number> {
+  const { io, interrupts } = invocation;
+  const log = createLogUpdate(io.stdout, { showCursor: true });
+  while (!interrupts.signal.aborted) {
+    log((await showOnce(invocation, session, id)).join('\n'));
+    await sleep(WATCH_MS, undefined, { signal: interrupts.signal }).catch(() => undefined);
+  }
+  log.done();
+  return EXIT.interrupted;
+}
+
+export function addLook(program: Command, done: (code: number) => void): void {
+  const show = (invocation: Invocation, id: string | undefined, isWatched: boolean): Promise<number> =>
+    invocation.withSession(async (session) => {
+      if (isWatched && invocation.io.stdout.isTTY && !invocation.io.options.json) return watch(invocation, session, id);
+      invocation.io.print(await showOnce(invocation, session, id));
+      return EXIT.done;
+    });
+  program
+    .command('list')
+    .description('the migrations and what became of them')
+    .action(action<[unknown]>(done, (invocation) => show(invocation, undefined, false)));
+  program
+    .command('status [id]')
+    .description('one migration in full, or all: state, progress, lease, failures, history')
+    .option('--watch', 'redraw every second until Ctrl-C')
+    .action(action<[string | undefined, { watch?: boolean }]>(done, (invocation, _options, id, flags) => show(invocation, id, flags.watch === true)));
+  addVerify(program, done);
+  addAudit(program, done);
+  program
+    .command('doctor')
+    .description('environment, server, rights, disk, clocks')
+    .action(
+      action<[unknown]>(done, (invocation) =>
+        invocation.withSession(async (session) => {
+          const { io } = invocation;
+          const result = await doctor(session);
+          io.json(result);
+          io.print(renderDoctor(result, whereLine(session), io.paint, io.columns));
+          return result.ok ? EXIT.done : EXIT.found;
+        }),
+      ),
+    );
+}
+
+function addVerify(program: Command, done: (code: number) => void): void {
+  program
+    .command('verify <id>')
+    .description('prove a run: nothing left to change, audit complete, validators and invariants hold')
+    .action(
+      action<[string]>(done, (invocation, _options, id) =>
+        invocation.withSession(async (session) => {
+          const { io } = invocation;
+          const progress = invocation.progress(session, `${id} (verify)`);
+          const result = await verify(session, id, { signal: invocation.interrupts.signal }).finally(() => progress.stop());
+          io.json(result);
+          io.print(renderVerify(result, io.paint));
+          return result.ok ? EXIT.done : EXIT.found;
+        }),
+      ),
+    );
+}
+
+interface AuditFlags {
+  readonly doc?: string;
+  readonly field?: string;
+  readonly limit?: number;
+  readonly out?: string;
+  readonly showValues?: boolean;
+}
+
+function addAudit(program: Command, done: (code: number) => void): void {
+  program
+    .command('audit <id>')
+    .description('before and after of what a run changed, field by field')
+    .option('--doc <docid>', 'only this document')
+    .option('--field <path>', 'only this field')
+    .option('--limit <n>', 'entries shown at most', wholeNumber, 20)
+    .option('--out <file>', 'write every entry there, exactly, as Extended JSON lines (with values)')
+    .option('--show-values', 'show values instead of their shapes, on a terminal only')
+    .action(
+      action<[string, AuditFlags]>(done, (invocation, _options, id, flags) =>
+        invocation.withSession(async (session) => {
+          const { io } = invocation;
+          const showValues = flags.showValues === true && io.stdout.isTTY === true && !io.options.json;
+          const result = await audit(session, id, { ...flags, showValues });
+          io.json(result);
+          io.print(renderAudit(result, io.columns, io.paint));
+          return EXIT.done;
+        }),
+      ),
+    );
+}

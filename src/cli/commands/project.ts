@@ -1,0 +1,93 @@
+/** Verbs about the project's files: init, create, amend, config. */
+import type { Command } from 'commander';
+import { loadConfig } from '../../config/load.js';
+import { amend, createMigration, initProject } from '../../godwit.js';
+import { redactUris } from '../../kernel/redact.js';
+import { action, type Invocation } from '../command.js';
+import { EXIT } from '../exit-codes.js';
+import { nextLines, table } from '../output/layout.js';
+
+const readConfig = (invocation: Invocation) => {
+  const { uri, db, env, config } = invocation.options;
+  return loadConfig({ cwd: invocation.cwd, uri, db, environment: env, file: config });
+};
+
+export function addProject(program: Command, done: (code: number) => void): void {
+  program
+    .command('init')
+    .description('write a configuration and the migrations folder; never overwrites')
+    .action(
+      action<[unknown]>(done, async ({ io, cwd }) => {
+        const result = await initProject({ cwd });
+        io.json(result);
+        const made = result.created.map((path) => `  + ${path}`);
+        const kept = result.kept.map((path) => `    ${path} (kept as it is)`);
+        io.print([`${result.created.length === 0 ? 'NOTHING TO DO' : 'CREATED'}:`, ...made, ...kept, '', ...nextLines(['godwit create NAME   writes a first migration', 'godwit doctor        looks at the server'])]);
+        return EXIT.done;
+      }),
+    );
+  program
+    .command('create <name>')
+    .description('write a typed migration file with its test')
+    .option('--kind <kind>', 'kind of its step', 'transform')
+    .action(
+      action<[string, { kind: string }]>(done, async (invocation, _options, name, flags) => {
+        const { io, cwd } = invocation;
+        const result = await createMigration({ config: await readConfig(invocation), cwd, name, kind: flags.kind });
+        io.json(result);
+        io.print(['CREATED:', `  + ${result.file}`, `  + ${result.test}`, '', ...nextLines(['write up(), and put the pull request into `pr`', `godwit run ${idOf(result.file)} --dry-run`])]);
+        return EXIT.done;
+      }),
+    );
+  addAmend(program, done);
+  addConfig(program, done);
+}
+
+const idOf = (file: string): string => file.replace(/^.*\//, '').replace(/\.[mc]?[jt]s$/, '');
+
+function addAmend(program: Command, done: (code: number) => void): void {
+  program
+    .command('amend <id>')
+    .description('accept a changed file of a run that has begun')
+    .requiredOption('--because <reason>', 'stays on record')
+    .action(
+      action<[string, { because: string }]>(done, (invocation, _options, id, flags) =>
+        invocation.withSession(async (session) => {
+          const result = await amend(session, id, flags.because);
+          invocation.io.json(result);
+          const same = result.checksum === result.previous;
+          invocation.io.print([
+            same ? `NOTHING TO AMEND: ${result.migration} is as its run began.` : `AMENDED: ${result.migration} is now ${result.checksum.slice(0, 12)} (was ${result.previous.slice(0, 12)}).`,
+            ...nextLines([`godwit run ${result.migration}`]),
+          ]);
+          return EXIT.done;
+        }),
+      ),
+    );
+}
+
+function valueAt(settings: unknown, path: string): unknown {
+  return path.split('.').reduce<unknown>((at, name) => (at !== null && typeof at === 'object' ? (at as Record<string, unknown>)[name] : undefined), settings);
+}
+
+/** URIs inside environments, with their passwords hidden. */
+const hidden = (value: unknown): string => redactUris(JSON.stringify(value) ?? '-');
+
+function addConfig(program: Command, done: (code: number) => void): void {
+  program
+    .command('config')
+    .description('every value and where it came from, secrets hidden')
+    .action(
+      action<[unknown]>(done, async (invocation) => {
+        const config = await readConfig(invocation);
+        const values = Object.entries(config.origins)
+          .filter(([path]) => path !== 'uri' && path !== 'env')
+          .map(([path, origin]) => ({ path, value: valueAt(config.settings, path) ?? null, origin }));
+        const uri = { path: 'uri', value: config.uri ?? null, origin: config.origins['uri'] ?? 'default' };
+        const all = [uri, ...values];
+        invocation.io.json({ file: config.file, values: all.map((row) => ({ ...row, value: JSON.parse(redactUris(JSON.stringify(row.value))) as unknown })) });
+        invocation.io.print([config.file ? `file ${config.file}` : 'no configuration file', '', ...table([['setting', 'value', 'from'], ...all.map(({ path, value, origin }) => [path, hidden(value), origin])])]);
+        return EXIT.done;
+      }),
+    );
+}

@@ -1,0 +1,39 @@
+import { type Command, Option } from 'commander';
+import { startRollback } from '../../godwit.js';
+import { action, whereLine } from '../command.js';
+import { EXIT } from '../exit-codes.js';
+import { wholeNumber } from '../options.js';
+import { renderRollback } from '../render/run.js';
+
+interface RollbackFlags {
+  readonly dryRun?: boolean;
+  readonly onConflict?: 'report' | 'force';
+  readonly workers?: number;
+  readonly showValues?: boolean;
+}
+
+export function addRollback(program: Command, done: (code: number) => void): void {
+  program
+    .command('rollback <id>')
+    .description('bring back what a run changed, byte for byte, from its audit')
+    .option('--dry-run', 'write nothing: report what would come back, conflict, stay')
+    .addOption(new Option('--on-conflict <what>', 'a field that the application changed since').choices(['report', 'force']).default('report'))
+    .option('--workers <n>', 'chunks worked on at once', wholeNumber)
+    .option('--show-values', 'show _ids that are texts, on a terminal only')
+    .action(
+      action<[string, RollbackFlags]>(done, (invocation, _options, id, flags) =>
+        invocation.withSession(async (session) => {
+          const { io, interrupts } = invocation;
+          if (!flags.dryRun) await invocation.confirm(session, `roll ${id} back`);
+          const progress = invocation.progress(session, `${id} (rollback)`);
+          const started = startRollback(session, id, { ...flags, signal: interrupts.signal });
+          interrupts.onLeave(started.abort);
+          const result = await started.result.finally(() => progress.stop());
+          const showValues = flags.showValues === true && io.stdout.isTTY === true;
+          io.json(result);
+          io.print([whereLine(session), '', ...renderRollback(result, { paint: io.paint, columns: io.columns, showValues })]);
+          return result.conflicts + result.noBefore > 0 ? EXIT.withFailures : EXIT.done;
+        }),
+      ),
+    );
+}

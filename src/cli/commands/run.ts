@@ -1,0 +1,111 @@
+import type { Command } from 'commander';
+import { ERROR_CODES, type ErrorCode, GodwitError } from '../../errors.js';
+import { dryRun, isClean, type Session, startRun, statusOf } from '../../godwit.js';
+import type { RunResult } from '../../verbs/run.js';
+import { action, type Invocation, whereLine } from '../command.js';
+import { EXIT } from '../exit-codes.js';
+import { wholeNumber } from '../options.js';
+import { errorJson, showError } from '../output/errors.js';
+import { renderDryRun } from '../render/dry-run.js';
+import { renderFailures, renderRun } from '../render/run.js';
+
+interface RunFlags {
+  readonly dryRun?: boolean;
+  readonly sample?: number;
+  readonly showValues?: boolean;
+  readonly out?: string;
+  readonly limit?: number;
+  readonly only?: string;
+  readonly batchSize?: number;
+  readonly workers?: number;
+  readonly maxFailures?: number;
+}
+
+async function lookDry(invocation: Invocation, session: Session, id: string, flags: RunFlags): Promise<number> {
+  const { io } = invocation;
+  const showValues = flags.showValues === true && io.stdout.isTTY === true;
+  const progress = invocation.progress(session, `${id} (dry run)`);
+  const { report, clearSamples } = await dryRun(session, id, {
+    sample: flags.sample,
+    batchSize: flags.batchSize,
+    out: flags.out,
+    showValues,
+    signal: invocation.interrupts.signal,
+  }).finally(() => progress.stop());
+  if (flags.showValues && !showValues) io.note('values are shown on a terminal only: they stay masked here');
+  io.json(report);
+  io.print(renderDryRun({ report, samples: showValues ? clearSamples : report.samples, where: whereLine(session), paint: io.paint, columns: io.columns }));
+  return isClean(report) ? EXIT.done : EXIT.withFailures;
+}
+
+/** Over the budget: the run's own result, and beside it an error that names the failures. */
+async function showStopped(invocation: Invocation, session: Session, result: RunResult): Promise<number> {
+  const { io } = invocation;
+  const { failures } = await statusOf(session, result.migration);
+  const [first] = failures;
+  const known = first && first.code in ERROR_CODES ? (first.code as ErrorCode) : 'GODWIT_FAILURES';
+  const code = failures.length === 1 ? known : 'GODWIT_FAILURES';
+  const message = failures.length === 1 && first ? `${first.message}; document _id ${JSON.stringify(first.firstId)}` : `wanted at most the allowed failures, found ${result.because}`;
+  const at = first?.at ? { at: first.at } : {};
+  const error = new GodwitError(code, message, {
+    details: { migration: result.migration, run: result.runId, failed: result.failed, ...at },
+    next: [
+      `look at it    godwit status ${result.migration}`,
+      `go on         godwit run ${result.migration} --max-failures ${Math.max(10, result.failed * 2)}`,
+      `go back       godwit rollback ${result.migration} --dry-run`,
+    ],
+  });
+  if (io.options.json) io.json({ ...result, ...errorJson(error) });
+  else showError(io, error);
+  io.print(['', ...renderRun(result, io.paint).slice(0, 3), ...renderFailures(failures, io.columns)]);
+  return EXIT.failed;
+}
+
+async function runForReal(invocation: Invocation, session: Session, id: string, flags: RunFlags): Promise<number> {
+  const { io, interrupts } = invocation;
+  await invocation.confirm(session, `run ${id}`);
+  const progress = invocation.progress(session, id);
+  const started = startRun(session, id, {
+    limit: flags.limit,
+    only: flags.only,
+    batchSize: flags.batchSize,
+    workers: flags.workers,
+    maxFailures: flags.maxFailures,
+    signal: interrupts.signal,
+  });
+  interrupts.onLeave(started.abort);
+  const result = await started.result.finally(() => progress.stop());
+  if (result.state === 'failed') return showStopped(invocation, session, result);
+  io.json(result);
+  io.print(renderRun(result, io.paint));
+  if (result.state !== 'completed') return EXIT.stopped;
+  return result.failed > 0 ? EXIT.withFailures : EXIT.done;
+}
+
+function addDryRunOptions(command: Command): Command {
+  return command
+    .option('--sample <n>', 'look at this many documents, chosen at random (with --dry-run)', wholeNumber)
+    .option('--out <file>', 'write the report there, too, as JSON (with --dry-run)')
+    .option('--show-values', 'show values instead of their shapes, on a terminal only (with --dry-run)')
+    .option('--batch-size <n>', 'documents in a batch', wholeNumber);
+}
+
+export function addRun(program: Command, done: (code: number) => void): void {
+  addDryRunOptions(program.command('run <id>').description('run a migration, or go on where it was'))
+    .option('--dry-run', 'write nothing: report what would change, fail, disappear')
+    .option('--limit <n>', 'stop after this many changed documents (a canary); the next run goes on', wholeNumber)
+    .option('--only <docid>', 'only this document (a canary)')
+    .option('--workers <n>', 'chunks worked on at once', wholeNumber)
+    .option('--max-failures <n>', 'documents that may fail; 0 stops at the first', wholeNumber)
+    .action(
+      action<[string, RunFlags]>(done, async (invocation, _options, id, flags) => {
+        if (!flags.dryRun && (flags.sample !== undefined || flags.out !== undefined || flags.showValues))
+          throw new GodwitError('GODWIT_USAGE', 'wanted --dry-run beside --sample, --out or --show-values, found a real run', { next: [`godwit run ${id} --dry-run`] });
+        return invocation.withSession((session) => (flags.dryRun ? lookDry(invocation, session, id, flags) : runForReal(invocation, session, id, flags)));
+      }),
+    );
+  addDryRunOptions(program.command('dry-run <id>').description('the same as run <id> --dry-run')).action(
+    action<[string, RunFlags]>(done, (invocation, _options, id, flags) => invocation.withSession((session) => lookDry(invocation, session, id, flags))),
+  );
+}
+

@@ -1,0 +1,62 @@
+/** The two streams of a terminal program. The only place that writes to them. */
+import { styleText } from 'node:util';
+
+export type Style = 'ok' | 'run' | 'fail' | 'bold' | 'added' | 'removed';
+
+const FORMATS = { ok: 'green', run: 'cyan', fail: 'red', bold: 'bold', added: 'cyan', removed: 'magenta' } as const;
+
+export interface IoOptions {
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly color: boolean;
+}
+
+/** Paints a text for one stream; colour only ever repeats what signs and words say. */
+export type Paint = (style: Style, text: string) => string;
+
+export class Io {
+  constructor(
+    readonly options: IoOptions,
+    readonly stdout: NodeJS.WriteStream = process.stdout,
+    readonly stderr: NodeJS.WriteStream = process.stderr,
+  ) {}
+
+  #painter(stream: NodeJS.WriteStream): Paint {
+    const plain = !this.options.color || process.env['TERM'] === 'dumb';
+    return (style, text) => (plain ? text : styleText(FORMATS[style], text, { stream }));
+  }
+
+  get paint(): Paint {
+    return this.#painter(this.stdout);
+  }
+
+  get paintErr(): Paint {
+    return this.#painter(this.stderr);
+  }
+
+  /** Width of the report, in columns: that of the terminal up to 100, or 100. */
+  get columns(): number {
+    return Math.min(100, this.stdout.isTTY ? this.stdout.columns : 100);
+  }
+
+  /** The result of a verb for people; not with --json. */
+  print(lines: readonly string[]): void {
+    if (!this.options.json && lines.length > 0) this.stdout.write(`${lines.join('\n')}\n`);
+  }
+
+  /** The one JSON document of a verb; only with --json. */
+  json(value: unknown): void {
+    if (this.options.json) this.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  }
+
+  /** Beside the result: what happens, warnings. On stderr, not with --quiet. */
+  note(text: string): void {
+    if (!this.options.quiet) this.stderr.write(`${text}\n`);
+  }
+
+  /** Errors: on stderr, always. */
+  error(lines: readonly string[]): void {
+    this.stderr.write(`${lines.join('\n')}\n`);
+  }
+}

@@ -1,0 +1,18 @@
+/** Progress where there is no terminal: one line of `key=value`, to be searched with grep. */
+import { DateTime } from 'luxon';
+import type { ProgressView } from './progress-view.js';
+
+function eta(view: ProgressView): string {
+  const { end } = view;
+  if ('unknown' in end) return 'unknown';
+  const clock = (seconds: number): string => DateTime.now().plus({ seconds }).toFormat('HH:mm:ss');
+  return `${clock(end.low)}..${clock(end.high)}`;
+}
+
+export function plainLine(view: ProgressView): string {
+  const at = DateTime.now().toFormat('HH:mm:ssZZ');
+  const percent = `${(Math.floor(view.share * 1_000) / 10).toFixed(1)}%`;
+  const rate = view.recentRate === null ? '' : ` rate=${Math.round(view.recentRate)}/s`;
+  const failed = view.counters ? ` failed=${view.counters.failed}` : '';
+  return `${at} ${view.state} ${percent} ${view.done}/${view.total}${rate} eta=${eta(view)}${failed}`;
+}

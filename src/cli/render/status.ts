@@ -1,0 +1,120 @@
+/** `list` and `status` on a terminal. */
+import { formatCount, formatDuration, formatShare } from '../../kernel/units.js';
+import type { MigrationStatus } from '../../verbs/status.js';
+import type { Paint } from '../output/io.js';
+import { cutMiddle, nextLines, table, wrap } from '../output/layout.js';
+import { formatTime } from '../output/time.js';
+import { renderFailures } from './run.js';
+
+const SIGNS: Readonly<Record<string, string>> = {
+  pending: '.',
+  broken: 'x',
+  planned: '>',
+  running: '>',
+  verifying: '>',
+  'rolling-back': '<',
+  completed: 'ok',
+  stopped: '=',
+  interrupted: '!',
+  failed: 'x',
+  'rolled-back': '<-',
+};
+
+/** First what runs or waits for somebody, then the rest by id. */
+const ORDER = ['running', 'verifying', 'rolling-back', 'failed', 'interrupted', 'broken', 'stopped', 'planned', 'pending', 'completed', 'rolled-back'];
+
+function doneText(row: MigrationStatus): string {
+  if (row.runId === null || row.total === 0) return '';
+  return row.state === 'completed' ? '100 %' : formatShare(Math.min(row.scanned, row.total - 1), row.total);
+}
+
+const paintState = (row: MigrationStatus, paint: Paint): string => {
+  const text = `${SIGNS[row.state] ?? ' '} ${row.state}`;
+  if (row.state === 'completed') return paint('ok', text);
+  if (['failed', 'broken', 'interrupted'].includes(row.state)) return paint('fail', text);
+  return ['running', 'verifying', 'rolling-back'].includes(row.state) ? paint('run', text) : text;
+};
+
+function summary(rows: readonly MigrationStatus[]): string {
+  const count = (...states: string[]): number => rows.filter(({ state }) => states.includes(state)).length;
+  return `${count('running', 'verifying', 'rolling-back')} running, ${count('failed', 'interrupted', 'broken', 'stopped')} need a person, ${count('pending', 'planned')} pending, ${count('completed')} completed`;
+}
+
+export function renderList(rows: readonly MigrationStatus[], where: string, paint: Paint, columns: number): string[] {
+  if (rows.length === 0) return [where, '', 'NO MIGRATIONS yet.', ...nextLines(['godwit create NAME   writes the first one'])];
+  const sorted = [...rows].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || (a.id < b.id ? -1 : 1));
+  const lines = table([
+    ['  migration', 'state', 'done', 'failed', 'last change'],
+    ...sorted.map((row) => [
+      `  ${cutMiddle(row.id, Math.max(24, columns - 60))}`,
+      paintState(row, paint),
+      doneText(row),
+      row.failed > 0 ? formatCount(row.failed) : '',
+      row.updatedAt ? formatTime(row.updatedAt) : '-',
+    ]),
+  ]);
+  const first = sorted[0];
+  return [where, '', summary(rows), '', ...lines, '', ...nextLines(first ? [`godwit status ${first.id}`, ...nextFor(first)] : [])];
+}
+
+function nextFor(row: MigrationStatus): string[] {
+  switch (row.state) {
+    case 'pending':
+      return [`godwit run ${row.id} --dry-run`];
+    case 'stopped':
+    case 'interrupted':
+    case 'planned':
+      return [`godwit run ${row.id}   goes on where it was`, `godwit rollback ${row.id} --dry-run`];
+    case 'failed':
+      return [`godwit run ${row.id} --max-failures ${Math.max(10, row.failed * 2)}`, `godwit rollback ${row.id} --dry-run`];
+    case 'completed':
+      return [`godwit verify ${row.id}`, `godwit rollback ${row.id} --dry-run`];
+    case 'rolled-back':
+      return [`godwit run ${row.id}   begins anew`];
+    case 'broken':
+      return ['mend the file'];
+    default:
+      return [];
+  }
+}
+
+function endText(row: MigrationStatus): string {
+  if (row.etaLowSeconds === null || row.etaHighSeconds === null) return `unknown: ${row.etaUnknownBecause ?? ''}`;
+  return `${formatDuration(row.etaLowSeconds * 1_000)} to ${formatDuration(row.etaHighSeconds * 1_000)} left`;
+}
+
+function leaseText(row: MigrationStatus): string {
+  if (!row.lease) return 'nobody holds it';
+  const life = { alive: 'alive', dead: 'dead: the next run takes over at once', unknown: 'on another machine' }[row.lease.life];
+  return `${row.lease.holder} (${life}), renewed ${formatTime(row.lease.renewedAt)}, expires ${formatTime(row.lease.expiresAt)}`;
+}
+
+export function renderStatus(row: MigrationStatus, where: string, paint: Paint, columns: number): string[] {
+  const facts: [string, string][] = [['description', row.description], ['author', row.author ?? '-'], ['pull request', row.pr || '-']];
+  if (row.because && row.state !== 'pending') facts.push(['because', row.because]);
+  if (row.checksum) facts.push(['checksum', `${row.checksum.slice(0, 12)}${row.fileUnchanged === false ? '  (the FILE WAS CHANGED since: put it back, or godwit amend)' : ''}`]);
+  if (row.runId)
+    facts.push(
+      ['run', row.runId],
+      ['documents', `${formatCount(row.scanned)} of about ${formatCount(row.total)} read: ${formatCount(row.changed)} changed, ${formatCount(row.unchanged + row.skipped)} unchanged, ${formatCount(row.failed)} failed`],
+      ['rate', row.docsPerSecond === null ? 'not measured' : `${formatCount(row.docsPerSecond)}/s mean`],
+      ['ends', row.finishedAt ? formatTime(row.finishedAt) : endText(row)],
+      ['cursor', row.cursor === null ? '-' : JSON.stringify(row.cursor)],
+      ['lease', leaseText(row)],
+      ['started', row.startedAt ? formatTime(row.startedAt) : '-'],
+      ['updated', row.updatedAt ? formatTime(row.updatedAt) : '-'],
+    );
+  const width = 14;
+  const lines = facts.flatMap(([name, value]) => wrap(`  ${name.padEnd(width)}${value}`, columns, ' '.repeat(width + 2)));
+  const history = row.history.map(({ to, at, by, because }) => `  ${formatTime(at)}  ${to.padEnd(13)} ${by}: ${because}`);
+  return [
+    `${where}      ${row.id}`,
+    '',
+    `${paintState(row, paint)} ${doneText(row)}`.trimEnd(),
+    ...lines,
+    ...(row.failures.length > 0 ? ['', 'failures', ...renderFailures(row.failures, columns)] : []),
+    ...(history.length > 0 ? ['', 'history', ...history.flatMap((line) => wrap(line, columns, ' '.repeat(30)))] : []),
+    '',
+    ...nextLines(nextFor(row)),
+  ];
+}

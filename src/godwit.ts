@@ -1,0 +1,124 @@
+/**
+ * The façade: everything that Godwit does, for programs. The command is its first customer and calls nothing else.
+ */
+import { EventEmitter } from 'node:events';
+import type { EventMap } from './events.js';
+import { amend, type AmendResult } from './verbs/amend.js';
+import { audit, type AuditOptions, type AuditResult } from './verbs/audit.js';
+import { doctor, type DoctorResult } from './verbs/doctor.js';
+import { dryRun, type DryRunOptions, type DryRunReport } from './verbs/dry-run.js';
+import { type RollbackOptions, type RollbackResult, startRollback } from './verbs/rollback.js';
+import { type RunOptions, type RunResult, startRun } from './verbs/run.js';
+import { closeSession, openSession, type Session, type SessionInput } from './verbs/session.js';
+import { listMigrations, type MigrationStatus, statusOf } from './verbs/status.js';
+import { verify, type VerifyResult } from './verbs/verify.js';
+
+export { amend } from './verbs/amend.js';
+export { audit } from './verbs/audit.js';
+export { createMigration } from './verbs/create.js';
+export { doctor } from './verbs/doctor.js';
+export { dryRun, isClean } from './verbs/dry-run.js';
+export { initProject } from './verbs/init.js';
+export { startRollback } from './verbs/rollback.js';
+export { startRun } from './verbs/run.js';
+export { closeSession, openSession, type Session, VERSION } from './verbs/session.js';
+export { listMigrations, statusOf } from './verbs/status.js';
+export { verify } from './verbs/verify.js';
+
+/** What `godwit()` takes. Everything may come from the project's configuration and the environment instead. */
+export type GodwitOptions = Partial<Pick<SessionInput, 'uri' | 'db' | 'environment' | 'overrides' | 'onCommand'>> & {
+  /** The project's folder. Default: the current one. */
+  readonly cwd?: string;
+};
+
+/** A run under way: an emitter of its events, with its result. */
+export class RunHandle<Result> extends EventEmitter<EventMap> {
+  /** Scanned documents and the total, of the whole run. */
+  progress: { readonly scanned: number; readonly total: number } = { scanned: 0, total: 0 };
+
+  constructor(
+    session: Session,
+    /** Settles when the run has come to rest. Rejects with a GodwitError. */
+    readonly result: Promise<Result>,
+    /** Ends the open transactions at once; what was not committed is undone. */
+    readonly abort: () => Promise<void>,
+  ) {
+    super();
+    for (const name of ['run:planned', 'run:state', 'run:batch', 'run:undo', 'run:verify', 'run:note'] as const)
+      session.events.on(name, (event) => this.emit(name, event as never));
+    session.events.on('run:batch', ({ counters, total }) => {
+      this.progress = { scanned: counters.scanned, total };
+    });
+    // Whoever only listens to events need not handle the result as well.
+    result.catch(() => undefined);
+  }
+}
+
+/** Godwit at one database. Close it when done (`await using` does). */
+export class Godwit implements AsyncDisposable {
+  constructor(readonly session: Session) {}
+
+  list(): Promise<MigrationStatus[]> {
+    return listMigrations(this.session);
+  }
+
+  status(id: string): Promise<MigrationStatus> {
+    return statusOf(this.session, id);
+  }
+
+  /** Writes nothing to any database; the report is also kept under `.godwit/reports/`. */
+  async dryRun(id: string, options?: DryRunOptions): Promise<DryRunReport> {
+    return (await dryRun(this.session, id, options)).report;
+  }
+
+  /** Runs the migration, or goes on where it was. */
+  run(id: string, options?: RunOptions): RunHandle<RunResult> {
+    const { result, abort } = startRun(this.session, id, options);
+    return new RunHandle(this.session, result, abort);
+  }
+
+  verify(id: string, options?: { readonly signal?: AbortSignal }): Promise<VerifyResult> {
+    return verify(this.session, id, options);
+  }
+
+  rollback(id: string, options?: RollbackOptions): RunHandle<RollbackResult> {
+    const { result, abort } = startRollback(this.session, id, options);
+    return new RunHandle(this.session, result, abort);
+  }
+
+  audit(id: string, options?: AuditOptions): Promise<AuditResult> {
+    return audit(this.session, id, options);
+  }
+
+  amend(id: string, because: string): Promise<AmendResult> {
+    return amend(this.session, id, because);
+  }
+
+  doctor(): Promise<DoctorResult> {
+    return doctor(this.session);
+  }
+
+  close(): Promise<void> {
+    return closeSession(this.session);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/**
+ * Connects to the database of a project.
+ *
+ * @example
+ * const g = await godwit({ uri: 'mongodb://127.0.0.1:27017/crm', cwd: '/srv/crm' });
+ * const report = await g.dryRun('20261123T0900-unify-contacts');
+ * const run = g.run('20261123T0900-unify-contacts');
+ * run.on('run:batch', ({ counters }) => console.log(counters.scanned));
+ * console.log((await run.result).state);
+ * await g.close();
+ * @throws GodwitError GODWIT_CONFIG, GODWIT_NO_URI, GODWIT_BAD_URI, GODWIT_NO_PRIMARY, GODWIT_AUTH, GODWIT_FOREIGN_STATE
+ */
+export async function godwit(options: GodwitOptions = {}): Promise<Godwit> {
+  return new Godwit(await openSession({ ...options, cwd: options.cwd ?? process.cwd() }));
+}

@@ -1,0 +1,32 @@
+/** One audit entry for people: which fields changed, from what to what. */
+import { type AuditDocument, type AuditEntry } from '../domain/audit-entry.js';
+import { changeOf } from '../domain/change.js';
+import { differencesOf } from './fields.js';
+import { type Sample, sampleOf, type Visibility } from './samples.js';
+
+export interface RenderedEntry extends Sample {
+  readonly direction: 'up' | 'down';
+  readonly seq: number;
+  readonly at: string;
+  /** Of the after image. */
+  readonly sha256: string;
+}
+
+export function renderEntry(
+  collection: string,
+  head: AuditDocument,
+  entry: AuditEntry,
+  options: Visibility & { readonly field?: string | undefined },
+): RenderedEntry {
+  const change = changeOf(entry.before, new Map(Object.entries(entry.set)), entry.unset);
+  const { field } = options;
+  const differences = differencesOf(change).filter(({ path }) => field === undefined || path.join('.') === field || path.join('.').startsWith(`${field}.`));
+  return {
+    ...sampleOf(collection, change, differences, options),
+    direction: head.direction,
+    seq: head.seq,
+    at: head.at.toISOString(),
+    sha256: entry.hash.toString('hex'),
+  };
+}
+

@@ -1,0 +1,198 @@
+/**
+ * The dry run: every document read by the keyset path of a run, transformed as in a run, and then only counted. No
+ * statement that writes is ever built here: the room of statements that write is not imported.
+ */
+import { deflateSync } from 'node:zlib';
+import type { Db } from 'mongodb';
+import { type Change, type Decision, plainOf, storedDocument, type StoredDocument, typedId } from '../domain/change.js';
+import { coveringRanges, type Cursor, rangeFilter } from '../domain/chunk.js';
+import type { TransformStep } from '../domain/migration.js';
+import { applyTransform, type Locate } from '../engine/apply-transform.js';
+import type { Events } from '../events.js';
+import { toBytes } from '../kernel/values.js';
+import { type Lookups, readLookups } from '../mongo/lookups.js';
+import { bothFilters, readBatch, type ReadFrom } from '../mongo/read-batch.js';
+import { sampleDocumentIds } from '../mongo/sample-ids.js';
+import { requireTarget, type Target } from '../mongo/target.js';
+import { refusedByValidator } from '../mongo/validator-probe.js';
+import { Collisions } from './collisions.js';
+import { FailureGroups } from './failure-groups.js';
+import { differencesOf, Disappearances, FieldHistogram } from './fields.js';
+import { checkPurity } from './purity.js';
+import { idForJson, type Sample, sampleOf, type Visibility } from './samples.js';
+
+export interface DryRunFacts {
+  readonly db: Db;
+  readonly migration: string;
+  readonly locate: Locate;
+  readonly events: Events;
+  readonly batchSize: number;
+  readonly maxBatchBytes: number;
+  readonly transformTimeoutMs: number;
+  readonly visibility: Visibility;
+  readonly signal: AbortSignal;
+  /** Documents to look at, chosen at random; all when left out. */
+  readonly sample?: number;
+}
+
+/** Samples in a report: one for each set of changed fields that differs from the others', at most this many. */
+const MAX_SAMPLES = 3;
+/** `_id`s listed for each kind of finding; all are counted. */
+const MAX_LISTED = 1_000;
+
+export interface Listed {
+  readonly _id: unknown;
+  readonly message: string;
+}
+
+/** Everything that a dry run finds in one step. */
+export class StepAnalysis {
+  scanned = 0;
+  wouldChange = 0;
+  unchanged = 0;
+  skipped = 0;
+  bytesDelta = 0;
+  auditBytes = 0;
+  oplogBytes = 0;
+  notIdempotent = 0;
+  notDeterministic = 0;
+  notInverse = 0;
+  readonly purityFields = new Set<string>();
+  readonly failures = new FailureGroups();
+  readonly fields = new FieldHistogram();
+  readonly disappearances: Disappearances;
+  readonly samples: Sample[] = [];
+  /** The same with values: for a terminal, never for a file. Empty unless values were asked for. */
+  readonly clearSamples: Sample[] = [];
+  readonly validationFailures: Listed[] = [];
+  validationCount = 0;
+  isValidatorUnknown = false;
+  readonly #signatures = new Set<string>();
+
+  constructor(
+    readonly step: TransformStep,
+    readonly target: Target,
+    readonly collisions: Collisions,
+    private readonly visibility: Visibility,
+  ) {
+    this.disappearances = new Disappearances(step.drops);
+  }
+
+  take(decisions: readonly Decision[]): void {
+    this.scanned += decisions.length;
+    for (const decision of decisions) {
+      if (decision.kind === 'unchanged') this.unchanged += 1;
+      else if (decision.kind === 'skipped') this.skipped += 1;
+      else if (decision.kind === 'failed') this.failures.add(decision.failure, idForJson(typedId(decision.document)));
+      else this.#takeChange(decision.change);
+    }
+  }
+
+  #takeChange(change: Change): void {
+    this.wouldChange += 1;
+    this.bytesDelta += change.after.length - change.before.bytes.length;
+    const differences = differencesOf(change);
+    this.fields.add(differences);
+    this.disappearances.add(change, differences);
+    const signature = differences.map(({ path }) => path.join('.')).join(' ');
+    if (this.samples.length >= MAX_SAMPLES || this.#signatures.has(signature)) return;
+    this.#signatures.add(signature);
+    this.samples.push(sampleOf(this.step.collection, change, differences, { ...this.visibility, showValues: false }));
+    if (this.visibility.showValues) this.clearSamples.push(sampleOf(this.step.collection, change, differences, this.visibility));
+  }
+
+  /** The audit is compressed as a run would, so that the projection is no guess. */
+  weigh(changes: readonly Change[]): void {
+    if (changes.length === 0) return;
+    const images = deflateSync(Buffer.concat(changes.map(({ before }) => before.bytes)), { level: 1 }).length;
+    const patches = changes.map(({ set, unset }) => toBytes({ s: set, u: unset }));
+    const patch = deflateSync(Buffer.concat(patches), { level: 1 }).length;
+    const audit = images + patch + 32 * changes.length + 400;
+    this.auditBytes += audit;
+    // In the oplog: the audit once more, a diff for each document (its patch and about 90 bytes), the checkpoint.
+    this.oplogBytes += audit + patches.reduce((sum, { length }) => sum + length + 90, 0) + 300;
+  }
+
+  listInvalid(change: Change): void {
+    this.validationCount += 1;
+    if (this.validationFailures.length < MAX_LISTED)
+      this.validationFailures.push({ _id: idForJson(typedId(change.before)), message: "the collection's validator would refuse it" });
+  }
+}
+
+async function lookupsFor(db: Db, step: TransformStep, documents: readonly StoredDocument[]): Promise<Lookups> {
+  return Object.keys(step.lookup).length === 0 ? {} : readLookups(db, step.lookup, documents.map(plainOf));
+}
+
+async function takeBatch(facts: DryRunFacts, analysis: StepAnalysis, documents: readonly StoredDocument[]): Promise<void> {
+  const { step } = analysis;
+  const lookups = await lookupsFor(facts.db, step, documents);
+  const decisions = applyTransform(documents, { fn: step.up, locate: facts.locate, timeoutMs: facts.transformTimeoutMs }, lookups);
+  analysis.take(decisions);
+  const changes = decisions.flatMap((decision) => (decision.kind === 'changed' ? [decision.change] : []));
+  analysis.weigh(changes);
+  const lookupsAfter = await lookupsFor(facts.db, step, changes.map(({ after }) => storedDocument(after)));
+  const findings = checkPurity(decisions, { step, locate: facts.locate, timeoutMs: facts.transformTimeoutMs, lookups, lookupsAfter });
+  for (const { kind, fields } of [...findings.values()].flat()) {
+    if (kind === 'not-idempotent') analysis.notIdempotent += 1;
+    else if (kind === 'not-deterministic') analysis.notDeterministic += 1;
+    else analysis.notInverse += 1;
+    if (kind !== 'not-inverse') for (const name of fields) analysis.purityFields.add(name);
+  }
+  await analysis.collisions.add(changes);
+  await probeValidator(facts, analysis, changes);
+}
+
+/** Documents that become invalid; under `moderate` those that are invalid already pass. */
+async function probeValidator(facts: DryRunFacts, analysis: StepAnalysis, changes: readonly Change[]): Promise<void> {
+  const { target } = analysis;
+  if (!target.validator || target.validationLevel === 'off' || target.validationAction === 'warn') return;
+  const refused = await refusedByValidator(facts.db, target, changes.map(({ after }) => after));
+  if (refused === null) {
+    analysis.isValidatorUnknown = true;
+    return;
+  }
+  const suspects = changes.filter(({ before }) => refused.has(before.key));
+  const already = target.validationLevel === 'moderate' ? await refusedByValidator(facts.db, target, suspects.map(({ before }) => before.bytes)) : new Set<string>();
+  for (const change of suspects) if (!already?.has(change.before.key)) analysis.listInvalid(change);
+}
+
+async function* allDocuments(facts: DryRunFacts, from: ReadFrom, step: TransformStep): AsyncGenerator<readonly StoredDocument[]> {
+  for (const range of coveringRanges([])) {
+    let cursor: Cursor | null = null;
+    for (;;) {
+      const filter = rangeFilter(range, cursor);
+      if (!filter) break;
+      const read = await readBatch(from, bothFilters(filter, step.filter), { limit: facts.batchSize, maxBytes: facts.maxBatchBytes });
+      const last = read.documents.at(-1);
+      if (last) yield read.documents;
+      if (!last || !read.hasMore) break;
+      cursor = { id: typedId(last) };
+    }
+  }
+}
+
+async function* sampledDocuments(facts: DryRunFacts, from: ReadFrom, step: TransformStep, size: number): AsyncGenerator<readonly StoredDocument[]> {
+  const ids = await sampleDocumentIds(facts.db.collection(step.collection), step.filter, size);
+  for (let at = 0; at < ids.length; at += facts.batchSize) {
+    const filter = { _id: { $in: ids.slice(at, at + facts.batchSize) } };
+    const read = await readBatch(from, bothFilters(filter, step.filter), { limit: facts.batchSize, maxBytes: Number.POSITIVE_INFINITY });
+    if (read.documents.length > 0) yield read.documents;
+  }
+}
+
+/** Looks at one step. `done` is how many documents earlier steps have taken, for the progress. */
+export async function analyseStep(facts: DryRunFacts, step: TransformStep, progress: (scanned: number) => void): Promise<StepAnalysis> {
+  const target = await requireTarget(facts.db, step.collection, 'read');
+  const collection = facts.db.collection(step.collection);
+  const analysis = new StepAnalysis(step, target, await Collisions.of(collection), facts.visibility);
+  const from: ReadFrom = { db: facts.db, collection: step.collection, uuid: target.uuid };
+  const portions = facts.sample === undefined ? allDocuments(facts, from, step) : sampledDocuments(facts, from, step, facts.sample);
+  for await (const documents of portions) {
+    if (facts.signal.aborted) throw facts.signal.reason;
+    await takeBatch(facts, analysis, documents);
+    progress(analysis.scanned);
+  }
+  analysis.collisions.finish();
+  return analysis;
+}

@@ -1,0 +1,24 @@
+/** `amend`: accepts a changed file of a run that has begun, with a reason that stays on record. */
+import { currentOwner } from '../engine/owner.js';
+import { GodwitError } from '../errors.js';
+import { amendRun } from '../mongo/runs.js';
+import { loadById, requireRun, type Session } from './session.js';
+
+export interface AmendResult {
+  readonly migration: string;
+  readonly runId: string;
+  readonly checksum: string;
+  readonly previous: string;
+  readonly because: string;
+}
+
+/** @throws GodwitError GODWIT_NOT_RUN, GODWIT_USAGE for an empty reason */
+export async function amend(session: Session, id: string, because: string): Promise<AmendResult> {
+  if (because.trim() === '') throw new GodwitError('GODWIT_USAGE', 'wanted a reason in --because, found an empty one');
+  const loaded = await loadById(session, id);
+  const run = await requireRun(session, loaded.id);
+  const { user, host } = currentOwner();
+  if (run.checksum !== loaded.checksum)
+    await amendRun(session.state, run, { checksum: loaded.checksum, files: loaded.files }, { by: `${user}@${host}`, because: `amended: ${because}` });
+  return { migration: loaded.id, runId: run._id, checksum: loaded.checksum, previous: run.checksum, because };
+}

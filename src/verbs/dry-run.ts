@@ -1,0 +1,246 @@
+/** `run --dry-run`: the report of cli.md, nothing written to any database. A copy is kept in `.godwit/reports/`. */
+import { createHash } from 'node:crypto';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { analyseStep, type DryRunFacts, type Listed, type StepAnalysis } from '../report/dry-run.js';
+import type { Collision } from '../report/collisions.js';
+import type { FailureGroup } from '../report/failure-groups.js';
+import type { FieldCounts } from '../report/fields.js';
+import type { Sample } from '../report/samples.js';
+import { GodwitError } from '../errors.js';
+import { type LoadedMigration, locateIn } from '../migration/load.js';
+import { listCurrentRuns } from '../mongo/runs.js';
+import { readReplicaSetId } from '../mongo/server-facts.js';
+import { loadById, runSettings, type Session, VERSION } from './session.js';
+
+export interface DryRunOptions {
+  readonly sample?: number | undefined;
+  readonly showValues?: boolean | undefined;
+  readonly batchSize?: number | undefined;
+  /** Where the report is also written. */
+  readonly out?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a forward run would take. Seconds are a range; `basis` says what it rests on. */
+export interface Estimate {
+  readonly seconds: number | null;
+  readonly secondsLow: number | null;
+  readonly secondsHigh: number | null;
+  readonly basis: string;
+  /** Bytes that the audit takes on disk before the server's own compression. */
+  readonly auditBytes: number;
+  readonly oplogBytes: number;
+}
+
+export interface DryRunReport {
+  readonly migration: string;
+  readonly checksum: string;
+  readonly database: string;
+  readonly server: { readonly setName: string | null; readonly version: string; readonly replicaSetId: string | null };
+  readonly collections: readonly { readonly name: string; readonly uuid: string }[];
+  readonly takenAt: string;
+  readonly godwit: string;
+  /** Null when every document was read. */
+  readonly sample: number | null;
+  readonly scanned: number;
+  readonly wouldChange: number;
+  readonly wouldInsert: number;
+  readonly wouldDelete: number;
+  readonly unchanged: number;
+  readonly skipped: number;
+  readonly wouldFail: number;
+  readonly failures: readonly FailureGroup[];
+  readonly fields: Readonly<Record<string, FieldCounts>>;
+  /** Values of removed fields found nowhere afterwards, by path, but for those that `drops` names. */
+  readonly disappearing: Readonly<Record<string, number>>;
+  readonly samples: readonly Sample[];
+  readonly idempotent: boolean;
+  readonly deterministic: boolean;
+  /** Fields that differ on the second application. */
+  readonly impureFields: readonly string[];
+  /** `audit` always; `audit and down` when the migration's own inverse was checked too. */
+  readonly reversible: 'audit' | 'audit and down' | 'audit, but down() does not invert up()';
+  readonly bytesDelta: number;
+  readonly uniqueCollisions: readonly Collision[];
+  readonly uniqueCollisionCount: number;
+  readonly validationFailures: readonly Listed[];
+  readonly validationFailureCount: number;
+  /** What could not be checked, and why. */
+  readonly notChecked: readonly string[];
+  readonly warnings: readonly string[];
+  readonly estimate: Estimate;
+  readonly seconds: number;
+  /** SHA-256 of the report without this field. */
+  readonly hash: string;
+  /** Files that hold this report. */
+  readonly files: readonly string[];
+}
+
+const NEVER = new AbortController().signal;
+
+function mergeFields(steps: readonly StepAnalysis[]): Record<string, FieldCounts> {
+  if (steps.length === 1 && steps[0]) return steps[0].fields.toJSON();
+  return Object.fromEntries(
+    steps.flatMap(({ step, fields }) => Object.entries(fields.toJSON()).map(([path, counts]) => [`${step.collection}.${path}`, counts])),
+  );
+}
+
+const sum = (steps: readonly StepAnalysis[], of: (step: StepAnalysis) => number): number => steps.reduce((total, step) => total + of(step), 0);
+
+/** Documents per second of a run when nothing is known of this server (measured on 2 cores; docs/performance.md). */
+const RATE_UNKNOWN = { low: 3_000, high: 12_000 };
+
+async function estimateOf(session: Session, steps: readonly StepAnalysis[], scale: number): Promise<Estimate> {
+  const documents = sum(steps, ({ scanned }) => scanned) * scale;
+  const earlier = (await listCurrentRuns(session.state)).filter(({ counters, workedMs }) => counters.scanned >= 1_000 && workedMs > 0);
+  const rates = earlier.map(({ counters, workedMs }) => counters.scanned / (workedMs / 1_000));
+  const [low, high] = rates.length > 0 ? [Math.min(...rates) * 0.7, Math.max(...rates) * 1.3] : [RATE_UNKNOWN.low, RATE_UNKNOWN.high];
+  const [secondsLow, secondsHigh] = [documents / high, documents / low];
+  return {
+    seconds: Math.round((secondsLow + secondsHigh) * 5) / 10,
+    secondsLow: Math.round(secondsLow * 10) / 10,
+    secondsHigh: Math.round(secondsHigh * 10) / 10,
+    basis: rates.length > 0 ? `${rates.length} earlier run(s) on this database` : 'no run on this database yet: a 2-core machine does 3,000 to 12,000 a second',
+    auditBytes: Math.round(sum(steps, ({ auditBytes }) => auditBytes) * scale),
+    oplogBytes: Math.round(sum(steps, ({ oplogBytes }) => oplogBytes) * scale),
+  };
+}
+
+function reversibility(steps: readonly StepAnalysis[]): DryRunReport['reversible'] {
+  if (steps.every(({ step }) => !step.down)) return 'audit';
+  return steps.some(({ notInverse }) => notInverse > 0) ? 'audit, but down() does not invert up()' : 'audit and down';
+}
+
+async function warningsOf(session: Session, loaded: LoadedMigration): Promise<string[]> {
+  const warnings: string[] = [];
+  for (const step of loaded.migration.steps)
+    for (const { from, foreignField } of Object.values(step.lookup)) {
+      if (foreignField === '_id') continue;
+      const indexes = await session.db.collection(from).indexes().catch(() => []);
+      const isIndexed = indexes.some((index) => Object.keys(index.key as object)[0] === foreignField);
+      if (!isIndexed) warnings.push(`lookup: ${from}.${foreignField} has no index, so each batch reads the whole collection`);
+    }
+  return warnings;
+}
+
+function notCheckedOf(steps: readonly StepAnalysis[]): string[] {
+  return steps.flatMap(({ step, collisions, isValidatorUnknown }) => [
+    ...collisions.unchecked.map((index) => `unique index ${step.collection}.${index}: partial or collated, so collisions show only in the run`),
+    ...(isValidatorUnknown ? [`validator of ${step.collection}: this server cannot be asked without writing`] : []),
+  ]);
+}
+
+async function writeAside(path: string, text: string): Promise<void> {
+  const aside = `${path}.${process.pid}.part`;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(aside, text);
+    await rename(aside, path);
+  } catch (error) {
+    await rm(aside, { force: true });
+    throw new GodwitError('GODWIT_REPORT_NOT_WRITTEN', `wanted to write the report to ${path}, found ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+/** Keeps the report, masked, under `.godwit/reports/`, and where else it was asked for. */
+async function keep(session: Session, report: Omit<DryRunReport, 'hash' | 'files'>, out: string | undefined): Promise<DryRunReport> {
+  const body = JSON.stringify(report);
+  const hash = createHash('sha256').update(body).digest('hex');
+  const stamp = report.takenAt.replace(/[-:]/g, '').replace(/\..*$/, 'Z');
+  const files = [join(session.config.cwd, '.godwit', 'reports', `${report.migration}-${stamp}.json`), ...(out === undefined ? [] : [out])];
+  const whole: DryRunReport = { ...report, hash, files };
+  const text = `${JSON.stringify(whole, null, 2)}\n`;
+  for (const file of files) await writeAside(file, text);
+  return whole;
+}
+
+async function analyse(session: Session, loaded: LoadedMigration, options: DryRunOptions): Promise<StepAnalysis[]> {
+  const settings = runSettings(session.config, { batchSize: options.batchSize });
+  const facts: DryRunFacts = {
+    db: session.db,
+    migration: loaded.id,
+    locate: locateIn(loaded),
+    events: session.events,
+    batchSize: settings.batchSize,
+    maxBatchBytes: settings.maxBatchBytes,
+    transformTimeoutMs: settings.transformTimeoutMs,
+    visibility: { showValues: options.showValues ?? false, redact: session.config.settings.redact },
+    signal: options.signal ?? NEVER,
+    ...(options.sample === undefined ? {} : { sample: options.sample }),
+  };
+  const steps: StepAnalysis[] = [];
+  let total = 0;
+  for (const { collection } of loaded.migration.steps) total += await session.db.collection(collection).estimatedDocumentCount();
+  let before = 0;
+  for (const step of loaded.migration.steps) {
+    const progress = (scanned: number): void => {
+      session.events.emit('dry-run:progress', { migration: loaded.id, scanned: before + scanned, total: options.sample ?? total });
+    };
+    const analysis = await analyseStep(facts, step, progress);
+    before += analysis.scanned;
+    steps.push(analysis);
+  }
+  return steps;
+}
+
+export interface DryRunOutcome {
+  readonly report: DryRunReport;
+  /** The report's samples with values, for a terminal; empty unless they were asked for. */
+  readonly clearSamples: readonly Sample[];
+}
+
+/** True when a run would go through as it is: nothing fails, collides, or is impure. */
+export const isClean = (report: DryRunReport): boolean =>
+  report.wouldFail === 0 &&
+  report.idempotent &&
+  report.deterministic &&
+  report.uniqueCollisionCount === 0 &&
+  report.validationFailureCount === 0 &&
+  report.reversible !== 'audit, but down() does not invert up()';
+
+/** Looks at everything and writes a report, to files only. */
+export async function dryRun(session: Session, id: string, options: DryRunOptions = {}): Promise<DryRunOutcome> {
+  const startedAt = performance.now();
+  const loaded = await loadById(session, id);
+  const steps = await analyse(session, loaded, options);
+  const scanned = sum(steps, (step) => step.scanned);
+  let population = 0;
+  for (const { collection } of loaded.migration.steps) population += await session.db.collection(collection).estimatedDocumentCount();
+  const scale = options.sample !== undefined && scanned > 0 ? Math.max(1, population / scanned) : 1;
+  const report: Omit<DryRunReport, 'hash' | 'files'> = {
+    migration: loaded.id,
+    checksum: loaded.checksum,
+    database: session.db.databaseName,
+    server: { setName: session.server.setName, version: session.server.version, replicaSetId: await readReplicaSetId(session.client) },
+    collections: steps.map(({ target }) => ({ name: target.name, uuid: target.uuid })),
+    takenAt: new Date(Date.now() - session.server.clockOffsetMs).toISOString(),
+    godwit: VERSION,
+    sample: options.sample ?? null,
+    scanned,
+    wouldChange: sum(steps, (step) => step.wouldChange),
+    wouldInsert: 0,
+    wouldDelete: 0,
+    unchanged: sum(steps, (step) => step.unchanged),
+    skipped: sum(steps, (step) => step.skipped),
+    wouldFail: sum(steps, (step) => step.failures.total),
+    failures: steps.flatMap((step) => step.failures.list()),
+    fields: mergeFields(steps),
+    disappearing: Object.assign({}, ...steps.map((step) => step.disappearances.toJSON())) as Record<string, number>,
+    samples: steps.flatMap((step) => step.samples),
+    idempotent: steps.every((step) => step.notIdempotent === 0),
+    deterministic: steps.every((step) => step.notDeterministic === 0),
+    impureFields: [...new Set(steps.flatMap((step) => [...step.purityFields]))],
+    reversible: reversibility(steps),
+    bytesDelta: sum(steps, (step) => step.bytesDelta),
+    uniqueCollisions: steps.flatMap((step) => step.collisions.found),
+    uniqueCollisionCount: sum(steps, (step) => step.collisions.count),
+    validationFailures: steps.flatMap((step) => step.validationFailures),
+    validationFailureCount: sum(steps, (step) => step.validationCount),
+    notChecked: notCheckedOf(steps),
+    warnings: await warningsOf(session, loaded),
+    estimate: await estimateOf(session, steps, scale),
+    seconds: (performance.now() - startedAt) / 1_000,
+  };
+  return { report: await keep(session, report, options.out), clearSamples: steps.flatMap((step) => step.clearSamples) };
+}

@@ -1,0 +1,209 @@
+/** `list` and `status`: the migrations of the project and what became of them, from files and database together. */
+import { describeOwner } from '../domain/lease.js';
+import { isLive, type RunDocument, type RunState, type Transition } from '../domain/run.js';
+import { lifeOf } from '../engine/owner.js';
+import { GodwitError, isGodwitError } from '../errors.js';
+import { findMigrations } from '../migration/find.js';
+import { loadMigration } from '../migration/load.js';
+import { type FailureGroup, groupFailures } from '../mongo/failures.js';
+import { listCurrentRuns } from '../mongo/runs.js';
+import { idForJson } from '../report/samples.js';
+import { resolveId, type Session } from './session.js';
+
+export interface LeaseView {
+  readonly holder: string;
+  readonly fence: string;
+  readonly renewedAt: string;
+  readonly expiresAt: string;
+  /** `dead`: the process is gone, the lease can be taken at once; `unknown`: another machine. */
+  readonly life: 'alive' | 'dead' | 'unknown';
+}
+
+export interface MigrationStatus {
+  readonly id: string;
+  readonly description: string;
+  readonly author: string | null;
+  readonly pr: string | null;
+  /** `pending` without a run, `broken` when the file cannot be loaded. */
+  readonly state: RunState | 'pending' | 'broken';
+  /** Why it is broken, or why it rests. */
+  readonly because: string | null;
+  readonly checksum: string | null;
+  /** False when the file is not the one that the run began with. */
+  readonly fileUnchanged: boolean | null;
+  readonly runId: string | null;
+  readonly scanned: number;
+  readonly changed: number;
+  readonly unchanged: number;
+  readonly skipped: number;
+  readonly failed: number;
+  readonly total: number;
+  readonly startedAt: string | null;
+  readonly updatedAt: string | null;
+  readonly finishedAt: string | null;
+  /** Extended JSON of the resume cursor, or its shape where it is a text. */
+  readonly cursor: unknown;
+  readonly docsPerSecond: number | null;
+  readonly etaSeconds: number | null;
+  readonly etaLowSeconds: number | null;
+  readonly etaHighSeconds: number | null;
+  readonly etaUnknownBecause: string | null;
+  readonly throttled: readonly never[];
+  readonly lease: LeaseView | null;
+  readonly failures: readonly FailureGroup[];
+  readonly history: readonly { readonly from: string | null; readonly to: string; readonly at: string; readonly by: string; readonly because: string }[];
+  readonly undo: RunDocument['undo'];
+  readonly batches: number;
+  readonly conflictsRetried: number;
+}
+
+interface FileFacts {
+  readonly description: string;
+  readonly author: string | null;
+  readonly pr: string | null;
+  readonly checksum: string | null;
+  readonly broken: string | null;
+}
+
+async function readFileFacts(file: { readonly id: string; readonly path: string }): Promise<FileFacts> {
+  try {
+    const { migration, checksum } = await loadMigration(file);
+    return { description: migration.description, author: migration.author ?? null, pr: migration.pr ?? null, checksum, broken: null };
+  } catch (error) {
+    if (!isGodwitError(error)) throw error;
+    return { description: '', author: null, pr: null, checksum: null, broken: error.message };
+  }
+}
+
+const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
+
+function leaseView(run: RunDocument): LeaseView | null {
+  if (!run.lease) return null;
+  const { owner, fence, renewedAt, expiresAt } = run.lease;
+  return { holder: describeOwner(owner), fence, renewedAt: renewedAt.toISOString(), expiresAt: expiresAt.toISOString(), life: lifeOf(owner) };
+}
+
+const isBehindLease = (run: RunDocument, life: LeaseView | null): boolean => isLive(run.state) && (life === null || life.life === 'dead');
+
+/** A living state whose holder is gone is shown as what it is. */
+function stateOf(run: RunDocument, lease: LeaseView | null): { state: RunState; because: string } {
+  if (isBehindLease(run, lease) && run.state !== 'planned') return { state: 'interrupted', because: `its runner died${lease ? ` (${lease.holder})` : ''}` };
+  return { state: run.state, because: run.history.at(-1)?.because ?? '' };
+}
+
+interface Rate {
+  readonly docsPerSecond: number | null;
+  readonly etaSeconds: number | null;
+  readonly etaLowSeconds: number | null;
+  readonly etaHighSeconds: number | null;
+  readonly etaUnknownBecause: string | null;
+}
+
+const unknownEta = (docsPerSecond: number | null, because: string): Rate => ({
+  docsPerSecond,
+  etaSeconds: null,
+  etaLowSeconds: null,
+  etaHighSeconds: null,
+  etaUnknownBecause: because,
+});
+
+/** How long it will take still, as a range around the mean rate so far. */
+export function estimateEnd(done: number, total: number, workedMs: number, isMoving: boolean): Rate {
+  const docsPerSecond = workedMs > 0 && done > 0 ? Math.round(done / (workedMs / 1_000)) : null;
+  if (!isMoving) return unknownEta(docsPerSecond, 'it is not running');
+  if (docsPerSecond === null || workedMs < 2_000 || done < total / 100) return unknownEta(docsPerSecond, 'still measuring');
+  const left = Math.max(0, total - done) / docsPerSecond;
+  return { docsPerSecond, etaSeconds: round(left), etaLowSeconds: round(left * 0.85), etaHighSeconds: round(left * 1.3 + 1), etaUnknownBecause: null };
+}
+
+const round = (seconds: number): number => Math.round(seconds * 10) / 10;
+
+const viewTransition = ({ from, to, at, by, because }: Transition): MigrationStatus['history'][number] => ({ from, to, at: at.toISOString(), by, because });
+
+function withRun(id: string, file: FileFacts | null, run: RunDocument, failures: readonly FailureGroup[]): MigrationStatus {
+  const lease = leaseView(run);
+  const { state, because } = stateOf(run, lease);
+  const isMoving = isLive(state) && lease !== null;
+  const done = state === 'rolling-back' ? Object.values(run.undo ?? {}).reduce((sum, count) => sum + count, 0) : run.counters.scanned;
+  const total = state === 'rolling-back' ? run.counters.changed : Math.max(run.total, run.counters.scanned);
+  return {
+    id,
+    description: file?.description || run.description,
+    author: run.author,
+    pr: run.pr,
+    state,
+    because,
+    checksum: run.checksum,
+    fileUnchanged: file ? file.checksum === run.checksum : null,
+    runId: run._id,
+    ...run.counters,
+    total,
+    startedAt: iso(run.startedAt),
+    updatedAt: iso(run.updatedAt),
+    finishedAt: iso(run.finishedAt),
+    cursor: run.resumeCursor ? idForJson(run.resumeCursor.id) : null,
+    ...estimateEnd(done, total, run.workedMs, isMoving),
+    throttled: [],
+    lease,
+    failures: failures.map((group) => ({ ...group, firstId: idForJson(group.firstId) })),
+    history: run.history.map(viewTransition),
+    undo: run.undo,
+    batches: run.batches,
+    conflictsRetried: run.conflictsRetried,
+  };
+}
+
+function pending(id: string, file: FileFacts): MigrationStatus {
+  return {
+    id,
+    description: file.description,
+    author: file.author,
+    pr: file.pr,
+    state: file.broken === null ? 'pending' : 'broken',
+    because: file.broken,
+    checksum: file.checksum,
+    fileUnchanged: null,
+    runId: null,
+    scanned: 0,
+    changed: 0,
+    unchanged: 0,
+    skipped: 0,
+    failed: 0,
+    total: 0,
+    startedAt: null,
+    updatedAt: null,
+    finishedAt: null,
+    cursor: null,
+    ...unknownEta(null, 'it has not run'),
+    throttled: [],
+    lease: null,
+    failures: [],
+    history: [],
+    undo: null,
+    batches: 0,
+    conflictsRetried: 0,
+  };
+}
+
+/** Every migration, by id: those with a file, and those that ran and whose file is gone. */
+export async function listMigrations(session: Session): Promise<MigrationStatus[]> {
+  const files = await findMigrations(session.config.migrationsFolder);
+  const runs = new Map((await listCurrentRuns(session.state)).map((run) => [run.migration, run]));
+  const rows: MigrationStatus[] = [];
+  for (const file of files) {
+    const facts = await readFileFacts(file);
+    const run = runs.get(file.id);
+    runs.delete(file.id);
+    rows.push(run ? withRun(file.id, facts, run, await groupFailures(session.state, run._id)) : pending(file.id, facts));
+  }
+  for (const run of runs.values()) rows.push(withRun(run.migration, null, run, await groupFailures(session.state, run._id)));
+  return rows.sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** One migration. @throws GodwitError GODWIT_MIGRATION_UNKNOWN when there is neither a file nor a run */
+export async function statusOf(session: Session, id: string): Promise<MigrationStatus> {
+  const whole = await resolveId(session, id);
+  const row = (await listMigrations(session)).find((candidate) => candidate.id === whole);
+  if (row) return row;
+  throw new GodwitError('GODWIT_MIGRATION_UNKNOWN', `wanted the migration "${id}", found it gone meanwhile`, { next: ['godwit list'] });
+}

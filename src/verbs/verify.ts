@@ -1,0 +1,22 @@
+/** `verify`: proves the migration's current run. */
+import { type Verification, verifyRun } from '../engine/verify.js';
+import { loadById, requireRun, requireSameFile, runSettings, type Session } from './session.js';
+
+export interface VerifyResult extends Verification {
+  readonly migration: string;
+  readonly runId: string;
+  readonly seconds: number;
+}
+
+/** Reads everything, writes nothing. */
+export async function verify(session: Session, id: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<VerifyResult> {
+  const startedAt = performance.now();
+  const loaded = await loadById(session, id);
+  const run = await requireRun(session, loaded.id);
+  requireSameFile(loaded, run);
+  const { db, state, events, config } = session;
+  const { transformTimeoutMs } = runSettings(config);
+  const signal = options.signal ?? new AbortController().signal;
+  const verification = await verifyRun({ db, state, loaded, run, events, transformTimeoutMs, signal });
+  return { migration: loaded.id, runId: run._id, ...verification, seconds: (performance.now() - startedAt) / 1_000 };
+}

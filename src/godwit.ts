@@ -1,8 +1,7 @@
 /**
  * The façade: everything that Godwit does, for programs. The command is its first customer and calls nothing else.
  */
-import { EventEmitter } from 'node:events';
-import type { EventMap } from './events.js';
+import type { EventMap, Events } from './events.js';
 import { amend, type AmendResult } from './verbs/amend.js';
 import { audit, type AuditOptions, type AuditResult } from './verbs/audit.js';
 import { doctor, type DoctorResult } from './verbs/doctor.js';
@@ -31,10 +30,11 @@ export type GodwitOptions = Partial<Pick<SessionInput, 'uri' | 'db' | 'environme
   readonly cwd?: string;
 };
 
-/** A run under way: an emitter of its events, with its result. */
-export class RunHandle<Result> extends EventEmitter<EventMap> {
+/** A run under way: its events, its progress, its result. */
+export class RunHandle<Result> {
   /** Scanned documents and the total, of the whole run. */
   progress: { readonly scanned: number; readonly total: number } = { scanned: 0, total: 0 };
+  readonly #events: Events;
 
   constructor(
     session: Session,
@@ -43,14 +43,18 @@ export class RunHandle<Result> extends EventEmitter<EventMap> {
     /** Ends the open transactions at once; what was not committed is undone. */
     readonly abort: () => Promise<void>,
   ) {
-    super();
-    for (const name of ['run:planned', 'run:state', 'run:batch', 'run:undo', 'run:verify', 'run:note'] as const)
-      session.events.on(name, (event) => this.emit(name, event as never));
-    session.events.on('run:batch', ({ counters, total }) => {
+    this.#events = session.events;
+    this.on('run:batch', ({ counters, total }) => {
       this.progress = { scanned: counters.scanned, total };
     });
     // Whoever only listens to events need not handle the result as well.
     result.catch(() => undefined);
+  }
+
+  /** Listens to what happens; see EventMap for the names. */
+  on<Name extends keyof EventMap>(name: Name, listener: (event: EventMap[Name][0]) => void): this {
+    this.#events.on(name, listener as never);
+    return this;
   }
 }
 

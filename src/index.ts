@@ -1,2 +1,47 @@
 /** The public names of Godwit. A test pins this list. */
-export * from './domain/authoring.js';
+export {
+  Binary,
+  BSONRegExp,
+  BSONSymbol,
+  Code,
+  DBRef,
+  Decimal128,
+  Double,
+  defineConfig,
+  defineMigration,
+  Int32,
+  Long,
+  MaxKey,
+  MinKey,
+  ObjectId,
+  Timestamp,
+  transform,
+  UUID,
+} from './domain/authoring.js';
+export type {
+  LookupSpec,
+  LookupTable,
+  Migration,
+  MigrationDefinition,
+  ReadOnlyDb,
+  Reject,
+  Skip,
+  Step,
+  TransformContext,
+  TransformOptions,
+  TransformStep,
+  VerifyContext,
+} from './domain/migration.js';
+export type { RunState } from './domain/run.js';
+export type { UserConfig } from './domain/user-config.js';
+export { type ErrorCode, GodwitError, isGodwitError } from './errors.js';
+export type { BatchTimes, EventMap } from './events.js';
+export { Godwit, type GodwitOptions, godwit, type RunHandle } from './godwit.js';
+export type { AmendResult } from './verbs/amend.js';
+export type { AuditOptions, AuditResult } from './verbs/audit.js';
+export type { DoctorResult } from './verbs/doctor.js';
+export type { DryRunOptions, DryRunReport } from './verbs/dry-run.js';
+export type { RollbackOptions, RollbackResult } from './verbs/rollback.js';
+export type { RunOptions, RunResult } from './verbs/run.js';
+export type { MigrationStatus } from './verbs/status.js';
+export type { VerifyResult } from './verbs/verify.js';

@@ -104,7 +104,7 @@ export function action<Args extends unknown[]>(
     const options = command.optsWithGlobals<GlobalOptions & Record<string, unknown>>();
     const invocation = new Invocation(options);
     try {
-      done(await body(invocation, options, ...(received.slice(0, -2) as Args)));
+      done(await body(invocation, options, ...(received.slice(0, -1) as Args)));
     } finally {
       invocation.interrupts.dispose();
     }

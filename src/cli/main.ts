@@ -5,6 +5,7 @@ import { GodwitError, isGodwitError } from '../errors.js';
 import { VERSION } from '../godwit.js';
 import { redactUris } from '../kernel/redact.js';
 import { type GlobalOptions, ioOf } from './command.js';
+import { addDemo } from './commands/demo.js';
 import { addLook } from './commands/look.js';
 import { addProject } from './commands/project.js';
 import { addRollback } from './commands/rollback.js';
@@ -34,6 +35,7 @@ export function buildProgram(done: (code: number) => void): Command {
   addLook(program, done);
   addRun(program, done);
   addRollback(program, done);
+  addDemo(program, done);
   for (const command of program.commands) command.exitOverride().configureOutput({ writeErr: () => undefined });
   return program;
 }

@@ -1,0 +1,52 @@
+/** The built command as a user runs it: a process of its own. `npm test` builds first. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+
+export interface CommandOptions {
+  readonly cwd: string;
+  readonly uri?: string | undefined;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export interface CommandResult {
+  /** Null when a signal ended it. */
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Starts the command; its output is collected by `finished`. */
+export function startCommand(args: readonly string[], options: CommandOptions): ChildProcess {
+  if (!existsSync(MAIN)) throw new Error('dist/ is missing: run `npm run build` first');
+  const { MONGODB_URI: _ignored, ...env } = process.env;
+  return spawn(process.execPath, [MAIN, ...args], {
+    cwd: options.cwd,
+    env: { ...env, ...(options.uri === undefined ? {} : { MONGODB_URI: options.uri }), ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+async function collect(stream: NodeJS.ReadableStream | null): Promise<string> {
+  let text = '';
+  if (stream) for await (const part of stream) text += String(part);
+  return text;
+}
+
+export async function finished(child: ChildProcess): Promise<CommandResult> {
+  const exit = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
+  const [stdout, stderr, [code, signal]] = await Promise.all([collect(child.stdout), collect(child.stderr), exit]);
+  return { code, signal, stdout, stderr };
+}
+
+export const runCommand = (args: readonly string[], options: CommandOptions): Promise<CommandResult> => finished(startCommand(args, options));
+
+/** With --json: the one document on stdout. Throws when stdout is anything else. */
+export async function runJson(args: readonly string[], options: CommandOptions): Promise<CommandResult & { readonly json: Record<string, unknown> }> {
+  const result = await runCommand([...args, '--json'], options);
+  return { ...result, json: JSON.parse(result.stdout) as Record<string, unknown> };
+}

@@ -1,44 +1,12 @@
 #!/usr/bin/env node
 /** The command: parses, runs one verb, and ends with the exit code of the contract. */
-import { Command, CommanderError, Option } from 'commander';
+import { CommanderError } from 'commander';
 import { GodwitError, isGodwitError } from '../errors.js';
-import { VERSION } from '../godwit.js';
 import { redactUris } from '../kernel/redact.js';
 import { type GlobalOptions, ioOf } from './command.js';
-import { addDemo } from './commands/demo.js';
-import { addLook } from './commands/look.js';
-import { addProject } from './commands/project.js';
-import { addRollback } from './commands/rollback.js';
-import { addRun } from './commands/run.js';
 import { EXIT } from './exit-codes.js';
 import { showError } from './output/errors.js';
-
-export function buildProgram(done: (code: number) => void): Command {
-  const program = new Command('godwit')
-    .description('Safe, resumable, reversible migrations for MongoDB data and Mongoose models')
-    .version(VERSION, '-V, --version')
-    .exitOverride()
-    .configureOutput({ writeErr: () => undefined })
-    .showSuggestionAfterError(true)
-    .option('--uri <uri>', 'MongoDB connection string (or MONGODB_URI)')
-    .option('--db <name>', 'database, when the URI holds none')
-    .option('--env <name>', 'a named environment of the configuration')
-    .option('--config <file>', 'configuration file (default: godwit.config.{ts,js,mjs,json})')
-    .option('--cwd <dir>', "the project's folder")
-    .option('--json', 'exactly one JSON document on stdout')
-    .addOption(new Option('--progress <style>', 'how progress is shown').choices(['bar', 'plain', 'ndjson', 'none']))
-    .option('--no-color', 'no colours (NO_COLOR is obeyed, too)')
-    .option('--quiet', 'only the result')
-    .option('--verbose', 'stack traces of causes')
-    .option('--yes <db>', "the database's name, as the confirmation that is asked for production");
-  addProject(program, done);
-  addLook(program, done);
-  addRun(program, done);
-  addRollback(program, done);
-  addDemo(program, done);
-  for (const command of program.commands) command.exitOverride().configureOutput({ writeErr: () => undefined });
-  return program;
-}
+import { buildProgram } from './program.js';
 
 /** Flags that decide how an error is shown, before anything is parsed. */
 function earlyIo(argv: readonly string[]): ReturnType<typeof ioOf> {

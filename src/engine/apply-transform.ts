@@ -57,7 +57,9 @@ function withoutValues(message: string, document: Doc): string {
   const texts = new Set<string>();
   leafTexts(document, texts);
   let masked = message;
-  for (const text of [...texts].filter(({ length }) => length >= MIN_SECRET).sort((a, b) => b.length - a.length)) {
+  const names = new Set(Object.keys(document).map((name) => name.toLowerCase()));
+  const secrets = [...texts].filter((text) => text.length >= MIN_SECRET && !names.has(text.toLowerCase()));
+  for (const text of secrets.sort((a, b) => b.length - a.length)) {
     const escaped = text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
     masked = masked.replace(new RegExp(escaped, 'gi'), (found) => shapeOf(found));
   }

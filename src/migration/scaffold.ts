@@ -43,7 +43,8 @@ export function toKebabCase(name: string): string {
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-+|-+$/g, '');
-  if (kebab === '') throw refuseName(name.trim() === '' ? 'an empty one' : 'one without a letter or digit of a to z, 0 to 9');
+  if (kebab === '')
+    throw refuseName(name.trim() === '' ? 'an empty one' : 'one without a letter or digit of a to z, 0 to 9');
   if (kebab.length > MAX_NAME) throw refuseName(`one of ${kebab.length} characters (at most ${MAX_NAME})`);
   return kebab;
 }
@@ -59,9 +60,13 @@ export function requireKind(kind: string): MigrationKind {
   const known = MIGRATION_KINDS.find((one) => one === kind);
   if (known) return known;
   const hint = didYouMean(kind, MIGRATION_KINDS);
-  throw new GodwitError('GODWIT_USAGE', `wanted a kind of migration (${MIGRATION_KINDS.join(', ')}), found "${kind}".${hint}`, {
-    next: ['godwit create NAME --kind transform'],
-  });
+  throw new GodwitError(
+    'GODWIT_USAGE',
+    `wanted a kind of migration (${MIGRATION_KINDS.join(', ')}), found "${kind}".${hint}`,
+    {
+      next: ['godwit create NAME --kind transform'],
+    },
+  );
 }
 
 export interface MigrationFacts {
@@ -120,8 +125,8 @@ export default defineMigration({
     ${call}
       collection: COLLECTION,
       filter: { schemaVersion: { $ne: 2 } }, // which documents; \`all: true\` instead means every one
-      // Pure, synchronous, and the same again for its own result. The document is frozen: return a new one.${annotation}
-      // \`reject('why')\` puts a document aside; \`keep('path')\` moves a stored value with its exact BSON type.
+      // Pure, synchronous, and the same again for its own result. The document is frozen: return a new one.
+      // \`reject('why')\` puts a document aside; \`keep('path')\` moves a stored value with its exact BSON type.${annotation}
       up(doc, { skip }) {
         if (doc.schemaVersion === 2) return skip('in the new shape already');
         return { ...doc, schemaVersion: 2 };

@@ -55,7 +55,7 @@ export async function listFailures(state: State, run: string, limit: number): Pr
   return state.failures.find({ run }).sort({ chunk: 1, _id: 1 }).limit(limit).toArray();
 }
 
-export interface FailureGroup {
+export interface StoredFailureGroup {
   readonly code: string;
   readonly message: string;
   readonly count: number;
@@ -65,7 +65,7 @@ export interface FailureGroup {
 }
 
 /** Failures by code and message, most frequent first. */
-export async function groupFailures(state: State, run: string): Promise<FailureGroup[]> {
+export async function groupFailures(state: State, run: string): Promise<StoredFailureGroup[]> {
   const groups = await state.failures
     .aggregate<{ _id: { code: string; message: string }; count: number; firstId: unknown; at: string | null }>([
       { $match: { run } },

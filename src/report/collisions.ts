@@ -3,23 +3,23 @@ import type { Collection } from 'mongodb';
 import { type Change, storedDocument, typedId } from '../domain/change.js';
 import { toPlain } from '../kernel/values.js';
 import { holdersOf, keyOf, readUniqueIndexes, type UniqueIndex } from '../mongo/unique-keys.js';
-import { idForJson } from './samples.js';
+import { ShownId } from './shown-id.js';
 
 export interface Collision {
   readonly index: string;
-  readonly _id: unknown;
-  readonly otherId: unknown;
+  readonly _id: ShownId;
+  readonly otherId: ShownId;
 }
 
 const MAX_LISTED = 1_000;
 
 class IndexWatch {
   /** New key → the document that is to have it. */
-  readonly #taken = new Map<string, { key: string; id: unknown }>();
+  readonly #taken = new Map<string, { key: string; id: ShownId }>();
   /** Documents whose key changes: their old one becomes free. */
   readonly #moved = new Set<string>();
   /** Documents that hold a wanted key now. */
-  readonly #holders: { key: string; id: unknown; byKey: string; byId: unknown }[] = [];
+  readonly #holders: { key: string; id: ShownId; byKey: string; byId: ShownId }[] = [];
 
   constructor(
     readonly index: UniqueIndex,
@@ -29,14 +29,14 @@ class IndexWatch {
   /** Takes note of a batch; returns the collisions inside the migration's own results. */
   async add(changes: readonly Change[]): Promise<Collision[]> {
     const collisions: Collision[] = [];
-    const wanted = new Map<string, { filter: Record<string, unknown>; key: string; id: unknown }>();
+    const wanted = new Map<string, { filter: Record<string, unknown>; key: string; id: ShownId }>();
     for (const change of changes) {
       const before = keyOf(this.index, toPlain(change.before.bytes));
       const after = keyOf(this.index, toPlain(change.after));
       if (before?.text === after?.text) continue;
       this.#moved.add(change.before.key);
       if (!after) continue;
-      const id = idForJson(typedId(change.before));
+      const id = new ShownId(typedId(change.before));
       const other = this.#taken.get(after.text);
       if (other) collisions.push({ index: this.index.name, _id: id, otherId: other.id });
       else this.#taken.set(after.text, { key: change.before.key, id });
@@ -46,13 +46,13 @@ class IndexWatch {
     return collisions;
   }
 
-  async #lookFor(wanted: ReadonlyMap<string, { filter: Record<string, unknown>; key: string; id: unknown }>): Promise<void> {
+  async #lookFor(wanted: ReadonlyMap<string, { filter: Record<string, unknown>; key: string; id: ShownId }>): Promise<void> {
     const found = await holdersOf(this.collection, this.index, [...wanted.values()].map(({ filter }) => filter));
     for (const raw of found) {
       const holder = storedDocument(raw as unknown as Buffer);
       const text = keyOf(this.index, toPlain(holder.bytes))?.text;
       const by = text === undefined ? undefined : wanted.get(text);
-      if (by && by.key !== holder.key) this.#holders.push({ key: holder.key, id: idForJson(typedId(holder)), byKey: by.key, byId: by.id });
+      if (by && by.key !== holder.key) this.#holders.push({ key: holder.key, id: new ShownId(typedId(holder)), byKey: by.key, byId: by.id });
     }
   }
 

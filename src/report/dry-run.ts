@@ -19,7 +19,8 @@ import { Collisions } from './collisions.js';
 import { FailureGroups } from './failure-groups.js';
 import { differencesOf, Disappearances, FieldHistogram } from './fields.js';
 import { checkPurity } from './purity.js';
-import { idForJson, type Sample, sampleOf, type Visibility } from './samples.js';
+import { type Sample, sampleOf, type Visibility } from './samples.js';
+import { ShownId } from './shown-id.js';
 
 export interface DryRunFacts {
   readonly db: Db;
@@ -41,7 +42,7 @@ const MAX_SAMPLES = 3;
 const MAX_LISTED = 1_000;
 
 export interface Listed {
-  readonly _id: unknown;
+  readonly _id: ShownId;
   readonly message: string;
 }
 
@@ -83,7 +84,7 @@ export class StepAnalysis {
     for (const decision of decisions) {
       if (decision.kind === 'unchanged') this.unchanged += 1;
       else if (decision.kind === 'skipped') this.skipped += 1;
-      else if (decision.kind === 'failed') this.failures.add(decision.failure, idForJson(typedId(decision.document)));
+      else if (decision.kind === 'failed') this.failures.add(decision.failure, new ShownId(typedId(decision.document)));
       else this.#takeChange(decision.change);
     }
   }
@@ -116,7 +117,7 @@ export class StepAnalysis {
   listInvalid(change: Change): void {
     this.validationCount += 1;
     if (this.validationFailures.length < MAX_LISTED)
-      this.validationFailures.push({ _id: idForJson(typedId(change.before)), message: "the collection's validator would refuse it" });
+      this.validationFailures.push({ _id: new ShownId(typedId(change.before)), message: "the collection's validator would refuse it" });
   }
 }
 

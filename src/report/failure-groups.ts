@@ -1,19 +1,19 @@
 /** Failures by code and message, with one example each: ten thousand of a kind are one line. */
 import type { DocumentFailure } from '../domain/change.js';
+import type { ShownId } from './shown-id.js';
 
 export interface FailureGroup {
   readonly code: string;
   readonly message: string;
   readonly at?: string;
   count: number;
-  /** The first document, as it may be shown. */
-  readonly firstId: unknown;
+  readonly firstId: ShownId;
 }
 
 export class FailureGroups {
   readonly #groups = new Map<string, FailureGroup>();
 
-  add(failure: DocumentFailure, id: unknown): void {
+  add(failure: DocumentFailure, id: ShownId): void {
     const key = `${failure.code}\n${failure.message}`;
     const group = this.#groups.get(key);
     if (group) group.count += 1;

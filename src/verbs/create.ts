@@ -83,7 +83,12 @@ export async function createMigration(options: CreateOptions): Promise<CreateRes
   await mkdir(config.migrationsFolder, { recursive: true });
   await writeBoth(cwd, paths, {
     file: migrationText({ id, language, author: await readAuthor(cwd) }),
-    test: migrationTestText({ id, language, runner: packages.has('vitest') ? 'vitest' : 'node:test', path: paths.test }),
+    test: migrationTestText({
+      id,
+      language,
+      runner: packages.has('vitest') ? 'vitest' : 'node:test',
+      path: paths.test,
+    }),
   });
   return paths;
 }

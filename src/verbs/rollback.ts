@@ -1,6 +1,5 @@
 /** `rollback`: back from the audit, or what that would do. */
 import type { ClientSession } from 'mongodb';
-import type { UndoConflict } from '../domain/chunk.js';
 import type { RunDocument, RunState } from '../domain/run.js';
 import { type RollbackOutcome, rollBack, rollBackDry, storedOutcome } from '../engine/rollback.js';
 import { Tally } from '../engine/tally.js';
@@ -11,6 +10,7 @@ import { requireTransactions } from '../mongo/connect.js';
 import { killSessions, sessionId } from '../mongo/leases.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { ensureState } from '../mongo/state.js';
+import { ShownId } from '../report/shown-id.js';
 import { loadById, requireRun, requireSameFile, runSettings, type Session } from './session.js';
 
 export interface RollbackOptions {
@@ -19,6 +19,14 @@ export interface RollbackOptions {
   readonly onConflict?: 'report' | 'force' | undefined;
   readonly workers?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** A document that keeps fields of the application's. */
+export interface ConflictView {
+  readonly collection: string;
+  readonly id: ShownId;
+  readonly fields: readonly string[];
+  readonly because: string;
 }
 
 export interface RollbackResult {
@@ -39,8 +47,8 @@ export interface RollbackResult {
   /** Documents that came later and have no before image. */
   readonly noBefore: number;
   readonly conflicts: number;
-  readonly conflictList: readonly UndoConflict[];
-  readonly noBeforeList: readonly { readonly collection: string; readonly id: unknown }[];
+  readonly conflictList: readonly ConflictView[];
+  readonly noBeforeList: readonly { readonly collection: string; readonly id: ShownId }[];
   /** Collections in which later documents can't be told from those that the filter left out. */
   readonly noBeforeUnknown: readonly string[];
   /** True when every document is byte for byte as before the run. */
@@ -66,8 +74,8 @@ function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number):
     goneSince,
     noBefore: newcomers.count,
     conflicts: counters.conflicts,
-    conflictList: conflicts,
-    noBeforeList: newcomers.listed,
+    conflictList: conflicts.map((conflict) => ({ ...conflict, id: new ShownId(conflict.id) })),
+    noBeforeList: newcomers.listed.map(({ collection, id }) => ({ collection, id: new ShownId(id) })),
     noBeforeUnknown: newcomers.notLookedAt,
     identical: keptFields === 0 && goneSince === 0 && counters.conflicts === 0 && newcomers.count === 0,
     seconds: elapsedMs / 1_000,

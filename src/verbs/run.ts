@@ -4,7 +4,6 @@ import type { RunDocument, RunState } from '../domain/run.js';
 import { planRun } from '../engine/plan-run.js';
 import { carryOn } from '../engine/run.js';
 import { GodwitError } from '../errors.js';
-import { toExtendedJson } from '../kernel/values.js';
 import type { LoadedMigration } from '../migration/load.js';
 import { requireTransactions } from '../mongo/connect.js';
 import { killSessions, sessionId } from '../mongo/leases.js';
@@ -13,6 +12,7 @@ import { readReplicaSetId } from '../mongo/server-facts.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { ensureState } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
+import { ShownId } from '../report/shown-id.js';
 import { findDocument } from './document-id.js';
 import { gitCommit, loadById, requireSameFile, runSettings, type Session, type SettingOverrides, VERSION } from './session.js';
 
@@ -40,8 +40,8 @@ export interface RunResult {
   readonly total: number;
   readonly batches: number;
   readonly conflictsRetried: number;
-  /** Extended JSON of the cursor that this process began at; null when the run began with it. */
-  readonly resumedFrom: unknown;
+  /** The cursor that this process began at; null when the run began with it. */
+  readonly resumedFrom: ShownId | null;
   readonly resumed: boolean;
   readonly seconds: number;
   readonly docsPerSecond: number;
@@ -69,7 +69,7 @@ function resultOf(run: RunDocument, before: RunDocument, isNew: boolean, elapsed
     total: run.total,
     batches: run.batches,
     conflictsRetried: run.conflictsRetried,
-    resumedFrom: isNew || !before.resumeCursor ? null : toExtendedJson(before.resumeCursor.id),
+    resumedFrom: isNew || !before.resumeCursor ? null : new ShownId(before.resumeCursor.id),
     resumed: !isNew,
     seconds: elapsedMs / 1_000,
     docsPerSecond: elapsedMs > 0 ? Math.round(here / (elapsedMs / 1_000)) : 0,

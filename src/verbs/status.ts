@@ -5,9 +5,10 @@ import { lifeOf } from '../engine/owner.js';
 import { GodwitError, isGodwitError } from '../errors.js';
 import { findMigrations } from '../migration/find.js';
 import { loadMigration } from '../migration/load.js';
-import { type FailureGroup, groupFailures } from '../mongo/failures.js';
+import { groupFailures, type StoredFailureGroup } from '../mongo/failures.js';
 import { listCurrentRuns } from '../mongo/runs.js';
-import { idForJson } from '../report/samples.js';
+import type { FailureGroup } from '../report/failure-groups.js';
+import { ShownId } from '../report/shown-id.js';
 import { resolveId, type Session } from './session.js';
 
 export interface LeaseView {
@@ -41,8 +42,8 @@ export interface MigrationStatus {
   readonly startedAt: string | null;
   readonly updatedAt: string | null;
   readonly finishedAt: string | null;
-  /** Extended JSON of the resume cursor, or its shape where it is a text. */
-  readonly cursor: unknown;
+  /** Where a resumed run goes on. */
+  readonly cursor: ShownId | null;
   readonly docsPerSecond: number | null;
   readonly etaSeconds: number | null;
   readonly etaLowSeconds: number | null;
@@ -120,7 +121,7 @@ const round = (seconds: number): number => Math.round(seconds * 10) / 10;
 
 const viewTransition = ({ from, to, at, by, because }: Transition): MigrationStatus['history'][number] => ({ from, to, at: at.toISOString(), by, because });
 
-function withRun(id: string, file: FileFacts | null, run: RunDocument, failures: readonly FailureGroup[]): MigrationStatus {
+function withRun(id: string, file: FileFacts | null, run: RunDocument, failures: readonly StoredFailureGroup[]): MigrationStatus {
   const lease = leaseView(run);
   const { state, because } = stateOf(run, lease);
   const isMoving = isLive(state) && lease !== null;
@@ -141,11 +142,11 @@ function withRun(id: string, file: FileFacts | null, run: RunDocument, failures:
     startedAt: iso(run.startedAt),
     updatedAt: iso(run.updatedAt),
     finishedAt: iso(run.finishedAt),
-    cursor: run.resumeCursor ? idForJson(run.resumeCursor.id) : null,
+    cursor: run.resumeCursor ? new ShownId(run.resumeCursor.id) : null,
     ...estimateEnd(done, total, run.workedMs, isMoving),
     throttled: [],
     lease,
-    failures: failures.map((group) => ({ ...group, firstId: idForJson(group.firstId) })),
+    failures: failures.map(({ at, firstId, ...group }) => ({ ...group, firstId: new ShownId(firstId), ...(at === null ? {} : { at }) })),
     history: run.history.map(viewTransition),
     undo: run.undo,
     batches: run.batches,

@@ -17,7 +17,7 @@ async function showOnce(invocation: Invocation, session: Session, id: string | u
   const rows = id === undefined ? await listMigrations(session) : [await statusOf(session, id)];
   const [row] = rows;
   io.json({ migrations: rows });
-  return id !== undefined && row ? renderStatus(row, whereLine(session), io.paint, io.columns) : renderList(rows, whereLine(session), io.paint, io.columns);
+  return id !== undefined && row ? renderStatus(row, whereLine(session), io) : renderList(rows, whereLine(session), io.paint, io.columns);
 }
 
 /** Redraws until interrupted; where there is no terminal it prints once. */
@@ -108,7 +108,7 @@ function addAudit(program: Command, done: (code: number) => void): void {
           const showValues = flags.showValues === true && io.stdout.isTTY === true && !io.options.json;
           const result = await audit(session, id, { ...flags, showValues });
           io.json(result);
-          io.print(renderAudit(result, io.columns, io.paint));
+          io.print(renderAudit(result, io));
           return EXIT.done;
         }),
       ),

@@ -9,7 +9,6 @@ interface RollbackFlags {
   readonly dryRun?: boolean;
   readonly onConflict?: 'report' | 'force';
   readonly workers?: number;
-  readonly showValues?: boolean;
 }
 
 export function addRollback(program: Command, done: (code: number) => void): void {
@@ -19,7 +18,6 @@ export function addRollback(program: Command, done: (code: number) => void): voi
     .option('--dry-run', 'write nothing: report what would come back, conflict, stay')
     .addOption(new Option('--on-conflict <what>', 'a field that the application changed since').choices(['report', 'force']).default('report'))
     .option('--workers <n>', 'chunks worked on at once', wholeNumber)
-    .option('--show-values', 'show _ids that are texts, on a terminal only')
     .action(
       action<[string, RollbackFlags]>(done, (invocation, _options, id, flags) =>
         invocation.withSession(async (session) => {
@@ -29,9 +27,8 @@ export function addRollback(program: Command, done: (code: number) => void): voi
           const started = startRollback(session, id, { ...flags, signal: interrupts.signal });
           interrupts.onLeave(started.abort);
           const result = await started.result.finally(() => progress.stop());
-          const showValues = flags.showValues === true && io.stdout.isTTY === true;
           io.json(result);
-          io.print([whereLine(session), '', ...renderRollback(result, { paint: io.paint, columns: io.columns, showValues })]);
+          io.print([whereLine(session), '', ...renderRollback(result, io)]);
           return result.conflicts + result.noBefore > 0 ? EXIT.withFailures : EXIT.done;
         }),
       ),

@@ -34,7 +34,7 @@ async function lookDry(invocation: Invocation, session: Session, id: string, fla
   }).finally(() => progress.stop());
   if (flags.showValues && !showValues) io.note('values are shown on a terminal only: they stay masked here');
   io.json(report);
-  io.print(renderDryRun({ report, samples: showValues ? clearSamples : report.samples, where: whereLine(session), paint: io.paint, columns: io.columns }));
+  io.print(renderDryRun({ report, samples: showValues ? clearSamples : report.samples, where: whereLine(session), paint: io.paint, columns: io.columns, clear: io.clear }));
   return isClean(report) ? EXIT.done : EXIT.withFailures;
 }
 
@@ -45,10 +45,10 @@ async function showStopped(invocation: Invocation, session: Session, result: Run
   const [first] = failures;
   const known = first && first.code in ERROR_CODES ? (first.code as ErrorCode) : 'GODWIT_FAILURES';
   const code = failures.length === 1 ? known : 'GODWIT_FAILURES';
-  const message = failures.length === 1 && first ? `${first.message}; document _id ${JSON.stringify(first.firstId)}` : `wanted at most the allowed failures, found ${result.because}`;
+  const message = failures.length === 1 && first ? `${first.message}` : `wanted at most the allowed failures, found ${result.because}`;
   const at = first?.at ? { at: first.at } : {};
   const error = new GodwitError(code, message, {
-    details: { migration: result.migration, run: result.runId, failed: result.failed, ...at },
+    details: { migration: result.migration, run: result.runId, failed: result.failed, document: first?.firstId, ...at },
     next: [
       `look at it    godwit status ${result.migration}`,
       `go on         godwit run ${result.migration} --max-failures ${Math.max(10, result.failed * 2)}`,
@@ -57,7 +57,7 @@ async function showStopped(invocation: Invocation, session: Session, result: Run
   });
   if (io.options.json) io.json({ ...result, ...errorJson(error) });
   else showError(io, error);
-  io.print(['', ...renderRun(result, io.paint).slice(0, 3), ...renderFailures(failures, io.columns)]);
+  io.print(['', ...renderRun(result, io.paint).slice(0, 3), ...renderFailures(failures, io.columns, io.clear)]);
   return EXIT.failed;
 }
 

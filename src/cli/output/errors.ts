@@ -1,5 +1,6 @@
 /** An error on the terminal and in JSON: what was wanted and found, where, what next. */
 import type { GodwitError } from '../../errors.js';
+import { ShownId } from '../../report/shown-id.js';
 import { codeFrame } from './code-frame.js';
 import type { Io } from './io.js';
 import { nextLines, wrap } from './layout.js';
@@ -18,6 +19,8 @@ export function showError(io: Io, error: GodwitError): void {
   const [first, ...rest] = wrap(`error ${error.code}: ${error.message}`, Math.max(60, io.columns));
   const at = error.details['at'];
   const frame = typeof at === 'string' ? ['', ...codeFrame(at), ''] : [];
-  io.error([io.paintErr('fail', first ?? ''), ...rest, ...frame, ...nextLines(error.next)]);
+  const { document } = error.details;
+  const which = document instanceof ShownId ? [`  document  _id ${document.text(io.stderr.isTTY === true)}`] : [];
+  io.error([io.paintErr('fail', first ?? ''), ...rest, ...which, ...frame, ...nextLines(error.next)]);
   if (io.options.verbose && error.cause instanceof Error) io.error([`cause: ${error.cause.name} (stack follows)`, `${error.cause.stack?.split('\n').slice(1).join('\n')}`]);
 }

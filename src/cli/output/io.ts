@@ -40,6 +40,11 @@ export class Io {
     return Math.min(100, this.stdout.isTTY ? this.stdout.columns : 100);
   }
 
+  /** True where a text `_id` may be shown: on a terminal. */
+  get clear(): boolean {
+    return this.stdout.isTTY === true;
+  }
+
   /** The result of a verb for people; not with --json. */
   print(lines: readonly string[]): void {
     if (!this.options.json && lines.length > 0) this.stdout.write(`${lines.join('\n')}\n`);

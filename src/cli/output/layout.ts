@@ -42,10 +42,11 @@ export function nextLines(next: readonly string[]): string[] {
 /** Breaks a long sentence at blanks; continuation lines are indented. */
 export function wrap(text: string, width: number, indent = '  '): string[] {
   const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    const joined = line === '' ? word : `${line} ${word}`;
-    if (stringWidth(joined) > width && line !== '') {
+  const start = /^ */.exec(text)?.[0] ?? '';
+  let line = start;
+  for (const word of text.slice(start.length).split(' ')) {
+    const joined = line === start ? line + word : `${line} ${word}`;
+    if (stringWidth(joined) > width && line !== start) {
       lines.push(line);
       line = indent + word;
     } else line = joined;

@@ -33,11 +33,11 @@ export function renderDoctor(result: DoctorResult, where: string, paint: Paint, 
   return [where, '', `${head}${unknown > 0 ? `, ${unknown} can't be seen by this user` : ''}.`, '', ...lines];
 }
 
-export function renderAudit(result: AuditResult, columns: number, paint: Paint): string[] {
+export function renderAudit(result: AuditResult, { columns, paint, clear }: { readonly columns: number; readonly paint: Paint; readonly clear: boolean }): string[] {
   const head = `${formatCount(result.total)} documents changed by run ${result.runId}, in ${formatCount(result.batches)} batches, ${formatBytes(result.bytes)} of images.`;
   if (result.file !== null) return [head, `  ${formatCount(result.written)} entries written to ${result.file} (Extended JSON lines, with values)`];
   const entries = result.entries.flatMap((entry) => {
-    const title = `  ${entry.direction === 'up' ? '>' : '<'} ${entry.collection}/_id ${JSON.stringify(entry._id)}   ${entry.direction === 'up' ? 'changed' : 'rolled back'} ${formatTime(entry.at)}   ${entry.unchangedFields} fields unchanged, hidden`;
+    const title = `  ${entry.direction === 'up' ? '>' : '<'} ${entry.collection}/_id ${entry._id.text(clear)}   ${entry.direction === 'up' ? 'changed' : 'rolled back'} ${formatTime(entry.at)}   ${entry.unchangedFields} fields unchanged, hidden`;
     const fields = entry.fields.map(({ path, before, after }) => {
       const sign = before.type === 'absent' ? '+' : after.type === 'absent' ? '-' : before.type === after.type ? '~' : '#';
       const text = cutEnd(`    ${sign} ${padEnd(cutMiddle(path, 24), 24)} ${before.type === 'absent' ? '(absent)' : `${before.type} ${before.shape}`}  ->  ${after.type === 'absent' ? '(removed)' : `${after.type} ${after.shape}`}`, columns);

@@ -14,6 +14,8 @@ export interface DryRunView {
   readonly where: string;
   readonly paint: Paint;
   readonly columns: number;
+  /** True on a terminal: `_id`s that are texts are shown. */
+  readonly clear: boolean;
 }
 
 const MAX_FIELDS = 12;
@@ -101,10 +103,9 @@ function disappearing({ report, paint }: DryRunView): string[] {
   return [paint('bold', 'values that disappear'), ...shown, `  meant? say so in the step:  drops: [${names.join(', ')}]`];
 }
 
-function sample(found: Sample, at: number, count: number, { columns, paint }: DryRunView): string[] {
+function sample(found: Sample, at: number, count: number, { columns, paint, clear }: DryRunView): string[] {
   const total = found.fields.length;
-  const id = typeof found._id === 'object' && found._id !== null && '$oid' in found._id ? `ObjectId ${String(found._id.$oid)}` : `${found.idType} ${idText(found._id)}`;
-  const head = `  sample ${at} of ${count}   ${found.collection}/_id ${id}      ${found.unchangedFields} fields unchanged, hidden`;
+  const head = `  sample ${at} of ${count}   ${found.collection}/_id ${found._id.text(clear)}      ${found.unchangedFields} fields unchanged, hidden`;
   const name = Math.min(24, Math.max(...found.fields.map(({ path }) => path.length), 6));
   const side = Math.max(16, Math.floor((columns - name - 11) / 2));
   const rows = found.fields.slice(0, 8).map(({ path, before, after }) => {
@@ -117,25 +118,17 @@ function sample(found: Sample, at: number, count: number, { columns, paint }: Dr
   return [cutEnd(head, columns), ...rows, ...(total > 8 ? [`    ... ${total - 8} fields more`] : [])];
 }
 
-function idText(id: unknown): string {
-  if (id !== null && typeof id === 'object') {
-    const [value] = Object.values(id);
-    return String(value);
-  }
-  return String(id);
-}
-
-function failures({ report, columns }: DryRunView): string[] {
+function failures({ report, columns, clear }: DryRunView): string[] {
   const lines: string[] = [];
   if (report.failures.length > 0) lines.push(`  ${formatCount(report.wouldFail)} would FAIL, ${report.failures.length} kinds`);
   for (const group of report.failures.slice(0, MAX_GROUPS)) {
     lines.push(...wrap(`  x ${formatCount(group.count)}  ${group.code}  ${group.message}${group.at ? `  (${group.at})` : ''}`, columns, '      '));
-    lines.push(`      first _id ${idText(group.firstId)}`);
+    lines.push(`      first _id ${group.firstId.text(clear)}`);
   }
   if (report.failures.length > MAX_GROUPS) lines.push(`  ... and ${report.failures.length - MAX_GROUPS} kinds more: --out report.json`);
-  if (report.validationFailureCount > 0) lines.push(`  x ${formatCount(report.validationFailureCount)}  GODWIT_VALIDATION  first _id ${idText(report.validationFailures[0]?._id)}`);
+  if (report.validationFailureCount > 0) lines.push(`  x ${formatCount(report.validationFailureCount)}  GODWIT_VALIDATION  first _id ${report.validationFailures[0]?._id.text(clear) ?? ''}`);
   for (const collision of report.uniqueCollisions.slice(0, 3))
-    lines.push(`  x GODWIT_DUPLICATE  index ${collision.index}: _id ${idText(collision._id)} and _id ${idText(collision.otherId)}`);
+    lines.push(`  x GODWIT_DUPLICATE  index ${collision.index}: _id ${collision._id.text(clear)} and _id ${collision.otherId.text(clear)}`);
   return lines;
 }
 

@@ -3,7 +3,6 @@ import { formatCount, formatDuration } from '../../kernel/units.js';
 import type { RollbackResult } from '../../verbs/rollback.js';
 import type { RunResult } from '../../verbs/run.js';
 import type { MigrationStatus } from '../../verbs/status.js';
-import { renderId } from '../../report/samples.js';
 import type { Paint } from '../output/io.js';
 import { cutEnd, nextLines, table, wrap } from '../output/layout.js';
 
@@ -37,10 +36,10 @@ export function renderRun(result: RunResult, paint: Paint): string[] {
 }
 
 /** The failures of a run, by kind. */
-export function renderFailures(failures: MigrationStatus['failures'], columns: number): string[] {
+export function renderFailures(failures: MigrationStatus['failures'], columns: number, clear: boolean): string[] {
   return failures.slice(0, 10).flatMap((group) => [
     ...wrap(`  x ${formatCount(group.count)}  ${group.code}  ${group.message}`, columns, '      '),
-    `      first _id ${JSON.stringify(group.firstId)}`,
+    `      first _id ${group.firstId.text(clear)}`,
   ]);
 }
 
@@ -51,7 +50,7 @@ function rollbackHeadline(result: RollbackResult, paint: Paint): string {
   return `${paint(result.conflicts > 0 ? 'fail' : 'ok', 'ROLLED BACK')}: ${formatCount(back)} documents are as before the run; ${left}.`;
 }
 
-export function renderRollback(result: RollbackResult, options: { readonly paint: Paint; readonly columns: number; readonly showValues: boolean }): string[] {
+export function renderRollback(result: RollbackResult, options: { readonly paint: Paint; readonly columns: number; readonly clear: boolean }): string[] {
   const rows: [string, number, string][] = [
     ['ok restored exactly', result.restored, 'untouched since the run: byte for byte'],
     ['ok already back', result.alreadyBack, 'found as before the run'],
@@ -61,8 +60,8 @@ export function renderRollback(result: RollbackResult, options: { readonly paint
     ['?  no before image', result.noBefore, 'inserted since the run; left alone'],
   ];
   const lines = table(rows.filter(([, count]) => count > 0).map(([name, count, why]) => [`  ${name}`, formatCount(count), why]), [1]);
-  const conflicts = result.conflictList.slice(0, 10).map(({ collection, id, fields, because }) => `  conflict  ${collection}/_id ${renderId(id, options.showValues)}  ${fields.join(', ')}  (${because})`);
-  const late = result.noBeforeList.slice(0, 5).map(({ collection, id }) => `  no before image  ${collection}/_id ${renderId(id, options.showValues)}`);
+  const conflicts = result.conflictList.slice(0, 10).map(({ collection, id, fields, because }) => `  conflict  ${collection}/_id ${id.text(options.clear)}  ${fields.join(', ')}  (${because})`);
+  const late = result.noBeforeList.slice(0, 5).map(({ collection, id }) => `  no before image  ${collection}/_id ${id.text(options.clear)}`);
   const unknown = result.noBeforeUnknown.map((name) => `  ? ${name}: the migration has a filter, so documents inserted since can't be told from those it left out`);
   const identical = `  identical afterwards: ${result.identical ? 'YES, every document of the run byte for byte' : 'NO: see the lines above'}`;
   return [

@@ -89,7 +89,7 @@ function leaseText(row: MigrationStatus): string {
   return `${row.lease.holder} (${life}), renewed ${formatTime(row.lease.renewedAt)}, expires ${formatTime(row.lease.expiresAt)}`;
 }
 
-export function renderStatus(row: MigrationStatus, where: string, paint: Paint, columns: number): string[] {
+export function renderStatus(row: MigrationStatus, where: string, { paint, columns, clear }: { readonly paint: Paint; readonly columns: number; readonly clear: boolean }): string[] {
   const facts: [string, string][] = [['description', row.description], ['author', row.author ?? '-'], ['pull request', row.pr || '-']];
   if (row.because && row.state !== 'pending') facts.push(['because', row.because]);
   if (row.checksum) facts.push(['checksum', `${row.checksum.slice(0, 12)}${row.fileUnchanged === false ? '  (the FILE WAS CHANGED since: put it back, or godwit amend)' : ''}`]);
@@ -99,7 +99,7 @@ export function renderStatus(row: MigrationStatus, where: string, paint: Paint, 
       ['documents', `${formatCount(row.scanned)} of about ${formatCount(row.total)} read: ${formatCount(row.changed)} changed, ${formatCount(row.unchanged + row.skipped)} unchanged, ${formatCount(row.failed)} failed`],
       ['rate', row.docsPerSecond === null ? 'not measured' : `${formatCount(row.docsPerSecond)}/s mean`],
       ['ends', row.finishedAt ? formatTime(row.finishedAt) : endText(row)],
-      ['cursor', row.cursor === null ? '-' : JSON.stringify(row.cursor)],
+      ['cursor', row.cursor === null ? '-' : row.cursor.text(clear)],
       ['lease', leaseText(row)],
       ['started', row.startedAt ? formatTime(row.startedAt) : '-'],
       ['updated', row.updatedAt ? formatTime(row.updatedAt) : '-'],
@@ -112,7 +112,7 @@ export function renderStatus(row: MigrationStatus, where: string, paint: Paint, 
     '',
     `${paintState(row, paint)} ${doneText(row)}`.trimEnd(),
     ...lines,
-    ...(row.failures.length > 0 ? ['', 'failures', ...renderFailures(row.failures, columns)] : []),
+    ...(row.failures.length > 0 ? ['', 'failures', ...renderFailures(row.failures, columns, clear)] : []),
     ...(history.length > 0 ? ['', 'history', ...history.flatMap((line) => wrap(line, columns, ' '.repeat(30)))] : []),
     '',
     ...nextLines(nextFor(row)),

@@ -1,0 +1,36 @@
+/** The command line's grammar: global options and verbs. */
+import { Command, Option } from 'commander';
+import { VERSION } from '../godwit.js';
+import { addDemo } from './commands/demo.js';
+import { addLook } from './commands/look.js';
+import { addProject } from './commands/project.js';
+import { addRollback } from './commands/rollback.js';
+import { addRun } from './commands/run.js';
+
+/** @param done hears the exit code of the verb that ran */
+export function buildProgram(done: (code: number) => void): Command {
+  const program = new Command('godwit')
+    .description('Safe, resumable, reversible migrations for MongoDB data and Mongoose models')
+    .version(VERSION, '-V, --version')
+    .exitOverride()
+    .configureOutput({ writeErr: () => undefined })
+    .showSuggestionAfterError(true)
+    .option('--uri <uri>', 'MongoDB connection string (or MONGODB_URI)')
+    .option('--db <name>', 'database, when the URI holds none')
+    .option('--env <name>', 'a named environment of the configuration')
+    .option('--config <file>', 'configuration file (default: godwit.config.{ts,js,mjs,json})')
+    .option('--cwd <dir>', "the project's folder")
+    .option('--json', 'exactly one JSON document on stdout')
+    .addOption(new Option('--progress <style>', 'how progress is shown').choices(['bar', 'plain', 'ndjson', 'none']))
+    .option('--no-color', 'no colours (NO_COLOR is obeyed, too)')
+    .option('--quiet', 'only the result')
+    .option('--verbose', 'stack traces of causes')
+    .option('--yes <db>', "the database's name, as the confirmation that is asked for production");
+  addProject(program, done);
+  addLook(program, done);
+  addRun(program, done);
+  addRollback(program, done);
+  addDemo(program, done);
+  for (const command of program.commands) command.exitOverride().configureOutput({ writeErr: () => undefined });
+  return program;
+}

@@ -1,0 +1,23 @@
+/** The text of a new `godwit.config.ts`: the environments to fill in, and every other key with its default. */
+export const configText = (): string => `import { defineConfig } from 'godwit';
+
+// Everything here is optional. MONGODB_URI, with the database in its path, is all that Godwit needs.
+// \`godwit config\` shows every value and where it came from.
+export default defineConfig({
+  // db: 'crm', // the database, where the path of the URI holds none
+
+  // Servers by name, for --env. Before anything is written to a production one, its database's name is asked for.
+  environments: {
+    staging: { uri: process.env['STAGING_URI'] },
+    production: { uri: process.env['PRODUCTION_URI'], production: true },
+  },
+
+  // migrations: 'scripts/migrations', // the folder of the migrations
+  // batch: { size: 500, maxBytes: '8MiB' }, // documents and bytes in one transaction, at most
+  // workers: 'auto', // chunks worked on at once
+  // leaseMs: 15_000, // how long a runner that is gone keeps others from taking over
+  // transform: { timeoutMs: 5_000 }, // longest time of one call of \`up\`
+  // state: { prefix: 'migrations' }, // name of Godwit's own collections; { db: 'ops' } puts them elsewhere
+  // redact: ['contacts.ssn'], // collection.path of fields whose values are never shown
+});
+`;

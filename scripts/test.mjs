@@ -12,7 +12,10 @@ function setUp() {
   if (process.platform !== 'linux') return;
   let libraries = '';
   try {
-    libraries = execFileSync('ldconfig', ['-p'], { encoding: 'utf8', env: { ...process.env, PATH: `${process.env.PATH}:/sbin:/usr/sbin` } });
+    libraries = execFileSync('ldconfig', ['-p'], {
+      encoding: 'utf8',
+      env: { ...process.env, PATH: `${process.env.PATH}:/sbin:/usr/sbin` },
+    });
   } catch {
     return; // no glibc tools: the embedded server says what it misses
   }
@@ -27,7 +30,8 @@ const isBuilt = run('npm', ['run', '--silent', 'build']);
 const isClean = isBuilt && run('npm', ['run', '--silent', 'check']);
 const report = 'coverage/vitest.json';
 rmSync(report, { force: true });
-const isGreen = isBuilt && run('npx', ['vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile=${report}`]);
+const isGreen =
+  isBuilt && run('npx', ['vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile=${report}`]);
 
 let counts = { numPassedTests: 0, numFailedTests: 0, numPendingTests: 0 };
 try {

@@ -11,7 +11,10 @@ export const ERROR_CODES = {
   GODWIT_CONFIG: { exit: 2, meaning: 'The configuration holds a key or a value that is not known.' },
   GODWIT_NO_URI: { exit: 2, meaning: 'No MongoDB URI or no database name was given.' },
   GODWIT_BAD_URI: { exit: 2, meaning: 'The MongoDB URI cannot be parsed.' },
-  GODWIT_CONFIRM: { exit: 2, meaning: 'A confirmation is needed: the database is not on this machine, or is production.' },
+  GODWIT_CONFIRM: {
+    exit: 2,
+    meaning: 'A confirmation is needed: the database is not on this machine, or is production.',
+  },
   GODWIT_MIGRATION_UNKNOWN: { exit: 2, meaning: 'No migration file has this id.' },
   GODWIT_MIGRATION_BROKEN: { exit: 2, meaning: 'A migration file cannot be loaded, or is not a migration.' },
   GODWIT_MIGRATION_DUPLICATE: { exit: 2, meaning: 'Two migration files share one id.' },
@@ -19,7 +22,10 @@ export const ERROR_CODES = {
   GODWIT_CHECKSUM: { exit: 2, meaning: 'The file of a migration that has begun was changed.' },
   GODWIT_STANDALONE: { exit: 2, meaning: 'The server is a standalone: it has no transactions.' },
   GODWIT_SHARDED: { exit: 2, meaning: 'The server is a mongos: not tested yet, so writing is refused.' },
-  GODWIT_TARGET: { exit: 2, meaning: 'The target is no collection that can be migrated (missing, view, capped, time series).' },
+  GODWIT_TARGET: {
+    exit: 2,
+    meaning: 'The target is no collection that can be migrated (missing, view, capped, time series).',
+  },
   GODWIT_FOREIGN_STATE: { exit: 2, meaning: "The state collection holds another tool's documents." },
   GODWIT_NEWER_STATE: { exit: 2, meaning: 'The state was written by a newer version of Godwit.' },
   GODWIT_NOT_RUN: { exit: 2, meaning: 'There is no run of this migration to act on.' },
@@ -29,9 +35,18 @@ export const ERROR_CODES = {
   // the run
   GODWIT_LEASE_HELD: { exit: 5, meaning: 'Another runner holds the lease of this migration.' },
   GODWIT_LEASE_LOST: { exit: 5, meaning: 'Another runner took the lease over; nothing was committed since.' },
-  GODWIT_FAILURES: { exit: 1, meaning: 'More documents failed than --max-failures allows; the run stopped, resumable.' },
-  GODWIT_CONFLICTS: { exit: 1, meaning: 'A batch met write conflicts or interruptions more often than the bound allows.' },
-  GODWIT_STILL_WRITTEN: { exit: 1, meaning: 'The application keeps writing documents in the old shape; the run cannot end.' },
+  GODWIT_FAILURES: {
+    exit: 1,
+    meaning: 'More documents failed than --max-failures allows; the run stopped, resumable.',
+  },
+  GODWIT_CONFLICTS: {
+    exit: 1,
+    meaning: 'A batch met write conflicts or interruptions more often than the bound allows.',
+  },
+  GODWIT_STILL_WRITTEN: {
+    exit: 1,
+    meaning: 'The application keeps writing documents in the old shape; the run cannot end.',
+  },
   GODWIT_TARGET_REPLACED: { exit: 1, meaning: 'The collection is no longer the one that was planned.' },
   GODWIT_OTHER_SERVER: { exit: 1, meaning: 'This is another replica set than the one the run began on.' },
   GODWIT_STATE_LOST: { exit: 1, meaning: 'State that the run needs is gone (chunks or audit).' },
@@ -42,7 +57,10 @@ export const ERROR_CODES = {
   GODWIT_INTERRUPTED: { exit: 130, meaning: 'Stopped by Ctrl-C; the cursor is saved.' },
   GODWIT_STOPPED: { exit: 7, meaning: 'Stopped on request; resumable.' },
   GODWIT_REPORT_NOT_WRITTEN: { exit: 1, meaning: 'A report that was asked for could not be written.' },
-  GODWIT_UNEXPECTED: { exit: 1, meaning: 'Something that was not foreseen; the database is as the last commit left it.' },
+  GODWIT_UNEXPECTED: {
+    exit: 1,
+    meaning: 'Something that was not foreseen; the database is as the last commit left it.',
+  },
   // one document (found in migrations_failures, in dry-run reports)
   GODWIT_TRANSFORM_THREW: { exit: 1, meaning: 'up() threw.' },
   GODWIT_TRANSFORM_ASYNC: { exit: 1, meaning: 'up() returned a promise; it must be synchronous.' },

@@ -17,10 +17,20 @@ export interface BatchTimes {
 
 export interface EventMap {
   /** The plan is frozen, or an old one was taken up. */
-  'run:planned': [{ readonly run: string; readonly migration: string; readonly total: number; readonly resumed: boolean }];
+  'run:planned': [
+    { readonly run: string; readonly migration: string; readonly total: number; readonly resumed: boolean },
+  ];
   'run:state': [{ readonly run: string; readonly from: RunState; readonly to: RunState; readonly because: string }];
   /** A batch is committed; counters are those of the whole run. */
-  'run:batch': [{ readonly run: string; readonly counters: Counters; readonly total: number; readonly batch: Counters; readonly times: BatchTimes }];
+  'run:batch': [
+    {
+      readonly run: string;
+      readonly counters: Counters;
+      readonly total: number;
+      readonly batch: Counters;
+      readonly times: BatchTimes;
+    },
+  ];
   'run:undo': [{ readonly run: string; readonly undo: UndoCounters; readonly total: number }];
   /** Verification is under way. */
   'run:verify': [{ readonly run: string; readonly checked: number; readonly total: number }];

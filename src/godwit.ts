@@ -2,15 +2,15 @@
  * The façade: everything that Godwit does, for programs. The command is its first customer and calls nothing else.
  */
 import type { EventMap, Events } from './events.js';
-import { amend, type AmendResult } from './verbs/amend.js';
-import { audit, type AuditOptions, type AuditResult } from './verbs/audit.js';
-import { doctor, type DoctorResult } from './verbs/doctor.js';
-import { dryRun, type DryRunOptions, type DryRunReport } from './verbs/dry-run.js';
+import { type AmendResult, amend } from './verbs/amend.js';
+import { type AuditOptions, type AuditResult, audit } from './verbs/audit.js';
+import { type DoctorResult, doctor } from './verbs/doctor.js';
+import { type DryRunOptions, type DryRunReport, dryRun } from './verbs/dry-run.js';
 import { type RollbackOptions, type RollbackResult, startRollback } from './verbs/rollback.js';
 import { type RunOptions, type RunResult, startRun } from './verbs/run.js';
 import { closeSession, openSession, type Session, type SessionInput } from './verbs/session.js';
 import { listMigrations, type MigrationStatus, statusOf } from './verbs/status.js';
-import { verify, type VerifyResult } from './verbs/verify.js';
+import { type VerifyResult, verify } from './verbs/verify.js';
 
 export { amend } from './verbs/amend.js';
 export { audit } from './verbs/audit.js';

@@ -44,7 +44,10 @@ export class Invocation {
   }
 
   /** Opens a session for `work` and closes it, whatever happens. */
-  async withSession<T>(work: (session: Session) => Promise<T>, overrides: Readonly<Record<string, unknown>> = {}): Promise<T> {
+  async withSession<T>(
+    work: (session: Session) => Promise<T>,
+    overrides: Readonly<Record<string, unknown>> = {},
+  ): Promise<T> {
     const { uri, db, env, config } = this.options;
     const session = await openSession({ cwd: this.cwd, uri, db, environment: env, file: config, overrides });
     try {
@@ -56,7 +59,11 @@ export class Invocation {
 
   progress(session: Session, what: string): Progress {
     const fallback: ProgressStyle = this.io.stderr.isTTY && process.env['TERM'] !== 'dumb' ? 'bar' : 'plain';
-    return showProgress(this.io, session.events, { style: this.options.progress ?? fallback, where: whereLine(session), what });
+    return showProgress(this.io, session.events, {
+      style: this.options.progress ?? fallback,
+      where: whereLine(session),
+      what,
+    });
   }
 
   /**
@@ -67,13 +74,19 @@ export class Invocation {
     const name = session.db.databaseName;
     const isNamed = session.config.env !== undefined && !session.config.isProduction;
     if (!session.config.isProduction && (session.server.isLocal || isNamed)) return;
-    const place = session.config.isProduction ? `production ${name}` : `${name} on ${session.server.hosts.join(', ') || 'a server elsewhere'}`;
+    const place = session.config.isProduction
+      ? `production ${name}`
+      : `${name} on ${session.server.hosts.join(', ') || 'a server elsewhere'}`;
     const given = this.options.yes ?? (await this.#ask(`${act} in ${place}. Type the database's name to go on: `));
     if (given === name) return;
     const found = given === undefined ? 'none (there is no terminal to ask on)' : 'another one';
-    throw new GodwitError('GODWIT_CONFIRM', `wanted the name of the database as a confirmation for ${place}, found ${found}`, {
-      next: [`add --yes ${name}`, 'nothing was touched'],
-    });
+    throw new GodwitError(
+      'GODWIT_CONFIRM',
+      `wanted the name of the database as a confirmation for ${place}, found ${found}`,
+      {
+        next: [`add --yes ${name}`, 'nothing was touched'],
+      },
+    );
   }
 
   async #ask(question: string): Promise<string | undefined> {
@@ -90,7 +103,9 @@ export class Invocation {
 /** `PRODUCTION  crm on rs0`: which database this is, in sight of everything else. */
 export function whereLine(session: Session): string {
   const { config, server, db } = session;
-  const kind = config.isProduction ? 'PRODUCTION' : (config.env?.toUpperCase() ?? (server.isLocal ? 'LOCAL' : 'REMOTE'));
+  const kind = config.isProduction
+    ? 'PRODUCTION'
+    : (config.env?.toUpperCase() ?? (server.isLocal ? 'LOCAL' : 'REMOTE'));
   return `${kind}  ${db.databaseName} on ${server.setName ?? server.topology}`;
 }
 

@@ -29,10 +29,18 @@ export class Interrupts {
   }
 
   #interrupt(): void {
-    if (this.signal.aborted) return this.#leave();
+    if (this.signal.aborted) {
+      this.#leave();
+      return;
+    }
     this.io.note('^C stopping: the batch under way is being finished (normally under 1 s).');
     this.io.note('   A second Ctrl-C leaves at once; that is equally safe, the batch is then undone.');
-    this.#controller.abort(new GodwitError('GODWIT_INTERRUPTED', 'interrupted by Ctrl-C; the batch under way was finished, the cursor is saved'));
+    this.#controller.abort(
+      new GodwitError(
+        'GODWIT_INTERRUPTED',
+        'interrupted by Ctrl-C; the batch under way was finished, the cursor is saved',
+      ),
+    );
   }
 
   #leave(): void {
@@ -43,7 +51,13 @@ export class Interrupts {
   }
 
   #stop(name: string): void {
-    if (!this.signal.aborted) this.#controller.abort(new GodwitError('GODWIT_STOPPED', `stopped on request (${name}); the batch under way was finished, the cursor is saved`));
+    if (!this.signal.aborted)
+      this.#controller.abort(
+        new GodwitError(
+          'GODWIT_STOPPED',
+          `stopped on request (${name}); the batch under way was finished, the cursor is saved`,
+        ),
+      );
   }
 
   dispose(): void {

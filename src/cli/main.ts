@@ -11,7 +11,12 @@ import { buildProgram } from './program.js';
 /** Flags that decide how an error is shown, before anything is parsed. */
 function earlyIo(argv: readonly string[]): ReturnType<typeof ioOf> {
   const has = (flag: string): boolean => argv.includes(flag);
-  const options: Partial<GlobalOptions> = { json: has('--json'), quiet: has('--quiet'), verbose: has('--verbose'), color: !has('--no-color') };
+  const options: Partial<GlobalOptions> = {
+    json: has('--json'),
+    quiet: has('--quiet'),
+    verbose: has('--verbose'),
+    color: !has('--no-color'),
+  };
   return ioOf(options);
 }
 
@@ -22,7 +27,10 @@ function toGodwitError(error: unknown): GodwitError {
     return new GodwitError('GODWIT_USAGE', `${first ?? ''}${hint ? ` ${hint}` : ''}`, { next: ['godwit --help'] });
   }
   const message = error instanceof Error ? redactUris(error.message) : String(error);
-  return new GodwitError('GODWIT_UNEXPECTED', message, { cause: error, next: ['again with --verbose shows where it came from'] });
+  return new GodwitError('GODWIT_UNEXPECTED', message, {
+    cause: error,
+    next: ['again with --verbose shows where it came from'],
+  });
 }
 
 /** Runs one command line; never throws. */

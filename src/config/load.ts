@@ -62,10 +62,16 @@ async function findFile(input: ConfigInput): Promise<string | null> {
 async function readConfigFile(path: string | null): Promise<Record<string, unknown>> {
   if (!path) return {};
   try {
-    const value: unknown = path.endsWith('.json') ? JSON.parse(await readFile(path, 'utf8')) : await loadDefault(path, { godwit: authoring });
+    const value: unknown = path.endsWith('.json')
+      ? JSON.parse(await readFile(path, 'utf8'))
+      : await loadDefault(path, { godwit: authoring });
     if (value !== null && typeof value === 'object') return value as Record<string, unknown>;
   } catch (error) {
-    throw new GodwitError('GODWIT_CONFIG', `wanted a configuration in ${path}, found that it cannot be loaded: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`, { cause: error });
+    throw new GodwitError(
+      'GODWIT_CONFIG',
+      `wanted a configuration in ${path}, found that it cannot be loaded: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`,
+      { cause: error },
+    );
   }
   throw new GodwitError('GODWIT_CONFIG', `wanted a default export with a configuration in ${path}, found none`);
 }
@@ -88,7 +94,12 @@ function setPath(target: Record<string, unknown>, path: string, value: unknown):
 }
 
 const hasPath = (value: unknown, path: string): boolean =>
-  path.split('.').reduce<unknown>((at, name) => (at !== null && typeof at === 'object' ? (at as Record<string, unknown>)[name] : undefined), value) !== undefined;
+  path
+    .split('.')
+    .reduce<unknown>(
+      (at, name) => (at !== null && typeof at === 'object' ? (at as Record<string, unknown>)[name] : undefined),
+      value,
+    ) !== undefined;
 
 function toError(error: z.ZodError, file: string | null): GodwitError {
   const [issue] = error.issues;
@@ -96,11 +107,18 @@ function toError(error: z.ZodError, file: string | null): GodwitError {
   if (issue?.code === 'unrecognized_keys') {
     const key = issue.keys[0] ?? '';
     const known = SETTINGS.map(({ path }) => path.split('.')).flatMap((names) => names[issue.path.length] ?? []);
-    return new GodwitError('GODWIT_CONFIG', `wanted a known key in ${where}, found "${[...issue.path, key].join('.')}".${didYouMean(key, new Set(known))}`, {
-      next: ['docs/reference/config.md lists the keys'],
-    });
+    return new GodwitError(
+      'GODWIT_CONFIG',
+      `wanted a known key in ${where}, found "${[...issue.path, key].join('.')}".${didYouMean(key, new Set(known))}`,
+      {
+        next: ['docs/reference/config.md lists the keys'],
+      },
+    );
   }
-  return new GodwitError('GODWIT_CONFIG', `wanted a valid ${issue?.path.join('.') ?? 'configuration'} in ${where}: ${issue?.message ?? error.message}`);
+  return new GodwitError(
+    'GODWIT_CONFIG',
+    `wanted a valid ${issue?.path.join('.') ?? 'configuration'} in ${where}: ${issue?.message ?? error.message}`,
+  );
 }
 
 /** A list or an object is given as JSON in an environment variable; everything else as text. */
@@ -125,7 +143,10 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
   const processEnv = input.env ?? process.env;
   const origins: Record<string, Origin> = {};
   for (const { path } of SETTINGS) origins[path] = hasPath(raw, path) ? 'file' : 'default';
-  const layers: readonly (readonly [Origin, NodeJS.ProcessEnv])[] = [['.env', dotEnv], ['environment', processEnv]];
+  const layers: readonly (readonly [Origin, NodeJS.ProcessEnv])[] = [
+    ['.env', dotEnv],
+    ['environment', processEnv],
+  ];
   for (const [origin, variables] of layers)
     for (const { path } of SETTINGS) {
       const text = variables[environmentName(path)];
@@ -148,7 +169,9 @@ function structuredCloneable(value: Record<string, unknown>): Record<string, unk
   return Object.fromEntries(
     Object.entries(value).map(([key, item]) => [
       key,
-      item !== null && typeof item === 'object' && !Array.isArray(item) ? structuredCloneable(item as Record<string, unknown>) : item,
+      item !== null && typeof item === 'object' && !Array.isArray(item)
+        ? structuredCloneable(item as Record<string, unknown>)
+        : item,
     ]),
   );
 }
@@ -162,9 +185,13 @@ function finish(
 ): Config {
   const named = input.environment === undefined ? undefined : settings.environments[input.environment];
   if (input.environment !== undefined && !named)
-    throw new GodwitError('GODWIT_CONFIG', `wanted the environment "${input.environment}", found none of that name.${didYouMean(input.environment, Object.keys(settings.environments))}`, {
-      next: ['name it in godwit.config: environments: { NAME: { uri: … } }'],
-    });
+    throw new GodwitError(
+      'GODWIT_CONFIG',
+      `wanted the environment "${input.environment}", found none of that name.${didYouMean(input.environment, Object.keys(settings.environments))}`,
+      {
+        next: ['name it in godwit.config: environments: { NAME: { uri: … } }'],
+      },
+    );
   const candidates: readonly (readonly [Origin, string | undefined])[] = [
     ['flag', input.uri],
     ['file', named?.uri],

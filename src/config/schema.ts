@@ -3,14 +3,12 @@ import { z } from 'zod';
 import { parseDuration, parseSize } from '../kernel/units.js';
 
 const withUnit = (parse: (text: string) => number | undefined, example: string) =>
-  z
-    .union([z.number().nonnegative(), z.string()])
-    .transform((value, context) => {
-      const parsed = typeof value === 'number' ? value : /^\d+(\.\d+)?$/.test(value) ? Number(value) : parse(value);
-      if (parsed !== undefined) return parsed;
-      context.addIssue({ code: 'custom', message: `wanted a number or a text like ${example}` });
-      return z.NEVER;
-    });
+  z.union([z.number().nonnegative(), z.string()]).transform((value, context) => {
+    const parsed = typeof value === 'number' ? value : /^\d+(\.\d+)?$/.test(value) ? Number(value) : parse(value);
+    if (parsed !== undefined) return parsed;
+    context.addIssue({ code: 'custom', message: `wanted a number or a text like ${example}` });
+    return z.NEVER;
+  });
 
 const duration = withUnit(parseDuration, "'30m'");
 const size = withUnit(parseSize, "'8MiB'");
@@ -25,7 +23,10 @@ const environment = z.strictObject({
 
 export const configSchema = z.strictObject({
   db: name.optional().describe('Database, when the path of the URI holds none'),
-  environments: z.record(z.string(), environment).default({}).describe('Named servers for `--env`: `{ uri, db, production }`'),
+  environments: z
+    .record(z.string(), environment)
+    .default({})
+    .describe('Named servers for `--env`: `{ uri, db, production }`'),
   migrations: name.default('scripts/migrations').describe('Folder of the migrations'),
   batch: z
     .strictObject({
@@ -39,15 +40,23 @@ export const configSchema = z.strictObject({
     .describe('Chunks worked on at once; `auto` is 2'),
   leaseMs: duration.pipe(z.number().min(500)).default(15_000).describe('How long a lease lasts without renewal, in ms'),
   transform: z
-    .strictObject({ timeoutMs: duration.pipe(z.number().min(1)).default(5_000).describe('Longest time of one call of `up`, in ms') })
+    .strictObject({
+      timeoutMs: duration.pipe(z.number().min(1)).default(5_000).describe('Longest time of one call of `up`, in ms'),
+    })
     .prefault({}),
   state: z
     .strictObject({
       db: name.optional().describe("Database of Godwit's own collections; the target's when left out"),
-      prefix: name.regex(/^[A-Za-z_][\w-]*$/, 'wanted a collection name').default('migrations').describe('Their name, and the beginning of the others'),
+      prefix: name
+        .regex(/^[A-Za-z_][\w-]*$/, 'wanted a collection name')
+        .default('migrations')
+        .describe('Their name, and the beginning of the others'),
     })
     .prefault({}),
-  redact: z.array(name).default([]).describe('`collection.path` of fields that are never shown, not even with `--show-values`'),
+  redact: z
+    .array(name)
+    .default([])
+    .describe('`collection.path` of fields that are never shown, not even with `--show-values`'),
 });
 
 /** The checked configuration, with every default. */

@@ -29,13 +29,22 @@ async function collect(stream: NodeJS.ReadableStream | null): Promise<string> {
 }
 
 /** Runs to the end; the command's one JSON document and its exit code. */
-export async function runCommand(args: readonly string[], options: ChildOptions): Promise<{ code: number; json: Record<string, unknown> }> {
+export async function runCommand(
+  args: readonly string[],
+  options: ChildOptions,
+): Promise<{ code: number; json: Record<string, unknown> }> {
   const child = start(args, options);
-  const [stdout, stderr, [code]] = await Promise.all([collect(child.stdout), collect(child.stderr), once(child, 'exit') as Promise<[number | null]>]);
+  const [stdout, stderr, [code]] = await Promise.all([
+    collect(child.stdout),
+    collect(child.stderr),
+    once(child, 'exit') as Promise<[number | null]>,
+  ]);
   try {
     return { code: code ?? 1, json: JSON.parse(stdout) as Record<string, unknown> };
   } catch (error) {
-    throw new GodwitError('GODWIT_UNEXPECTED', `wanted JSON from godwit ${args[0]}, found: ${stderr.slice(0, 400)}`, { cause: error });
+    throw new GodwitError('GODWIT_UNEXPECTED', `wanted JSON from godwit ${args[0]}, found: ${stderr.slice(0, 400)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -44,7 +53,11 @@ export async function runCommand(args: readonly string[], options: ChildOptions)
  *
  * @returns false when it ended by itself before
  */
-export async function runUntilKilled(args: readonly string[], options: ChildOptions, isTime: () => Promise<boolean>): Promise<boolean> {
+export async function runUntilKilled(
+  args: readonly string[],
+  options: ChildOptions,
+  isTime: () => Promise<boolean>,
+): Promise<boolean> {
   const child = start([...args, '--progress', 'none'], options);
   child.stdout?.resume();
   child.stderr?.resume();

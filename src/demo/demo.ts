@@ -9,8 +9,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Db } from 'mongodb';
 import { startEmbedded } from '../embedded/start.js';
 import { GodwitError } from '../errors.js';
-import { DemoServer } from './server.js';
 import { runCommand, runUntilKilled } from './child.js';
+import { DemoServer } from './server.js';
 
 const EXAMPLE = fileURLToPath(new URL('../../examples/crm', import.meta.url));
 const MIGRATION = '20261123T0900-normalise-customers';
@@ -51,10 +51,14 @@ async function loadExample(db: Db, count: number): Promise<void> {
     await loadCustomers(db, { count, seed: 20261123, broken: 0 });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    throw new GodwitError('GODWIT_USAGE', 'wanted the package @faker-js/faker to make the customers of the demo, found it missing', {
-      next: ['npm install @faker-js/faker'],
-      cause: error,
-    });
+    throw new GodwitError(
+      'GODWIT_USAGE',
+      'wanted the package @faker-js/faker to make the customers of the demo, found it missing',
+      {
+        next: ['npm install @faker-js/faker'],
+        cause: error,
+      },
+    );
   }
 }
 
@@ -68,7 +72,11 @@ class Demo {
   ) {}
 
   /** Tells one stage, times it, and keeps what it found. */
-  async stage(name: string, command: string | null, body: () => Promise<{ ok: boolean; figures: Record<string, unknown>; lines: readonly string[] }>): Promise<void> {
+  async stage(
+    name: string,
+    command: string | null,
+    body: () => Promise<{ ok: boolean; figures: Record<string, unknown>; lines: readonly string[] }>,
+  ): Promise<void> {
     if (this.options.signal.aborted) throw this.options.signal.reason;
     const { say } = this.options;
     say('');
@@ -81,7 +89,11 @@ class Demo {
   }
 
   godwit(...args: string[]): Promise<{ code: number; json: Record<string, unknown> }> {
-    return runCommand([...args, '--json', '--progress', 'none'], { cwd: this.folder, uri: this.server.databaseUri, signal: this.options.signal });
+    return runCommand([...args, '--json', '--progress', 'none'], {
+      cwd: this.folder,
+      uri: this.server.databaseUri,
+      signal: this.options.signal,
+    });
   }
 
   async dryRun(): Promise<void> {
@@ -89,11 +101,23 @@ class Demo {
       const before = await this.server.hashes();
       const { code, json } = await this.godwit('run', MIGRATION, '--dry-run');
       const untouched = (await this.server.hashes()) === before;
-      const [sample] = json['samples'] as { fields: { path: string; before: { type: string; shape: string }; after: { type: string; shape: string } }[] }[];
-      const shown = (sample?.fields ?? []).slice(0, 4).map(({ path, before: was, after }) => `  ${path.padEnd(14)} ${`${was.type} ${was.shape}`.slice(0, 34).padEnd(34)} -> ${`${after.type} ${after.shape}`.slice(0, 34)}`);
+      const [sample] = json['samples'] as {
+        fields: { path: string; before: { type: string; shape: string }; after: { type: string; shape: string } }[];
+      }[];
+      const shown = (sample?.fields ?? [])
+        .slice(0, 4)
+        .map(
+          ({ path, before: was, after }) =>
+            `  ${path.padEnd(14)} ${`${was.type} ${was.shape}`.slice(0, 34).padEnd(34)} -> ${`${after.type} ${after.shape}`.slice(0, 34)}`,
+        );
       return {
         ok: code === 0 && untouched,
-        figures: { scanned: json['scanned'], wouldChange: json['wouldChange'], wouldFail: json['wouldFail'], hashUnchanged: untouched },
+        figures: {
+          scanned: json['scanned'],
+          wouldChange: json['wouldChange'],
+          wouldFail: json['wouldFail'],
+          hashUnchanged: untouched,
+        },
         lines: [
           `${count(json['wouldChange'])} of ${count(json['scanned'])} documents would change, ${count(json['wouldFail'])} would fail; a sample, masked to its shape:`,
           ...shown,
@@ -111,7 +135,9 @@ class Demo {
       return {
         ok: code === 7 && json['changed'] === 100 && audited === 100,
         figures: { changed: json['changed'], audited, exit: code },
-        lines: [`${count(json['changed'])} changed, each with its before image in the audit (${count(audited)}); ${count(migrated)} documents are in the new shape now; exit ${code}: resumable`],
+        lines: [
+          `${count(json['changed'])} changed, each with its before image in the audit (${count(audited)}); ${count(migrated)} documents are in the new shape now; exit ${code}: resumable`,
+        ],
       };
     });
   }
@@ -120,7 +146,11 @@ class Demo {
     await this.stage('Run, and kill it half-way with SIGKILL', `run ${MIGRATION}`, async () => {
       const total = await this.server.countCustomers();
       const half = Math.floor(total / 2);
-      const killed = await runUntilKilled(['run', MIGRATION], { cwd: this.folder, uri: this.server.databaseUri, signal: this.options.signal }, async () => (await this.server.countAudited()) >= half);
+      const killed = await runUntilKilled(
+        ['run', MIGRATION],
+        { cwd: this.folder, uri: this.server.databaseUri, signal: this.options.signal },
+        async () => (await this.server.countAudited()) >= half,
+      );
       const audited = await this.server.countAudited();
       const migrated = await this.server.countChanged();
       return {
@@ -140,7 +170,13 @@ class Demo {
       const audited = await this.server.countAudited();
       return {
         ok: code === 0 && json['state'] === 'completed' && audited === json['changed'],
-        figures: { state: json['state'], changed: json['changed'], audited, resumedFrom: json['resumedFrom'], docsPerSecond: json['docsPerSecond'] },
+        figures: {
+          state: json['state'],
+          changed: json['changed'],
+          audited,
+          resumedFrom: json['resumedFrom'],
+          docsPerSecond: json['docsPerSecond'],
+        },
         lines: [
           `resumed at _id ${JSON.stringify(json['resumedFrom'])}, ${count(json['docsPerSecond'])} documents/s`,
           `${String(json['state'])}: ${count(json['changed'])} changed, ${count(audited)} audit entries, one for each, none twice`,
@@ -156,7 +192,9 @@ class Demo {
       return {
         ok: code === 0,
         figures: { ok: json['ok'], checked: json['checked'], checks: checks.length },
-        lines: [`${count(json['checked'])} documents read, ${checks.filter(({ ok }) => ok).length} of ${checks.length} checks hold`],
+        lines: [
+          `${count(json['checked'])} documents read, ${checks.filter(({ ok }) => ok).length} of ${checks.length} checks hold`,
+        ],
       };
     });
   }
@@ -168,7 +206,11 @@ class Demo {
       return {
         ok: code === 0 && after === before && json['identical'] === true,
         figures: { restored: json['restored'], conflicts: json['conflicts'], hashBefore: before, hashAfter: after },
-        lines: [`${count(json['restored'])} documents restored, ${count(json['conflicts'])} conflicts`, `dbHash of customers before the run   ${before}`, `dbHash of customers after rollback   ${after}   ${after === before ? 'IDENTICAL' : 'DIFFERENT'}`],
+        lines: [
+          `${count(json['restored'])} documents restored, ${count(json['conflicts'])} conflicts`,
+          `dbHash of customers before the run   ${before}`,
+          `dbHash of customers after rollback   ${after}   ${after === before ? 'IDENTICAL' : 'DIFFERENT'}`,
+        ],
       };
     });
   }
@@ -194,9 +236,13 @@ async function tell(options: DemoOptions, server: DemoServer, folder: string): P
 /** The demo makes and drops a database: it does so on this machine only. @throws GodwitError GODWIT_CONFIRM */
 function requireLocal(uri: string): void {
   if (/^mongodb:\/\/([^@/]*@)?(127\.|localhost[:/]|\[::1\])/.test(uri)) return;
-  throw new GodwitError('GODWIT_CONFIRM', 'wanted a server on this machine for the demo, found another one in MONGODB_URI', {
-    next: ['env -u MONGODB_URI godwit demo   brings its own server', 'nothing was touched'],
-  });
+  throw new GodwitError(
+    'GODWIT_CONFIRM',
+    'wanted a server on this machine for the demo, found another one in MONGODB_URI',
+    {
+      next: ['env -u MONGODB_URI godwit demo   brings its own server', 'nothing was touched'],
+    },
+  );
 }
 
 /** Plays the whole demo; the server is stopped and its data removed, whatever happens. */
@@ -224,8 +270,16 @@ export async function playDemo(options: DemoOptions): Promise<DemoResult> {
 function conclude({ say }: DemoOptions, stages: readonly DemoStage[], ok: boolean, seconds: number): void {
   say('');
   say(ok ? `PROVED in ${seconds.toFixed(1)} s:` : 'NOT PROVED:');
-  const proofs = ['a dry run leaves the database hash as it was', 'a canary changes what it was asked to', 'a killed run leaves no batch half-written', 'a resumed run changes every document once', 'a second pass finds nothing to change', 'a rollback gives every byte back'];
-  for (const [at, stage] of stages.entries()) say(`   ${stage.ok ? 'ok' : 'x '} ${proofs[at] ?? stage.name}   (${stage.seconds.toFixed(1)} s)`);
+  const proofs = [
+    'a dry run leaves the database hash as it was',
+    'a canary changes what it was asked to',
+    'a killed run leaves no batch half-written',
+    'a resumed run changes every document once',
+    'a second pass finds nothing to change',
+    'a rollback gives every byte back',
+  ];
+  for (const [at, stage] of stages.entries())
+    say(`   ${stage.ok ? 'ok' : 'x '} ${proofs[at] ?? stage.name}   (${stage.seconds.toFixed(1)} s)`);
   say('');
   say('next: MONGODB_URI=mongodb://… npx godwit doctor     looks at a server of yours');
   say('      npx godwit init && npx godwit create NAME     starts a migration of your own');

@@ -23,7 +23,13 @@ export class DemoServer {
     const [base, query] = uri.split('?');
     const host = (base ?? '').replace(/^(mongodb(?:\+srv)?:\/\/[^/]+).*$/, '$1');
     const databaseUri = `${host}/${name}${query ? `?${query}` : ''}`;
-    return new DemoServer(client, db, String(version), source ? `a one-node replica set of its own (${source})` : 'the server in MONGODB_URI', databaseUri);
+    return new DemoServer(
+      client,
+      db,
+      String(version),
+      source ? `a one-node replica set of its own (${source})` : 'the server in MONGODB_URI',
+      databaseUri,
+    );
   }
 
   /** Hashes of all collections but Godwit's, and of Godwit's, as one text. */

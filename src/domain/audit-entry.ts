@@ -55,7 +55,8 @@ const HASH_BYTES = 32;
 /** zlib level 1: 2.6 µs a document, chosen for bytes, not for speed (docs/decisions/0003). */
 const deflate = (bytes: Buffer): Buffer => deflateSync(bytes, { level: 1 });
 
-const bytesOf = (binary: Binary): Buffer => Buffer.from(binary.buffer.buffer, binary.buffer.byteOffset, binary.position);
+const bytesOf = (binary: Binary): Buffer =>
+  Buffer.from(binary.buffer.buffer, binary.buffer.byteOffset, binary.position);
 
 const IMAGE_FIELDS = ['before', 'patch', 'hashes', 'untouched'] as const;
 
@@ -118,7 +119,9 @@ function idDocument(document: StoredDocument): Buffer {
 
 /** Keys of the `_id`s that a batch left as they were. */
 export function decodeUntouched(images: Images): string[] {
-  return images.untouched.length === 0 ? [] : splitDocuments(inflateSync(images.untouched)).map((id) => storedDocument(id).key);
+  return images.untouched.length === 0
+    ? []
+    : splitDocuments(inflateSync(images.untouched)).map((id) => storedDocument(id).key);
 }
 
 /** The entries of a batch, in `_id` order. */

@@ -2,8 +2,9 @@
  * The stages of one batch, in the order of safety: read → decided → journaled → written. `writeBatch` takes nothing
  * but a JournaledBatch, so writing before the before images are in the transaction does not compile.
  */
-import type { Counters, Cursor } from './chunk.js';
+
 import type { Change, DocumentFailure, StoredDocument } from './change.js';
+import type { Counters, Cursor } from './chunk.js';
 
 export interface ReadBatch {
   readonly documents: readonly StoredDocument[];

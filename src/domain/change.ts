@@ -92,7 +92,8 @@ function isThenable(output: unknown): boolean {
 export function decide(document: StoredDocument, plain: Doc, output: unknown): Decision {
   if (isSkip(output)) return { kind: 'skipped', document };
   if (isReject(output)) return fail(document, 'GODWIT_REJECTED', `up() rejected it: ${output.reason}`);
-  if (isThenable(output)) return fail(document, 'GODWIT_TRANSFORM_ASYNC', 'wanted a document from up(), found a promise');
+  if (isThenable(output))
+    return fail(document, 'GODWIT_TRANSFORM_ASYNC', 'wanted a document from up(), found a promise');
   if (!isPlainObject(output))
     return fail(document, 'GODWIT_TRANSFORM_RETURN', `wanted a document from up(), found ${describeReturn(output)}`);
   try {
@@ -151,19 +152,36 @@ function compare(document: StoredDocument, plain: Doc, output: Doc): Decision {
 
   if (values.size === 0 && unset.length === 0) return { kind: 'unchanged', document };
   if (touched.some((field) => field.name === '_id'))
-    return fail(document, 'GODWIT_TRANSFORM_ID', `wanted the same _id from up(), found ${values.has('_id') ? 'another' : 'none'}`);
+    return fail(
+      document,
+      'GODWIT_TRANSFORM_ID',
+      `wanted the same _id from up(), found ${values.has('_id') ? 'another' : 'none'}`,
+    );
   const odd = oddity(document, touched);
   if (odd) return fail(document, 'GODWIT_NOT_CARRIED', odd);
   const after = assemble(parts);
   if (after.length > MAX_DOCUMENT_BYTES)
-    return fail(document, 'GODWIT_TOO_LARGE', `wanted at most ${MAX_DOCUMENT_BYTES} bytes, found ${after.length} (before: ${document.bytes.length})`);
-  return { kind: 'changed', change: { before: document, after, hash: sha256(after), set: values, unset, setBytes: bytes.length } };
+    return fail(
+      document,
+      'GODWIT_TOO_LARGE',
+      `wanted at most ${MAX_DOCUMENT_BYTES} bytes, found ${after.length} (before: ${document.bytes.length})`,
+    );
+  return {
+    kind: 'changed',
+    change: { before: document, after, hash: sha256(after), set: values, unset, setBytes: bytes.length },
+  };
 }
 
 /** The change that sets and removes the given fields of a document: its exact bytes, as the server will make them. */
-export function changeOf(document: StoredDocument, set: ReadonlyMap<string, unknown>, unset: readonly string[]): Change {
+export function changeOf(
+  document: StoredDocument,
+  set: ReadonlyMap<string, unknown>,
+  unset: readonly string[],
+): Change {
   const bytes = set.size > 0 ? toBytes(new Map(set)) : Buffer.alloc(0);
-  const elements = new Map((set.size > 0 ? scanFields(bytes) : []).map((field) => [field.name, bytes.subarray(field.start, field.end)]));
+  const elements = new Map(
+    (set.size > 0 ? scanFields(bytes) : []).map((field) => [field.name, bytes.subarray(field.start, field.end)]),
+  );
   const removed = new Set(unset);
   const parts: Buffer[] = [];
   for (const field of document.fields) {
@@ -191,7 +209,9 @@ function oddity(document: StoredDocument, touched: readonly RawField[]): string 
     if (names.has(name)) return `the field "${name}" occurs twice`;
     names.add(name);
   }
-  for (const field of touched) if (!isCarried(document, field)) return `the field "${field.name}" holds BSON that JavaScript cannot carry exactly (invalid UTF-8, undefined, duplicate or reordered names)`;
+  for (const field of touched)
+    if (!isCarried(document, field))
+      return `the field "${field.name}" holds BSON that JavaScript cannot carry exactly (invalid UTF-8, undefined, duplicate or reordered names)`;
   return undefined;
 }
 

@@ -2,11 +2,11 @@
  * The way back for one document: what to write so that the run's changes are undone and the application's later edits
  * are kept. Compared on bytes; the rows of the table are those of docs/guide/rollback.md.
  */
-import { type AuditEntry } from './audit-entry.js';
-import { type StoredDocument, slice } from './change.js';
-import { scanFields } from '../kernel/raw-bson.js';
+
+import { assemble, type RawField, scanFields } from '../kernel/raw-bson.js';
 import { toBytes, toTyped } from '../kernel/values.js';
-import { assemble, type RawField } from '../kernel/raw-bson.js';
+import type { AuditEntry } from './audit-entry.js';
+import { type StoredDocument, slice } from './change.js';
 
 /** A field whose value is neither what the run wrote nor what was there before. */
 export interface FieldConflict {

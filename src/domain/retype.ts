@@ -23,14 +23,16 @@ export type StoredTyped = () => Doc;
 function typedAt(stored: StoredTyped, path: readonly string[]): Typed {
   let at: unknown = stored();
   for (const name of path) {
-    if (at === null || typeof at !== 'object' || bsonType(at) !== undefined || !Object.hasOwn(at, name)) return undefined;
+    if (at === null || typeof at !== 'object' || bsonType(at) !== undefined || !Object.hasOwn(at, name))
+      return undefined;
     at = (at as Doc)[name];
   }
   return at;
 }
 
 function put(target: Doc, key: string, value: unknown): void {
-  if (key === '__proto__') Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
+  if (key === '__proto__')
+    Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
   else target[key] = value;
 }
 
@@ -47,15 +49,24 @@ function child(parent: unknown, key: string | number): unknown {
  * @param typed the stored value at that path, exactly, or undefined
  * @throws UnstorableValue for a function, a symbol, a class instance, a cycle or a foreign class without a twin
  */
-export function retype(value: unknown, plain: Plain, typed: Typed, stored: StoredTyped, path: readonly string[]): Typed {
+export function retype(
+  value: unknown,
+  plain: Plain,
+  typed: Typed,
+  stored: StoredTyped,
+  path: readonly string[],
+): Typed {
   if (value === null || typeof value !== 'object') return retypeScalar(value, plain, typed, path);
-  if (path.length > MAX_DEPTH) throw new UnstorableValue(path.slice(0, 3), `nested deeper than ${MAX_DEPTH} levels, or a cycle`);
+  if (path.length > MAX_DEPTH)
+    throw new UnstorableValue(path.slice(0, 3), `nested deeper than ${MAX_DEPTH} levels, or a cycle`);
   if (isKept(value)) return typedAt(stored, value.path);
   if (outcomeOf(value)) throw new UnstorableValue(path, 'a skip() or reject() inside a document');
   if (value instanceof Date || value instanceof RegExp || value instanceof Uint8Array) return value;
   if (bsonType(value) !== undefined) return retypeBson(value, path);
   if (Array.isArray(value))
-    return value.map((item, index) => retype(item, child(plain, index), child(typed, index), stored, [...path, String(index)]) ?? null);
+    return value.map(
+      (item, index) => retype(item, child(plain, index), child(typed, index), stored, [...path, String(index)]) ?? null,
+    );
   const entries = entriesOf(value, path);
   const result: Doc = {};
   for (const [key, item] of entries) {

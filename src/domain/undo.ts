@@ -1,10 +1,19 @@
 /** The rollback of one batch, decided: which documents get what, by the table in docs/guide/rollback.md. */
-import type { AuditEntry } from './audit-entry.js';
-import { type Change, changeOf, type DocumentFailure, isDocumentCarried, type StoredDocument, slice, typedId } from './change.js';
-import { NO_UNDO, type UndoConflict, type UndoCounters } from './chunk.js';
-import { invert } from './invert.js';
+
 import { assemble, sha256 } from '../kernel/raw-bson.js';
 import { toTyped } from '../kernel/values.js';
+import type { AuditEntry } from './audit-entry.js';
+import {
+  type Change,
+  changeOf,
+  type DocumentFailure,
+  isDocumentCarried,
+  type StoredDocument,
+  slice,
+  typedId,
+} from './change.js';
+import { NO_UNDO, type UndoConflict, type UndoCounters } from './chunk.js';
+import { invert } from './invert.js';
 
 export interface UndoOptions {
   readonly collection: string;
@@ -44,13 +53,19 @@ function exactChange(entry: AuditEntry, current: StoredDocument): Change {
 
 function exactRow(entry: AuditEntry, current: StoredDocument): Row {
   const byFields = exactChange(entry, current);
-  if (byFields.after.equals(entry.before.bytes)) return { restore: { change: byFields, whole: false }, counts: 'restored' };
+  if (byFields.after.equals(entry.before.bytes))
+    return { restore: { change: byFields, whole: false }, counts: 'restored' };
   if (!isDocumentCarried(entry.before)) return { restore: { change: byFields, whole: false }, counts: 'keptFields' };
   const after = entry.before.bytes;
   return { restore: { change: { ...byFields, after, hash: sha256(after) }, whole: true }, counts: 'restored' };
 }
 
-function conflictOf(current: StoredDocument, fields: readonly string[], because: string, options: UndoOptions): UndoConflict {
+function conflictOf(
+  current: StoredDocument,
+  fields: readonly string[],
+  because: string,
+  options: UndoOptions,
+): UndoConflict {
   return { collection: options.collection, id: typedId(current), fields, because };
 }
 
@@ -74,7 +89,11 @@ function decideRow(entry: AuditEntry, current: StoredDocument, options: UndoOpti
 }
 
 /** Decides a whole batch. `current` holds the documents that still exist, by key. */
-export function decideUndo(entries: readonly AuditEntry[], current: ReadonlyMap<string, StoredDocument>, options: UndoOptions): UndoBatch {
+export function decideUndo(
+  entries: readonly AuditEntry[],
+  current: ReadonlyMap<string, StoredDocument>,
+  options: UndoOptions,
+): UndoBatch {
   const restores: Restore[] = [];
   const conflicts: UndoConflict[] = [];
   const counters = { ...NO_UNDO } as { -readonly [Name in keyof UndoCounters]: number };

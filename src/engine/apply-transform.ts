@@ -7,7 +7,7 @@
  */
 import { Script } from 'node:vm';
 import type { Document } from 'mongodb';
-import { type Decision, decide, type DocumentFailure, plainOf, type StoredDocument } from '../domain/change.js';
+import { type Decision, type DocumentFailure, decide, plainOf, type StoredDocument } from '../domain/change.js';
 import { keep, reject, skip, type TransformContext, type TransformFunction } from '../domain/migration.js';
 import { shapeOf } from '../kernel/redact.js';
 import { type Doc, deepFreeze } from '../kernel/values.js';
@@ -75,7 +75,9 @@ function toFailure(error: unknown, document: Doc, locate: Locate): DocumentFailu
   const isMutation = thrown instanceof TypeError && MUTATION.test(thrown.message);
   return {
     code: isMutation ? 'GODWIT_TRANSFORM_MUTATES' : 'GODWIT_TRANSFORM_THREW',
-    message: isMutation ? `wanted up() to leave its input as it is, found: ${message}` : `wanted a document from up(), found ${thrown.name}: ${message}`,
+    message: isMutation
+      ? `wanted up() to leave its input as it is, found: ${message}`
+      : `wanted a document from up(), found ${thrown.name}: ${message}`,
     ...(at === undefined ? {} : { at }),
   };
 }
@@ -93,7 +95,11 @@ function readPlain(document: StoredDocument): Doc | DocumentFailure {
 const isFailure = (value: Doc | DocumentFailure): value is DocumentFailure =>
   typeof value['code'] === 'string' && String(value['code']).startsWith('GODWIT_') && !('_id' in value);
 
-function applyOne(document: StoredDocument, transformer: Transformer, context: TransformContext<Record<string, Document>>): Decision {
+function applyOne(
+  document: StoredDocument,
+  transformer: Transformer,
+  context: TransformContext<Record<string, Document>>,
+): Decision {
   const plain = readPlain(document);
   if (isFailure(plain)) return { kind: 'failed', document, failure: plain };
   let output: unknown;
@@ -113,7 +119,11 @@ function masked(decision: Decision, plain: Doc): Decision {
 }
 
 /** One decision a document, in their order. */
-export function applyTransform(documents: readonly StoredDocument[], transformer: Transformer, lookup: Lookups): Decision[] {
+export function applyTransform(
+  documents: readonly StoredDocument[],
+  transformer: Transformer,
+  lookup: Lookups,
+): Decision[] {
   const context: TransformContext<Record<string, Document>> = { lookup, keep, skip, reject };
   const decisions: Decision[] = [];
   let startedAt = 0;

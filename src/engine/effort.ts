@@ -29,10 +29,14 @@ const OUTAGE_MS = 10 * 60_000;
 /** What the server said of one document, in words without its values. */
 export function refusalOf(error: unknown): DocumentFailure {
   if (isDuplicateKey(error))
-    return { code: 'GODWIT_DUPLICATE', message: `the unique index "${duplicateIndex(error)}" has the key of another document` };
+    return {
+      code: 'GODWIT_DUPLICATE',
+      message: `the unique index "${duplicateIndex(error)}" has the key of another document`,
+    };
   const code = codeOf(error);
   if (code === 121) return { code: 'GODWIT_VALIDATION', message: validationReason(error) };
-  if (code === 17419 || code === 10334) return { code: 'GODWIT_TOO_LARGE', message: 'the server refuses it: larger than 16 MiB' };
+  if (code === 17419 || code === 10334)
+    return { code: 'GODWIT_TOO_LARGE', message: 'the server refuses it: larger than 16 MiB' };
   return { code: 'GODWIT_UNEXPECTED', message: `the server refuses it (code ${code ?? 'none'})` };
 }
 
@@ -61,7 +65,12 @@ export class Effort {
   async after(error: unknown, signal: AbortSignal, onOutage: () => void): Promise<void> {
     if (isGodwitError(error)) throw error;
     if (error instanceof RefusedDocument) return this.#refuse(error);
-    const kind = error instanceof CountMismatch ? 'conflict' : error instanceof CommitUnknown ? 'interrupted' : classifyBatchError(error);
+    const kind =
+      error instanceof CountMismatch
+        ? 'conflict'
+        : error instanceof CommitUnknown
+          ? 'interrupted'
+          : classifyBatchError(error);
     switch (kind) {
       case 'document':
         // In single mode the culprit is named; an error without a name is not about a document of the batch.
@@ -75,10 +84,14 @@ export class Effort {
       case 'interrupted':
         return this.#interrupt(error, signal, onOutage);
       case 'replaced':
-        throw new GodwitError('GODWIT_TARGET_REPLACED', 'wanted the collection that was planned, found another one under its name', {
-          next: ['godwit status ID', 'put the planned collection back, or plan anew'],
-          cause: error,
-        });
+        throw new GodwitError(
+          'GODWIT_TARGET_REPLACED',
+          'wanted the collection that was planned, found another one under its name',
+          {
+            next: ['godwit status ID', 'put the planned collection back, or plan anew'],
+            cause: error,
+          },
+        );
       case 'fatal':
         throw translateServerError(error);
     }
@@ -98,10 +111,14 @@ export class Effort {
     this.redone += 1;
     if (this.#conflicts % TRIES_BEFORE_HALVING === 0) this.limit = Math.max(1, Math.floor(this.limit / 2));
     if (this.#conflicts > TRIES_ALONE + TRIES_BEFORE_HALVING * Math.ceil(Math.log2(this.#wanted + 1)))
-      throw new GodwitError('GODWIT_CONFLICTS', `wanted to commit a batch, found a write conflict ${this.#conflicts} times in a row`, {
-        next: ['godwit run ID   goes on from here', 'a smaller --batch-size meets fewer writers'],
-        cause: error,
-      });
+      throw new GodwitError(
+        'GODWIT_CONFLICTS',
+        `wanted to commit a batch, found a write conflict ${this.#conflicts} times in a row`,
+        {
+          next: ['godwit run ID   goes on from here', 'a smaller --batch-size meets fewer writers'],
+          cause: error,
+        },
+      );
     await pause(backoffMs(this.#conflicts), signal);
   }
 
@@ -116,7 +133,8 @@ export class Effort {
     if (isNetworkError(error) || error instanceof CommitUnknown) {
       this.#outageSince ??= performance.now();
       onOutage();
-      if (performance.now() - this.#outageSince > OUTAGE_MS) throw translateServerError(error instanceof CommitUnknown ? error.cause : error);
+      if (performance.now() - this.#outageSince > OUTAGE_MS)
+        throw translateServerError(error instanceof CommitUnknown ? error.cause : error);
     } else {
       this.#outageSince = null;
       this.#interrupted += 1;

@@ -41,7 +41,8 @@ interface Fault {
 
 function parseFault(env: NodeJS.ProcessEnv): Fault | undefined {
   const text = env['GODWIT_TEST'] === '1' ? env['GODWIT_FAULT'] : undefined;
-  const match = text === undefined ? null : /^([a-z]+:[a-z-]+):(\d+):(kill|stop|throw|sleep|exit)(?::(\d+))?$/.exec(text);
+  const match =
+    text === undefined ? null : /^([a-z]+:[a-z-]+):(\d+):(kill|stop|throw|sleep|exit)(?::(\d+))?$/.exec(text);
   if (!match) return undefined;
   return { point: match[1] ?? '', hit: Number(match[2]), action: match[3] ?? '', ms: Number(match[4] ?? 0) };
 }

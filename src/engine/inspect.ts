@@ -6,13 +6,13 @@
 import type { Db } from 'mongodb';
 import { decodeHashes } from '../domain/audit-entry.js';
 import { type Decision, plainOf, type StoredDocument, typedId } from '../domain/change.js';
-import { type Chunk, chunkOfRange, coveringRanges, type Cursor, type IdRange, rangeFilter } from '../domain/chunk.js';
+import { type Chunk, type Cursor, chunkOfRange, coveringRanges, type IdRange, rangeFilter } from '../domain/chunk.js';
 import type { TransformStep } from '../domain/migration.js';
 import { sha256 } from '../kernel/raw-bson.js';
 import { auditOfChunk } from '../mongo/audit-entries.js';
 import { quarantinedKeys } from '../mongo/failures.js';
 import { readLookups } from '../mongo/lookups.js';
-import { bothFilters, readBatch, type ReadFrom } from '../mongo/read-batch.js';
+import { bothFilters, type ReadFrom, readBatch } from '../mongo/read-batch.js';
 import type { State } from '../mongo/state.js';
 import { applyTransform, type Locate } from './apply-transform.js';
 
@@ -63,14 +63,23 @@ async function chosen(facts: InspectFacts, documents: readonly StoredDocument[])
   return read.documents;
 }
 
-async function judge(facts: InspectFacts, documents: readonly StoredDocument[], hashOf: HashOf, known: Set<string>): Promise<Inspected> {
-  const open = documents.filter((document) => !known.has(document.key) && !hashOf(document.key)?.equals(sha256(document.bytes)));
+async function judge(
+  facts: InspectFacts,
+  documents: readonly StoredDocument[],
+  hashOf: HashOf,
+  known: Set<string>,
+): Promise<Inspected> {
+  const open = documents.filter(
+    (document) => !known.has(document.key) && !hashOf(document.key)?.equals(sha256(document.bytes)),
+  );
   const excused = documents.filter((document) => known.has(document.key)).length;
   const candidates = await chosen(facts, open);
   const hasLookups = Object.keys(facts.step.lookup).length > 0;
   const lookups = hasLookups ? await readLookups(facts.db, facts.step.lookup, candidates.map(plainOf)) : {};
   const transformer = { fn: facts.step.up, locate: facts.locate, timeoutMs: facts.transformTimeoutMs };
-  const strays = applyTransform(candidates, transformer, lookups).filter(({ kind }) => kind === 'changed' || kind === 'failed');
+  const strays = applyTransform(candidates, transformer, lookups).filter(
+    ({ kind }) => kind === 'changed' || kind === 'failed',
+  );
   return {
     checked: documents.length,
     identical: documents.length - open.length - excused,
@@ -91,7 +100,12 @@ export async function* inspectStep(facts: InspectFacts, stepIndex: number): Asyn
   }
 }
 
-async function* inspectRange(facts: InspectFacts, range: IdRange, hashOf: HashOf, known: Set<string>): AsyncGenerator<Inspected> {
+async function* inspectRange(
+  facts: InspectFacts,
+  range: IdRange,
+  hashOf: HashOf,
+  known: Set<string>,
+): AsyncGenerator<Inspected> {
   let cursor: Cursor | null = null;
   for (;;) {
     const filter = rangeFilter(range, cursor);

@@ -29,7 +29,11 @@ export function leaseHeld(run: RunDocument, lease: Lease): GodwitError {
     `wanted the lease of ${run.migration}, found it held by ${describeOwner(lease.owner)} since ${lease.since.toISOString()} (${run.state}, renewed ${lease.renewedAt.toISOString()})`,
     {
       next: [`godwit status ${run.migration}   watches it`, 'nothing was touched by this process'],
-      details: { migration: run.migration, run: run._id, holder: { host: lease.owner.host, pid: lease.owner.pid, user: lease.owner.user } },
+      details: {
+        migration: run.migration,
+        run: run._id,
+        holder: { host: lease.owner.host, pid: lease.owner.pid, user: lease.owner.user },
+      },
     },
   );
 }
@@ -48,12 +52,18 @@ export async function acquireLease(facts: LeaseFacts, run: RunDocument, signal: 
     const now = await findRun(facts.state, run._id);
     const holder = now?.lease;
     const life = holder ? lifeOf(holder.owner) : 'dead';
-    const taken = await takeLease(facts.state, run._id, { ...options, ...(holder && life === 'dead' ? { deadFence: holder.fence } : {}) });
+    const taken = await takeLease(facts.state, run._id, {
+      ...options,
+      ...(holder && life === 'dead' ? { deadFence: holder.fence } : {}),
+    });
     if (taken) return takeOver(facts, taken, run);
     const isRenewed = holder && seen !== undefined && holder.renewedAt.getTime() > seen;
     if (now && holder && (life === 'alive' || isRenewed || performance.now() > deadline)) throw leaseHeld(now, holder);
     if (signal.aborted) throw signal.reason;
-    facts.events.emit('run:note', { run: run._id, note: `waiting for the lease of ${holder ? describeOwner(holder.owner) : 'nobody'} to end` });
+    facts.events.emit('run:note', {
+      run: run._id,
+      note: `waiting for the lease of ${holder ? describeOwner(holder.owner) : 'nobody'} to end`,
+    });
     await pause(500, signal);
   }
 }
@@ -64,7 +74,10 @@ async function takeOver(facts: LeaseFacts, taken: RunDocument, before: RunDocume
   await faultPoint('sessions:after-kill');
   await moveFences(facts.state, taken._id, taken.lease?.fence ?? '');
   if (ended > 0 && before.lease)
-    facts.events.emit('run:note', { run: taken._id, note: `ended the open transactions of the previous runner (${describeOwner(before.lease.owner)})` });
+    facts.events.emit('run:note', {
+      run: taken._id,
+      note: `ended the open transactions of the previous runner (${describeOwner(before.lease.owner)})`,
+    });
   return taken;
 }
 
@@ -78,9 +91,12 @@ export class LeaseKeeper {
     private readonly run: RunDocument,
     private readonly lost: (error: GodwitError) => void,
   ) {
-    this.#timer = setInterval(() => {
-      this.#under = this.#renew();
-    }, Math.floor(facts.leaseMs / 3));
+    this.#timer = setInterval(
+      () => {
+        this.#under = this.#renew();
+      },
+      Math.floor(facts.leaseMs / 3),
+    );
     this.#timer.unref();
   }
 
@@ -95,14 +111,20 @@ export class LeaseKeeper {
       await this.#checkTargets();
     } catch (error) {
       // Not renewed this time. The fence decides whether a later batch may commit; say what was seen.
-      this.facts.events.emit('run:note', { run: this.run._id, note: `the lease could not be renewed: ${translateServerError(error).message}` });
+      this.facts.events.emit('run:note', {
+        run: this.run._id,
+        note: `the lease could not be renewed: ${translateServerError(error).message}`,
+      });
     }
   }
 
   async #checkTargets(): Promise<void> {
     for (const { collection, uuid } of this.run.steps) {
       const target = await findTarget(this.facts.db, collection);
-      if (target?.uuid !== uuid) return this.#stop(targetReplaced(`${this.facts.db.databaseName}.${collection}`, this.run.migration, target === null));
+      if (target?.uuid !== uuid)
+        return this.#stop(
+          targetReplaced(`${this.facts.db.databaseName}.${collection}`, this.run.migration, target === null),
+        );
     }
   }
 
@@ -120,12 +142,19 @@ export class LeaseKeeper {
       await releaseLease(this.facts.state, this.run._id, this.fence);
     } catch (error) {
       // It ends by itself; the next runner waits for it.
-      this.facts.events.emit('run:note', { run: this.run._id, note: `the lease could not be given back: ${translateServerError(error).message}` });
+      this.facts.events.emit('run:note', {
+        run: this.run._id,
+        note: `the lease could not be given back: ${translateServerError(error).message}`,
+      });
     }
   }
 }
 
 export const targetReplaced = (name: string, migration: string, isGone: boolean): GodwitError =>
-  new GodwitError('GODWIT_TARGET_REPLACED', `wanted the collection that was planned, found that ${name} is ${isGone ? 'gone' : 'another one now'}`, {
-    next: [`godwit status ${migration}`, 'put the planned collection back and run again; the audit stays'],
-  });
+  new GodwitError(
+    'GODWIT_TARGET_REPLACED',
+    `wanted the collection that was planned, found that ${name} is ${isGone ? 'gone' : 'another one now'}`,
+    {
+      next: [`godwit status ${migration}`, 'put the planned collection back and run again; the audit stays'],
+    },
+  );

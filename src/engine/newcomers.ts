@@ -8,7 +8,7 @@
  */
 import { decodeHashes, decodeUntouched } from '../domain/audit-entry.js';
 import { typedId } from '../domain/change.js';
-import { type Chunk, chunkOfRange, coveringRanges, type Cursor, type IdRange, rangeFilter } from '../domain/chunk.js';
+import { type Chunk, type Cursor, chunkOfRange, coveringRanges, type IdRange, rangeFilter } from '../domain/chunk.js';
 import { auditOfChunk } from '../mongo/audit-entries.js';
 import { quarantinedKeys } from '../mongo/failures.js';
 import { readBatch } from '../mongo/read-batch.js';
@@ -67,13 +67,19 @@ export async function findNewcomers(context: StepContext, chunks: readonly Chunk
   return { restored: 0, count, listed, notLookedAt: [] };
 }
 
-async function* strangers(context: StepContext, range: IdRange, known: Set<string>, elsewhere: Set<string>): AsyncGenerator<unknown> {
+async function* strangers(
+  context: StepContext,
+  range: IdRange,
+  known: Set<string>,
+  elsewhere: Set<string>,
+): AsyncGenerator<unknown> {
   let cursor: Cursor | null = null;
   for (;;) {
     const filter = rangeFilter(range, cursor);
     if (!filter) return;
     const read = await readBatch(readFrom(context), filter, { limit: READ_SIZE, maxBytes: 16 * 1024 * 1024 });
-    for (const document of read.documents) if (!known.has(document.key) && !elsewhere.has(document.key)) yield typedId(document);
+    for (const document of read.documents)
+      if (!known.has(document.key) && !elsewhere.has(document.key)) yield typedId(document);
     const last = read.documents.at(-1);
     if (!last || !read.hasMore) return;
     cursor = { id: typedId(last) };

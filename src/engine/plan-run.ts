@@ -51,7 +51,12 @@ interface PlannedChunks {
   readonly chunks: readonly Chunk[];
 }
 
-async function planStep(facts: PlanFacts, run: string, index: number, step: LoadedMigration['migration']['steps'][number]): Promise<PlannedChunks> {
+async function planStep(
+  facts: PlanFacts,
+  run: string,
+  index: number,
+  step: LoadedMigration['migration']['steps'][number],
+): Promise<PlannedChunks> {
   const target = await requireTarget(facts.db, step.collection, 'write');
   const collection = facts.db.collection(step.collection);
   const documents = await collection.estimatedDocumentCount();
@@ -128,8 +133,16 @@ export async function planRun(loaded: LoadedMigration, facts: PlanFacts): Promis
   const id = `r-${randomBytes(6).toString('hex')}`;
   const planned: PlannedChunks[] = [];
   for (const [index, step] of loaded.migration.steps.entries()) planned.push(await planStep(facts, id, index, step));
-  const run = newRun(id, loaded, planned.map((step) => step.planned), facts);
-  await insertChunks(facts.state, planned.flatMap(({ chunks }) => chunks));
+  const run = newRun(
+    id,
+    loaded,
+    planned.map((step) => step.planned),
+    facts,
+  );
+  await insertChunks(
+    facts.state,
+    planned.flatMap(({ chunks }) => chunks),
+  );
   await faultPoint('plan:before-freeze');
   try {
     await insertRun(facts.state, run);

@@ -33,13 +33,20 @@ export class Recorder {
   }
 
   #note(what: string, error: unknown): void {
-    this.context.events.emit('run:note', { run: this.#run._id, note: `${what}: ${translateServerError(error).message}` });
+    this.context.events.emit('run:note', {
+      run: this.#run._id,
+      note: `${what}: ${translateServerError(error).message}`,
+    });
   }
 
   async go(to: RunState, because: string): Promise<void> {
     await faultPoint('run:before-transition');
     const { user, host } = currentOwner();
-    await transition(this.context.state, this.#run, this.#state, to, { by: `${user}@${host}`, because, direction: this.direction });
+    await transition(this.context.state, this.#run, this.#state, to, {
+      by: `${user}@${host}`,
+      because,
+      direction: this.direction,
+    });
     this.context.events.emit('run:state', { run: this.#run._id, from: this.#state, to, because });
     this.#state = to;
     await faultPoint('run:after-transition');

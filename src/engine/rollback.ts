@@ -7,7 +7,7 @@ import { addUndo, type Chunk, NO_UNDO, type UndoConflict, type UndoCounters } fr
 import type { RunDocument } from '../domain/run.js';
 import { listChunks, resetUndo } from '../mongo/chunks.js';
 import { Effort } from './effort.js';
-import { type NewcomerReport, findNewcomers } from './newcomers.js';
+import { findNewcomers, type NewcomerReport } from './newcomers.js';
 import { Recorder } from './recorder.js';
 import { requireChunks, stepContext } from './run.js';
 import type { RunContext, StepContext } from './run-context.js';
@@ -36,17 +36,32 @@ function inOrder(chunks: readonly Chunk[], step: number): Chunk[][] {
 
 const isUndone = (chunk: Chunk): boolean => chunk.undo?.done === true || nextUndo(chunk) === 0;
 
-async function undoChunk(context: StepContext, chunk: Chunk, options: RollbackOptions, session: ClientSession): Promise<void> {
+async function undoChunk(
+  context: StepContext,
+  chunk: Chunk,
+  options: RollbackOptions,
+  session: ClientSession,
+): Promise<void> {
   let current: Chunk = { ...chunk, fence: context.fence };
   while (!isUndone(current) && !context.signal.aborted) {
     const outcome = await undoBatch(context, current, options.onConflict, session);
     current = outcome.chunk;
     context.tally.addUndo(outcome.undone.counters, outcome.redone);
-    context.events.emit('run:undo', { run: context.run._id, undo: context.tally.undo ?? NO_UNDO, total: context.run.counters.changed });
+    context.events.emit('run:undo', {
+      run: context.run._id,
+      undo: context.tally.undo ?? NO_UNDO,
+      total: context.run.counters.changed,
+    });
   }
 }
 
-async function work(facts: RunFacts, context: RunContext, sessions: readonly ClientSession[], options: RollbackOptions, recorder: Recorder): Promise<NewcomerReport> {
+async function work(
+  facts: RunFacts,
+  context: RunContext,
+  sessions: readonly ClientSession[],
+  options: RollbackOptions,
+  recorder: Recorder,
+): Promise<NewcomerReport> {
   await recorder.noteDeadRunner();
   if (context.run.state === 'rolled-back') await resetUndo(context.state, context.run._id);
   await recorder.go('rolling-back', 'rollback asked for');
@@ -59,7 +74,9 @@ async function work(facts: RunFacts, context: RunContext, sessions: readonly Cli
     for (const index of [...context.run.steps.keys()].reverse()) {
       const step = await stepContext(facts, context, index);
       for (const group of inOrder(chunks, index))
-        await shareOut(group, sessions, context.signal, (chunk, session, signal) => undoChunk({ ...step, signal }, chunk, options, session));
+        await shareOut(group, sessions, context.signal, (chunk, session, signal) =>
+          undoChunk({ ...step, signal }, chunk, options, session),
+        );
       if (context.signal.aborted) throw context.signal.reason;
       newcomers = merge(newcomers, await findNewcomers(step, await listChunks(context.state, context.run._id)));
     }
@@ -71,7 +88,8 @@ async function work(facts: RunFacts, context: RunContext, sessions: readonly Cli
   return newcomers;
 }
 
-const sumOf = (chunks: readonly Chunk[]): UndoCounters => chunks.reduce((sum, { undo }) => (undo ? addUndo(sum, undo.counters) : sum), NO_UNDO);
+const sumOf = (chunks: readonly Chunk[]): UndoCounters =>
+  chunks.reduce((sum, { undo }) => (undo ? addUndo(sum, undo.counters) : sum), NO_UNDO);
 
 const merge = (a: NewcomerReport, b: NewcomerReport): NewcomerReport => ({
   restored: a.restored + b.restored,
@@ -81,7 +99,11 @@ const merge = (a: NewcomerReport, b: NewcomerReport): NewcomerReport => ({
 });
 
 /** What a rollback has done, from the chunks that it moved. */
-export async function storedOutcome(facts: RunFacts, run: RunDocument, newcomers: NewcomerReport = NOBODY): Promise<RollbackOutcome> {
+export async function storedOutcome(
+  facts: RunFacts,
+  run: RunDocument,
+  newcomers: NewcomerReport = NOBODY,
+): Promise<RollbackOutcome> {
   const chunks = await listChunks(facts.state, run._id);
   return {
     run,
@@ -102,7 +124,11 @@ export async function rollBack(facts: RunFacts, run: RunDocument, options: Rollb
 }
 
 /** The same without a write: what a rollback would do now. */
-export async function rollBackDry(facts: RunFacts, context: RunContext, options: RollbackOptions): Promise<RollbackOutcome> {
+export async function rollBackDry(
+  facts: RunFacts,
+  context: RunContext,
+  options: RollbackOptions,
+): Promise<RollbackOutcome> {
   const chunks = await requireChunks(context);
   const conflicts: UndoConflict[] = [];
   let newcomers = NOBODY;
@@ -110,10 +136,17 @@ export async function rollBackDry(facts: RunFacts, context: RunContext, options:
     const step = await stepContext(facts, context, index);
     for (const chunk of inOrder(chunks, index).flat()) {
       for (let seq = nextUndo(chunk); seq > 0 && !context.signal.aborted; seq -= 1) {
-        const undone = await decideUndoBatch(step, chunk, seq, { onConflict: options.onConflict, effort: new Effort(1) });
+        const undone = await decideUndoBatch(step, chunk, seq, {
+          onConflict: options.onConflict,
+          effort: new Effort(1),
+        });
         context.tally.addUndo(undone.counters, 0);
         if (conflicts.length < 1_000) conflicts.push(...undone.conflicts);
-        context.events.emit('run:undo', { run: context.run._id, undo: context.tally.undo ?? NO_UNDO, total: context.run.counters.changed });
+        context.events.emit('run:undo', {
+          run: context.run._id,
+          undo: context.tally.undo ?? NO_UNDO,
+          total: context.run.counters.changed,
+        });
       }
     }
     newcomers = merge(newcomers, await findNewcomers(step, chunks));

@@ -12,7 +12,7 @@ import { plainOf } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
 import { GodwitError } from '../errors.js';
 import type { BatchTimes } from '../events.js';
-import { afterCheckpoint, checkpoint, type Checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
+import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
 import { storeFailures } from '../mongo/failures.js';
 import { type Lookups, readLookups } from '../mongo/lookups.js';
 import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
@@ -36,12 +36,21 @@ export interface BatchOutcome {
 class CheckpointMismatch extends Error {}
 
 export const leaseLost = (migration: string): GodwitError =>
-  new GodwitError('GODWIT_LEASE_LOST', `wanted to go on with ${migration}, found that another runner took its lease over; this process committed nothing since`, {
-    next: [`godwit status ${migration}`],
-  });
+  new GodwitError(
+    'GODWIT_LEASE_LOST',
+    `wanted to go on with ${migration}, found that another runner took its lease over; this process committed nothing since`,
+    {
+      next: [`godwit status ${migration}`],
+    },
+  );
 
 /** Carries out the next batch of the chunk; redone until it is committed, or an error ends the run. */
-export async function runBatch(context: StepContext, chunk: Chunk, source: Source, session: ClientSession): Promise<BatchOutcome> {
+export async function runBatch(
+  context: StepContext,
+  chunk: Chunk,
+  source: Source,
+  session: ClientSession,
+): Promise<BatchOutcome> {
   const effort = new Effort(context.settings.batchSize);
   let current = chunk;
   for (;;) {
@@ -59,7 +68,10 @@ export async function runBatch(context: StepContext, chunk: Chunk, source: Sourc
 }
 
 function noteOutage(context: StepContext): void {
-  context.events.emit('run:note', { run: context.run._id, note: 'connection lost, reconnecting; the batch is read again and redone' });
+  context.events.emit('run:note', {
+    run: context.run._id,
+    note: 'connection lost, reconnecting; the batch is read again and redone',
+  });
 }
 
 /**
@@ -77,9 +89,13 @@ async function settle(context: StepContext, chunk: Chunk, error: unknown): Promi
   if (stored.fence !== chunk.fence) throw leaseLost(context.run.migration);
   if (stored.seq === chunk.seq) return 'open';
   if (stored.seq !== chunk.seq + 1)
-    throw new GodwitError('GODWIT_STATE_EDITED', `wanted chunk ${chunk._id} at batch ${chunk.seq}, found ${stored.seq}`, {
-      next: [`godwit status ${context.run.migration}`],
-    });
+    throw new GodwitError(
+      'GODWIT_STATE_EDITED',
+      `wanted chunk ${chunk._id} at batch ${chunk.seq}, found ${stored.seq}`,
+      {
+        next: [`godwit status ${context.run.migration}`],
+      },
+    );
   return error instanceof CommitUnknown ? 'committed' : stored;
 }
 
@@ -119,11 +135,23 @@ class Attempt {
     await faultPoint('batch:after-read');
     this.#lap('transform');
 
-    const journaled = await journal(context.state, chunk, batch, { direction: 'up', seq: chunk.seq + 1, round: 0 }, session);
+    const journaled = await journal(
+      context.state,
+      chunk,
+      batch,
+      { direction: 'up', seq: chunk.seq + 1, round: 0 },
+      session,
+    );
     await faultPoint('batch:after-audit');
     const moved = this.#moved(batch);
     if (!(await checkpoint(context.state, chunk, moved, session))) throw new CheckpointMismatch('checkpoint');
-    await storeFailures(context.state, chunk, batch.failed, { migration: context.run.migration, collection: context.step.collection }, session);
+    await storeFailures(
+      context.state,
+      chunk,
+      batch.failed,
+      { migration: context.run.migration, collection: context.step.collection },
+      session,
+    );
     await faultPoint('batch:after-checkpoint');
     this.#lap('audit');
 

@@ -47,11 +47,21 @@ export async function runChunk(context: StepContext, chunk: Chunk, session: Clie
  *
  * @returns the chunk after them
  */
-export async function runIds(context: StepContext, chunk: Chunk, ids: readonly unknown[], session: ClientSession): Promise<Chunk> {
+export async function runIds(
+  context: StepContext,
+  chunk: Chunk,
+  ids: readonly unknown[],
+  session: ClientSession,
+): Promise<Chunk> {
   let current = chunk;
   for (let from = 0; from < ids.length && mayGoOn(context); from += context.settings.batchSize) {
     const wanted = ids.slice(from, from + context.settings.batchSize);
-    const outcome = await runBatch(context, current, idsSource(readFrom(context), context.step.filter, wanted), session);
+    const outcome = await runBatch(
+      context,
+      current,
+      idsSource(readFrom(context), context.step.filter, wanted),
+      session,
+    );
     current = outcome.chunk;
     report(context, outcome);
   }

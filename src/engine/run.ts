@@ -30,7 +30,9 @@ export interface ForwardOptions {
 export function carryOn(facts: RunFacts, planned: RunDocument, options: ForwardOptions): Promise<RunDocument> {
   return withLease(facts, planned, options.limit ?? Number.POSITIVE_INFINITY, async (context, sessions) => {
     const recorder = new Recorder(context, 'up');
-    await new Forward(facts, context, sessions, recorder, options).work().catch((error: unknown) => recorder.fail(error));
+    await new Forward(facts, context, sessions, recorder, options)
+      .work()
+      .catch((error: unknown) => recorder.fail(error));
   });
 }
 
@@ -50,9 +52,11 @@ export async function requireChunks(context: RunContext): Promise<Chunk[]> {
 export async function stepContext(facts: RunFacts, context: RunContext, index: number): Promise<StepContext> {
   const step = facts.loaded.migration.steps[index];
   const planned = context.run.steps[index];
-  if (!step || !planned) throw new GodwitError('GODWIT_CHECKSUM', `wanted step ${index + 1} of the plan in the migration, found none`);
+  if (!step || !planned)
+    throw new GodwitError('GODWIT_CHECKSUM', `wanted step ${index + 1} of the plan in the migration, found none`);
   const target = await requireTarget(context.db, step.collection, 'write');
-  if (target.uuid !== planned.uuid) throw targetReplaced(`${context.db.databaseName}.${step.collection}`, context.run.migration, false);
+  if (target.uuid !== planned.uuid)
+    throw targetReplaced(`${context.db.databaseName}.${step.collection}`, context.run.migration, false);
   return { ...context, step, stepIndex: index, uuid: planned.uuid, target: context.db.collection(step.collection) };
 }
 
@@ -85,10 +89,17 @@ class Forward {
   async #runStep(step: StepContext, chunks: readonly Chunk[]): Promise<void> {
     const [session] = this.sessions;
     if (this.options.only && session) {
-      await runIds(step, await idsChunk(step.state, step.run._id, step.stepIndex, step.fence), this.options.only, session);
+      await runIds(
+        step,
+        await idsChunk(step.state, step.run._id, step.stepIndex, step.fence),
+        this.options.only,
+        session,
+      );
       return;
     }
-    const open = chunks.filter((chunk) => chunk.step === step.stepIndex && chunk.kind === 'range' && chunk.state === 'open');
+    const open = chunks.filter(
+      (chunk) => chunk.step === step.stepIndex && chunk.kind === 'range' && chunk.state === 'open',
+    );
     const store = (): void => this.recorder.storeNowAndThen();
     step.events.on('run:batch', store);
     try {
@@ -106,7 +117,10 @@ class Forward {
     const { tally, signal } = this.context;
     if (signal.aborted) throw signal.reason;
     if (tally.isOverBudget) {
-      await this.recorder.end('failed', `${tally.counters.failed} documents failed, ${this.facts.settings.maxFailures} allowed`);
+      await this.recorder.end(
+        'failed',
+        `${tally.counters.failed} documents failed, ${this.facts.settings.maxFailures} allowed`,
+      );
       return true;
     }
     if (tally.isAtLimit) await this.recorder.end('stopped', `at the limit of ${this.options.limit} changed documents`);

@@ -6,7 +6,7 @@ import type { ClientSession } from 'mongodb';
 import { typedId } from '../domain/change.js';
 import { GodwitError } from '../errors.js';
 import { idsChunk, listChunks } from '../mongo/chunks.js';
-import { inspectStep, type InspectFacts } from './inspect.js';
+import { type InspectFacts, inspectStep } from './inspect.js';
 import { mayGoOn, readFrom, runIds } from './run-chunk.js';
 import type { StepContext } from './run-context.js';
 
@@ -35,7 +35,9 @@ async function pass(context: StepContext, session: ClientSession): Promise<numbe
     checked += found.checked;
     context.events.emit('run:verify', { run: context.run._id, checked, total: context.run.total });
     if (!mayGoOn(context)) break;
-    const ids = found.strays.map((decision) => typedId(decision.kind === 'changed' ? decision.change.before : decision.document));
+    const ids = found.strays.map((decision) =>
+      typedId(decision.kind === 'changed' ? decision.change.before : decision.document),
+    );
     if (ids.length === 0) continue;
     strays += ids.length;
     const chunk = await idsChunk(context.state, context.run._id, context.stepIndex, context.fence);
@@ -50,9 +52,19 @@ export async function settleStrays(context: StepContext, session: ClientSession)
     const strays = await pass(context, session);
     if (context.signal.aborted) throw context.signal.reason;
     if (strays === 0 || !mayGoOn(context)) return;
-    context.events.emit('run:note', { run: context.run._id, note: `${strays} documents were written in the old shape meanwhile; looking again` });
+    context.events.emit('run:note', {
+      run: context.run._id,
+      note: `${strays} documents were written in the old shape meanwhile; looking again`,
+    });
   }
-  throw new GodwitError('GODWIT_STILL_WRITTEN', `wanted a pass over ${context.step.collection} that finds nothing to change, found none in ${MAX_PASSES}`, {
-    next: ['deploy the application that writes the new shape', `godwit run ${context.run.migration}   goes on from here`],
-  });
+  throw new GodwitError(
+    'GODWIT_STILL_WRITTEN',
+    `wanted a pass over ${context.step.collection} that finds nothing to change, found none in ${MAX_PASSES}`,
+    {
+      next: [
+        'deploy the application that writes the new shape',
+        `godwit run ${context.run.migration}   goes on from here`,
+      ],
+    },
+  );
 }

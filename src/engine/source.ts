@@ -1,20 +1,13 @@
 /** Where the documents of a batch come from: the collection itself, or a list of `_id`s. */
-import type { ClientSession, Db, Filter, Document } from 'mongodb';
+import type { ClientSession, Db, Document, Filter } from 'mongodb';
 import type { ReadBatch } from '../domain/batch.js';
 import { type Chunk, rangeFilter } from '../domain/chunk.js';
-import { bothFilters, readBatch, type ReadFrom, type ReadOptions } from '../mongo/read-batch.js';
+import { bothFilters, type ReadFrom, type ReadOptions, readBatch } from '../mongo/read-batch.js';
 
 export interface Source {
   read(options: ReadOptions & { readonly session: ClientSession }): Promise<ReadBatch>;
   /** False for sources that add to a chunk without an end of their own. */
   readonly closesChunk: boolean;
-}
-
-export interface SourceOptions {
-  readonly db: Db;
-  readonly collection: string;
-  readonly uuid: string;
-  readonly filter: Filter<Document> | undefined;
 }
 
 const NOTHING: ReadBatch = { documents: [], hasMore: false };

@@ -15,7 +15,7 @@ import { findChunk, undoCheckpoint } from '../mongo/chunks.js';
 import { readBatch } from '../mongo/read-batch.js';
 import { codeOf } from '../mongo/server-errors.js';
 import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
-import { applyWrites, forwardWrite, RefusedDocument, wholeWrite, type Write } from '../mongo/write-batch.js';
+import { applyWrites, forwardWrite, RefusedDocument, type Write, wholeWrite } from '../mongo/write-batch.js';
 import { applyTransform } from './apply-transform.js';
 import { Effort } from './effort.js';
 import { faultPoint } from './fault-points.js';
@@ -59,9 +59,13 @@ export async function decideUndoBatch(
   const parts = await readParts(context.state, chunk._id, 'up', seq, options.session);
   const [head] = parts;
   if (!head || parts.length !== head.parts)
-    throw new GodwitError('GODWIT_STATE_LOST', `wanted the audit of batch ${seq} of chunk ${chunk._id}, found it gone`, {
-      next: ['restore the audit collection from a backup', `godwit status ${context.run.migration}`],
-    });
+    throw new GodwitError(
+      'GODWIT_STATE_LOST',
+      `wanted the audit of batch ${seq} of chunk ${chunk._id}, found it gone`,
+      {
+        next: ['restore the audit collection from a backup', `godwit status ${context.run.migration}`],
+      },
+    );
   if (head.n === 0) return { restores: [], counters: NO_UNDO, conflicts: [] };
   const entries = decodeEntries(joinImages(parts));
   const ids = entries.map(({ before }) => typedId(before));
@@ -90,11 +94,22 @@ const toDecided = (undone: UndoBatch): DecidedBatch => ({
 
 function moved(chunk: Chunk, seq: number, undone: UndoBatch): ChunkUndo {
   const listed = [...(chunk.undo?.conflicts ?? []), ...undone.conflicts].slice(0, MAX_LISTED_CONFLICTS);
-  return { seq, done: seq <= 1, round: chunk.undo?.round ?? 1, counters: addUndo(chunk.undo?.counters ?? NO_UNDO, undone.counters), conflicts: listed };
+  return {
+    seq,
+    done: seq <= 1,
+    round: chunk.undo?.round ?? 1,
+    counters: addUndo(chunk.undo?.counters ?? NO_UNDO, undone.counters),
+    conflicts: listed,
+  };
 }
 
 /** Undoes the newest batch of the chunk that is not undone yet; redone until it is committed. */
-export async function undoBatch(context: StepContext, chunk: Chunk, onConflict: 'report' | 'force', session: ClientSession): Promise<UndoOutcome> {
+export async function undoBatch(
+  context: StepContext,
+  chunk: Chunk,
+  onConflict: 'report' | 'force',
+  session: ClientSession,
+): Promise<UndoOutcome> {
   const effort = new Effort(context.settings.batchSize);
   const seq = nextUndo(chunk);
   let bypass: 'no' | 'yes' | 'denied' = 'no';
@@ -102,12 +117,15 @@ export async function undoBatch(context: StepContext, chunk: Chunk, onConflict: 
   for (;;) {
     try {
       await faultPoint('rollback:before-read');
-      outcome = await inTransaction(session, () => body(context, chunk, seq, { onConflict, effort, session, bypass: bypass === 'yes' }));
+      outcome = await inTransaction(session, () =>
+        body(context, chunk, seq, { onConflict, effort, session, bypass: bypass === 'yes' }),
+      );
       await faultPoint('rollback:after-commit');
       return outcome;
     } catch (error) {
       const isThere = await settleUndo(context, chunk, seq, error);
-      if (isThere) return { undone: { restores: [], counters: NO_UNDO, conflicts: [] }, chunk: isThere, redone: effort.redone };
+      if (isThere)
+        return { undone: { restores: [], counters: NO_UNDO, conflicts: [] }, chunk: isThere, redone: effort.redone };
       if (bypass === 'no' && error instanceof RefusedDocument && codeOf(error.cause) === 121) bypass = 'yes';
       else if (bypass === 'yes' && codeOf(causeOf(error)) === 13) bypass = 'denied';
       else if (!(error instanceof CheckpointMismatch)) await effort.after(error, context.signal, () => undefined);
@@ -129,7 +147,13 @@ async function body(context: StepContext, chunk: Chunk, seq: number, options: Bo
   const { effort, session } = options;
   const undone = await decideUndoBatch(context, chunk, seq, options);
   await faultPoint('rollback:after-read');
-  await journal(context.state, chunk, toDecided(undone), { direction: 'down', seq, round: chunk.undo?.round ?? 1 }, session);
+  await journal(
+    context.state,
+    chunk,
+    toDecided(undone),
+    { direction: 'down', seq, round: chunk.undo?.round ?? 1 },
+    session,
+  );
   await faultPoint('rollback:after-audit');
   const undo = moved(chunk, seq, undone);
   if (!(await undoCheckpoint(context.state, chunk, undo, session))) throw new CheckpointMismatch('checkpoint');
@@ -152,7 +176,11 @@ async function settleUndo(context: StepContext, chunk: Chunk, seq: number, error
   if (!stored || stored.fence !== chunk.fence) throw leaseLost(context.run.migration);
   if (stored.undo?.seq === seq) return stored;
   if (stored.undo?.seq === chunk.undo?.seq) return undefined;
-  throw new GodwitError('GODWIT_STATE_EDITED', `wanted the rollback of chunk ${chunk._id} at batch ${seq}, found ${stored.undo?.seq ?? 'none'}`, {
-    next: [`godwit status ${context.run.migration}`],
-  });
+  throw new GodwitError(
+    'GODWIT_STATE_EDITED',
+    `wanted the rollback of chunk ${chunk._id} at batch ${seq}, found ${stored.undo?.seq ?? 'none'}`,
+    {
+      next: [`godwit status ${context.run.migration}`],
+    },
+  );
 }

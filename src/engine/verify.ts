@@ -37,13 +37,19 @@ export interface VerifyFacts {
   readonly signal: AbortSignal;
 }
 
-const equal = (name: string, expected: number | string, found: number | string): Check => ({ name, ok: expected === found, expected, found });
+const equal = (name: string, expected: number | string, found: number | string): Check => ({
+  name,
+  ok: expected === found,
+  expected,
+  found,
+});
 
 /** Every document of a step: as the run left it, or right as it is. */
 async function inspectAll(facts: VerifyFacts, index: number): Promise<{ check: Check; checked: number }> {
   const step = facts.loaded.migration.steps[index];
   const planned = facts.run.steps[index];
-  if (!step || !planned) throw new GodwitError('GODWIT_CHECKSUM', `wanted step ${index + 1} of the plan in the migration, found none`);
+  if (!step || !planned)
+    throw new GodwitError('GODWIT_CHECKSUM', `wanted step ${index + 1} of the plan in the migration, found none`);
   const chunks = (await listChunks(facts.state, facts.run._id)).filter((chunk) => chunk.step === index);
   let checked = 0;
   let strays = 0;
@@ -75,7 +81,10 @@ async function checkAudit(facts: VerifyFacts): Promise<Check[]> {
   const chunks = await listChunks(state, run._id);
   const changed = chunks.reduce((sum, chunk) => sum + chunk.counters.changed, 0);
   const batches = chunks.reduce((sum, chunk) => sum + chunk.seq, 0);
-  return [equal('audit entries of changed documents', changed, totals.entries), equal('audit batches without a gap', batches, totals.batches)];
+  return [
+    equal('audit entries of changed documents', changed, totals.entries),
+    equal('audit batches without a gap', batches, totals.batches),
+  ];
 }
 
 async function checkValidator(db: Db, collection: string): Promise<Check[]> {
@@ -92,14 +101,29 @@ async function checkInvariants(facts: VerifyFacts): Promise<Check[]> {
   const checks: Check[] = [];
   const db = readOnlyDb(facts.db);
   const expectCount = async (collection: string, filter: Filter<Document>, expected: number): Promise<void> => {
-    checks.push(equal(`verify(): ${collection} ${JSON.stringify(Object.keys(filter))}`, expected, await db.count(collection, filter)));
+    checks.push(
+      equal(
+        `verify(): ${collection} ${JSON.stringify(Object.keys(filter))}`,
+        expected,
+        await db.count(collection, filter),
+      ),
+    );
   };
-  const context: VerifyContext = { db, expectCount, expectNone: (collection, filter) => expectCount(collection, filter, 0) };
+  const context: VerifyContext = {
+    db,
+    expectCount,
+    expectNone: (collection, filter) => expectCount(collection, filter, 0),
+  };
   try {
     await verify.call(facts.loaded.migration, context);
     if (checks.length === 0) checks.push({ name: 'verify()', ok: true, expected: 'no error', found: 'no error' });
   } catch (error) {
-    checks.push({ name: 'verify()', ok: false, expected: 'no error', found: error instanceof Error ? error.name : 'an error' });
+    checks.push({
+      name: 'verify()',
+      ok: false,
+      expected: 'no error',
+      found: error instanceof Error ? error.name : 'an error',
+    });
   }
   return checks;
 }

@@ -43,7 +43,21 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
     const tally = new Tally(taken.counters, settings.maxFailures, limit);
     const signal = AbortSignal.any([facts.signal, lost.signal]);
     try {
-      await work({ client, db, state, run: taken, fence: keeper.fence, settings, locate: locateIn(loaded), tally, events, signal }, sessions);
+      await work(
+        {
+          client,
+          db,
+          state,
+          run: taken,
+          fence: keeper.fence,
+          settings,
+          locate: locateIn(loaded),
+          tally,
+          events,
+          signal,
+        },
+        sessions,
+      );
     } finally {
       await keeper.close();
     }

@@ -11,7 +11,8 @@ export async function shareOut<T>(
   const failed = new AbortController();
   const either = AbortSignal.any([signal, failed.signal]);
   const takeItems = async (session: ClientSession): Promise<void> => {
-    for (let item = queue.shift(); item !== undefined && !either.aborted; item = queue.shift()) await work(item, session, either);
+    for (let item = queue.shift(); item !== undefined && !either.aborted; item = queue.shift())
+      await work(item, session, either);
   };
   await Promise.all(
     sessions.map((session) =>

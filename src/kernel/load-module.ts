@@ -10,10 +10,19 @@ import { createJiti } from 'jiti';
  * @param virtual modules given by name instead of being looked for, so that a project need not install them
  */
 export async function loadDefault(path: string, virtual: Readonly<Record<string, unknown>>): Promise<unknown> {
-  const jiti = createJiti(path, { virtualModules: { ...virtual }, fsCache: false, moduleCache: false, tryNative: false, interopDefault: false });
+  const jiti = createJiti(path, {
+    virtualModules: { ...virtual },
+    fsCache: false,
+    moduleCache: false,
+    tryNative: false,
+    interopDefault: false,
+  });
   const loaded: unknown = await jiti.import(path);
   if (loaded === null || typeof loaded !== 'object') return undefined;
-  const given: unknown = 'default' in loaded ? loaded.default : path.endsWith('.cjs') || path.endsWith('.json') ? loaded : undefined;
+  const given: unknown =
+    'default' in loaded ? loaded.default : path.endsWith('.cjs') || path.endsWith('.json') ? loaded : undefined;
   // A CommonJS file compiled from `export default` has its default one level down.
-  return given !== null && typeof given === 'object' && '__esModule' in given && 'default' in given ? given.default : given;
+  return given !== null && typeof given === 'object' && '__esModule' in given && 'default' in given
+    ? given.default
+    : given;
 }

@@ -79,7 +79,8 @@ const REWRAP: Readonly<Record<string, (value: ForeignValue) => unknown>> = {
   BSONSymbol: (value) => new BSON.BSONSymbol(String(value.value)),
   Symbol: (value) => new BSON.BSONSymbol(String(value.value)),
   Code: (value) => new BSON.Code(value.code, value.scope),
-  DBRef: (value) => new BSON.DBRef(value.collection, rewrap(value.oid as object) as BSON.ObjectId, value.db, value.fields),
+  DBRef: (value) =>
+    new BSON.DBRef(value.collection, rewrap(value.oid as object) as BSON.ObjectId, value.db, value.fields),
   MinKey: () => new BSON.MinKey(),
   MaxKey: () => new BSON.MaxKey(),
 };

@@ -30,9 +30,13 @@ export async function findMigrations(folder: string): Promise<MigrationFile[]> {
   }
   const twice = files.find((file, index) => files.findIndex(({ id }) => id === file.id) !== index);
   if (twice)
-    throw new GodwitError('GODWIT_MIGRATION_DUPLICATE', `wanted one file for each migration, found two called "${twice.id}" in ${folder}`, {
-      next: ['rename or remove one of them'],
-    });
+    throw new GodwitError(
+      'GODWIT_MIGRATION_DUPLICATE',
+      `wanted one file for each migration, found two called "${twice.id}" in ${folder}`,
+      {
+        next: ['rename or remove one of them'],
+      },
+    );
   return files;
 }
 
@@ -47,8 +51,18 @@ export async function findMigration(folder: string, id: string): Promise<Migrati
   if (exact) return exact;
   const ending = files.filter((file) => file.id.endsWith(`-${id}`));
   if (ending.length === 1 && ending[0]) return ending[0];
-  const hint = files.length === 0 ? ' The folder holds no migration.' : didYouMean(id, files.map((file) => file.id));
-  throw new GodwitError('GODWIT_MIGRATION_UNKNOWN', `wanted the migration "${id}", found no file of that name in ${folder}.${hint}`, {
-    next: ['godwit list', 'godwit create NAME   starts a new one'],
-  });
+  const hint =
+    files.length === 0
+      ? ' The folder holds no migration.'
+      : didYouMean(
+          id,
+          files.map((file) => file.id),
+        );
+  throw new GodwitError(
+    'GODWIT_MIGRATION_UNKNOWN',
+    `wanted the migration "${id}", found no file of that name in ${folder}.${hint}`,
+    {
+      next: ['godwit list', 'godwit create NAME   starts a new one'],
+    },
+  );
 }

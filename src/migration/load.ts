@@ -49,7 +49,8 @@ export async function loadMigration(file: MigrationFile): Promise<LoadedMigratio
   const { checksum, files } = await checksumOf(file.path);
   const found = await importDefault(file);
   if (!isMigration(found)) {
-    const what = found === undefined ? 'found no default export' : 'found a default export that defineMigration() did not make';
+    const what =
+      found === undefined ? 'found no default export' : 'found a default export that defineMigration() did not make';
     throw broken(file, what);
   }
   return { id: file.id, path: file.path, migration: found, checksum, files };
@@ -60,7 +61,9 @@ export function locateIn(loaded: LoadedMigration): (error: Error) => string | un
   const root = dirname(loaded.path);
   return (error) => {
     for (const line of (error.stack ?? '').split('\n').slice(1)) {
-      const frame = /\(?((?:file:\/\/)?(?:[A-Za-z]:)?[^():]+):(\d+):(\d+)\)?$/.exec(line.trim().replace(/^at (async )?/, ''));
+      const frame = /\(?((?:file:\/\/)?(?:[A-Za-z]:)?[^():]+):(\d+):(\d+)\)?$/.exec(
+        line.trim().replace(/^at (async )?/, ''),
+      );
       const path = frame?.[1]?.replace(/^.*\s\(?/, '').replace(/^file:\/\//, '');
       if (path?.startsWith(root) && !path.includes('node_modules')) return `${path}:${frame?.[2]}:${frame?.[3]}`;
     }

@@ -15,7 +15,12 @@ export interface AuditBatch {
 }
 
 /** Inserts the images of one batch, in its transaction. */
-export async function insertAudit(state: State, chunk: Chunk, batch: AuditBatch, session: ClientSession): Promise<void> {
+export async function insertAudit(
+  state: State,
+  chunk: Chunk,
+  batch: AuditBatch,
+  session: ClientSession,
+): Promise<void> {
   for (const [part, images] of batch.parts.entries()) {
     const isHead = part === 0 && batch.n > 0;
     await state.audit.insertOne(
@@ -45,7 +50,13 @@ export async function insertAudit(state: State, chunk: Chunk, batch: AuditBatch,
 }
 
 /** The parts of one batch, in order. */
-export function readParts(state: State, chunk: string, direction: AuditDirection, seq: number, session?: ClientSession): Promise<AuditDocument[]> {
+export function readParts(
+  state: State,
+  chunk: string,
+  direction: AuditDirection,
+  seq: number,
+  session?: ClientSession,
+): Promise<AuditDocument[]> {
   return state.audit
     .find({ chunk, direction, seq, run: chunk.slice(0, chunk.indexOf('/')) }, session ? { session } : {})
     .sort({ part: 1 })
@@ -78,9 +89,15 @@ export function auditOfChunk(state: State, chunk: Chunk, direction: AuditDirecti
 /** Batches whose range holds this `_id`, oldest first: candidates, to be looked through. */
 export async function auditAround(state: State, run: string, id: unknown): Promise<StoredAuditBatch[]> {
   const filter: Document = { run, first: { $lte: id }, last: { $gte: id } };
-  const heads = await state.audit.find(filter as Filter<AuditDocument>).sort({ at: 1 }).toArray();
+  const heads = await state.audit
+    .find(filter as Filter<AuditDocument>)
+    .sort({ at: 1 })
+    .toArray();
   return Promise.all(
-    heads.map(async (head) => ({ head, images: joinImages(await readParts(state, head.chunk, head.direction, head.seq)) })),
+    heads.map(async (head) => ({
+      head,
+      images: joinImages(await readParts(state, head.chunk, head.direction, head.seq)),
+    })),
   );
 }
 
@@ -95,7 +112,14 @@ export async function auditTotals(state: State, run: string, direction: AuditDir
   const [totals] = await state.audit
     .aggregate<AuditTotals>([
       { $match: { run, direction } },
-      { $group: { _id: null, batches: { $sum: { $cond: [{ $eq: ['$part', 0] }, 1, 0] } }, entries: { $sum: '$n' }, bytes: { $sum: { $bsonSize: '$$ROOT' } } } },
+      {
+        $group: {
+          _id: null,
+          batches: { $sum: { $cond: [{ $eq: ['$part', 0] }, 1, 0] } },
+          entries: { $sum: '$n' },
+          bytes: { $sum: { $bsonSize: '$$ROOT' } },
+        },
+      },
     ])
     .toArray();
   return totals ?? { batches: 0, entries: 0, bytes: 0 };

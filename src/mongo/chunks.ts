@@ -1,6 +1,6 @@
 /** The `migrations_chunks` collection: ranges, cursors, counters. A checkpoint is part of its batch's transaction. */
 import type { ClientSession, Document, Filter } from 'mongodb';
-import { addCounters, NO_UNDO, type Chunk, type ChunkUndo, type Counters, type Cursor } from '../domain/chunk.js';
+import { addCounters, type Chunk, type ChunkUndo, type Counters, type Cursor, NO_UNDO } from '../domain/chunk.js';
 import { STATE_FORMAT, type State } from './state.js';
 
 export const chunkId = (run: string, step: number, n: number): string => `${run}/${step}/${n}`;
@@ -37,7 +37,11 @@ export async function idsChunk(state: State, run: string, step: number, fence: s
     at: new Date(),
     undo: null,
   };
-  const found = await state.chunks.findOneAndUpdate({ _id }, { $setOnInsert: fresh }, { upsert: true, returnDocument: 'after' });
+  const found = await state.chunks.findOneAndUpdate(
+    { _id },
+    { $setOnInsert: fresh },
+    { upsert: true, returnDocument: 'after' },
+  );
   if (!found) throw new Error('an upsert returned nothing');
   return found;
 }
@@ -53,10 +57,19 @@ export interface Checkpoint {
  *
  * @returns false when they are not: the lease is lost, or a commit thought lost was there after all
  */
-export async function checkpoint(state: State, chunk: Chunk, moved: Checkpoint, session: ClientSession): Promise<boolean> {
+export async function checkpoint(
+  state: State,
+  chunk: Chunk,
+  moved: Checkpoint,
+  session: ClientSession,
+): Promise<boolean> {
   const filter: Filter<Chunk> = { _id: chunk._id, fence: chunk.fence, seq: chunk.seq };
   const set: Document = { cursor: moved.cursor, counters: moved.counters, state: moved.isDone ? 'done' : 'open' };
-  const result = await state.chunks.updateOne(filter, { $set: set, $inc: { seq: 1 }, $currentDate: { at: true } }, { session });
+  const result = await state.chunks.updateOne(
+    filter,
+    { $set: set, $inc: { seq: 1 }, $currentDate: { at: true } },
+    { session },
+  );
   return result.matchedCount === 1;
 }
 
@@ -70,7 +83,11 @@ export async function undoCheckpoint(
   const filter: Filter<Chunk> = chunk.undo
     ? { _id: chunk._id, fence: chunk.fence, 'undo.seq': chunk.undo.seq }
     : { _id: chunk._id, fence: chunk.fence, undo: null };
-  const result = await state.chunks.updateOne(filter, { $set: { undo: moved }, $currentDate: { at: true } }, { session });
+  const result = await state.chunks.updateOne(
+    filter,
+    { $set: { undo: moved }, $currentDate: { at: true } },
+    { session },
+  );
   return result.matchedCount === 1;
 }
 
@@ -80,7 +97,13 @@ export async function findChunk(state: State, id: string): Promise<Chunk | null>
 
 /** The chunk as it is after a committed batch, without asking the server again. */
 export function afterCheckpoint(chunk: Chunk, moved: Checkpoint): Chunk {
-  return { ...chunk, cursor: moved.cursor, counters: moved.counters, state: moved.isDone ? 'done' : 'open', seq: chunk.seq + 1 };
+  return {
+    ...chunk,
+    cursor: moved.cursor,
+    counters: moved.counters,
+    state: moved.isDone ? 'done' : 'open',
+    seq: chunk.seq + 1,
+  };
 }
 
 /** Counters that a checkpoint stores: those of the chunk and of the batch together. */

@@ -56,7 +56,8 @@ function createClient(options: ConnectOptions): MongoClient {
   try {
     return new MongoClient(options.uri, { ...LIMITS, monitorCommands: options.onCommand !== undefined });
   } catch (error) {
-    const detail = error instanceof MongoParseError || error instanceof Error ? redactUris(error.message) : String(error);
+    const detail =
+      error instanceof MongoParseError || error instanceof Error ? redactUris(error.message) : String(error);
     throw new GodwitError('GODWIT_BAD_URI', `wanted a MongoDB URI, found one that cannot be parsed: ${detail}`, {
       next: ['check MONGODB_URI or --uri: mongodb://user:password@host:27017/database?replicaSet=rs0'],
     });
@@ -128,7 +129,11 @@ export function requireTransactions(server: ServerFacts): void {
       ],
     });
   if (server.topology === 'sharded')
-    throw new GodwitError('GODWIT_SHARDED', 'wanted a replica set, found a mongos (sharded clusters are not tested yet)', {
-      next: ['a dry run works as it is:  godwit run ID --dry-run'],
-    });
+    throw new GodwitError(
+      'GODWIT_SHARDED',
+      'wanted a replica set, found a mongos (sharded clusters are not tested yet)',
+      {
+        next: ['a dry run works as it is:  godwit run ID --dry-run'],
+      },
+    );
 }

@@ -51,10 +51,6 @@ export async function quarantinedKeys(state: State, run: string, step: number): 
   return keys;
 }
 
-export async function listFailures(state: State, run: string, limit: number): Promise<FailureDocument[]> {
-  return state.failures.find({ run }).sort({ chunk: 1, _id: 1 }).limit(limit).toArray();
-}
-
 export interface StoredFailureGroup {
   readonly code: string;
   readonly message: string;
@@ -70,7 +66,14 @@ export async function groupFailures(state: State, run: string): Promise<StoredFa
     .aggregate<{ _id: { code: string; message: string }; count: number; firstId: unknown; at: string | null }>([
       { $match: { run } },
       { $sort: { chunk: 1, _id: 1 } },
-      { $group: { _id: { code: '$code', message: '$message' }, count: { $sum: 1 }, firstId: { $first: '$documentId' }, at: { $first: '$at' } } },
+      {
+        $group: {
+          _id: { code: '$code', message: '$message' },
+          count: { $sum: 1 },
+          firstId: { $first: '$documentId' },
+          at: { $first: '$at' },
+        },
+      },
       { $sort: { count: -1 } },
     ])
     .toArray();

@@ -44,15 +44,25 @@ export async function takeLease(state: State, run: string, options: TakeOptions)
     expiresAt: inMs(options.leaseMs),
     sessions: { $concatArrays: [{ $ifNull: ['$lease.sessions', []] }, { $literal: options.sessions }] },
   };
-  return state.runs.findOneAndUpdate({ _id: run, $or: free } as Filter<RunDocument>, [{ $set: { lease } }], { returnDocument: 'after' });
+  return state.runs.findOneAndUpdate({ _id: run, $or: free } as Filter<RunDocument>, [{ $set: { lease } }], {
+    returnDocument: 'after',
+  });
 }
 
 /** Ends the sessions that a dead holder left, then the lease lists only the new holder's. */
-export async function endOrphans(client: MongoClient, state: State, run: RunDocument, own: readonly Binary[]): Promise<number> {
+export async function endOrphans(
+  client: MongoClient,
+  state: State,
+  run: RunDocument,
+  own: readonly Binary[],
+): Promise<number> {
   const mine = new Set(own.map((id) => id.toString('hex')));
   const orphans = (run.lease?.sessions ?? []).filter((id) => !mine.has(id.toString('hex')));
   if (orphans.length > 0) await killSessions(client, orphans);
-  await state.runs.updateOne({ _id: run._id, 'lease.fence': run.lease?.fence ?? '' } as Filter<RunDocument>, { $set: { 'lease.sessions': own } } as Document);
+  await state.runs.updateOne(
+    { _id: run._id, 'lease.fence': run.lease?.fence ?? '' } as Filter<RunDocument>,
+    { $set: { 'lease.sessions': own } } as Document,
+  );
   return orphans.length;
 }
 
@@ -78,6 +88,3 @@ export async function renewLease(state: State, run: string, fence: string, lease
 export async function releaseLease(state: State, run: string, fence: string): Promise<void> {
   await state.runs.updateOne({ _id: run, 'lease.fence': fence } as Filter<RunDocument>, { $set: { lease: null } });
 }
-
-/** True when killSessions was refused for want of a right. */
-export const isKillRefused = (error: unknown): boolean => codeOf(error) === 13;

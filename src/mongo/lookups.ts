@@ -40,15 +40,24 @@ class Table implements LookupTable<Document> {
   }
 }
 
-async function readLookup(db: Db, spec: LookupSpec, documents: readonly Document[], session?: ClientSession): Promise<Table> {
+async function readLookup(
+  db: Db,
+  spec: LookupSpec,
+  documents: readonly Document[],
+  session?: ClientSession,
+): Promise<Table> {
   const path = spec.localField.split('.');
   const wanted = new Map<string, unknown>();
-  for (const document of documents) for (const value of valuesAt(document, path)) if (value !== null) wanted.set(keyOf(value), value);
+  for (const document of documents)
+    for (const value of valuesAt(document, path)) if (value !== null) wanted.set(keyOf(value), value);
   const table = new Table();
   if (wanted.size === 0) return table;
   const cursor = db
     .collection(spec.from)
-    .find({ [spec.foreignField]: { $in: [...wanted.values()] } }, { raw: true, sort: { _id: 1 }, ...(session ? { session } : {}) });
+    .find(
+      { [spec.foreignField]: { $in: [...wanted.values()] } },
+      { raw: true, sort: { _id: 1 }, ...(session ? { session } : {}) },
+    );
   const foreign = spec.foreignField.split('.');
   for await (const raw of cursor as AsyncIterable<unknown>) {
     const found = deepFreeze(toPlain(raw as Buffer));

@@ -37,7 +37,10 @@ export async function readBatch(from: ReadFrom, filter: Document, options: ReadO
     batchSize: options.limit + 1,
     collectionUUID: new Binary(Buffer.from(from.uuid, 'hex'), 4),
   };
-  const cursor = from.db.runCursorCommand(command, { ...(options.session ? { session: options.session } : {}), raw: true });
+  const cursor = from.db.runCursorCommand(command, {
+    ...(options.session ? { session: options.session } : {}),
+    raw: true,
+  });
   const documents: StoredDocument[] = [];
   let bytes = 0;
   let isCut = false;

@@ -9,7 +9,11 @@ export const readOnlyDb = (db: Db): ReadOnlyDb => ({
   distinct: (collection, field, filter = {}) => db.collection(collection).distinct(field, filter),
   aggregate: async (collection, pipeline) => {
     const writes = pipeline.find((stage) => '$out' in stage || '$merge' in stage);
-    if (writes) throw new GodwitError('GODWIT_MIGRATION_BROKEN', 'wanted an aggregation that reads, found $out or $merge in verify()');
+    if (writes)
+      throw new GodwitError(
+        'GODWIT_MIGRATION_BROKEN',
+        'wanted an aggregation that reads, found $out or $merge in verify()',
+      );
     return db.collection(collection).aggregate(pipeline).toArray();
   },
 });

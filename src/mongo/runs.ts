@@ -35,8 +35,18 @@ export interface TransitionFacts {
  *
  * @throws GodwitError GODWIT_STATE_EDITED when the table has no such edge or the stored state is another one
  */
-export async function transition(state: State, run: Pick<RunDocument, '_id' | 'migration'>, from: RunState, to: RunState, facts: TransitionFacts): Promise<void> {
-  if (!mayGo(from, to)) throw new GodwitError('GODWIT_STATE_EDITED', `wanted to move run ${run._id} from ${from} to ${to}, found no such edge`);
+export async function transition(
+  state: State,
+  run: Pick<RunDocument, '_id' | 'migration'>,
+  from: RunState,
+  to: RunState,
+  facts: TransitionFacts,
+): Promise<void> {
+  if (!mayGo(from, to))
+    throw new GodwitError(
+      'GODWIT_STATE_EDITED',
+      `wanted to move run ${run._id} from ${from} to ${to}, found no such edge`,
+    );
   const entry = { from, to, at: '$$NOW', by: { $literal: facts.by }, because: { $literal: facts.because } };
   const isEnd = to === 'completed' || to === 'rolled-back';
   const set: Document = {
@@ -48,9 +58,13 @@ export async function transition(state: State, run: Pick<RunDocument, '_id' | 'm
   };
   const result = await state.runs.updateOne({ _id: run._id, state: from } as Filter<RunDocument>, [{ $set: set }]);
   if (result.matchedCount !== 1)
-    throw new GodwitError('GODWIT_STATE_EDITED', `wanted run ${run._id} of ${run.migration} in state ${from}, found it changed`, {
-      next: [`godwit status ${run.migration}`],
-    });
+    throw new GodwitError(
+      'GODWIT_STATE_EDITED',
+      `wanted run ${run._id} of ${run.migration} in state ${from}, found it changed`,
+      {
+        next: [`godwit status ${run.migration}`],
+      },
+    );
 }
 
 export interface RunProgress {
@@ -80,7 +94,13 @@ export async function amendRun(
   accepted: Pick<RunDocument, 'checksum' | 'files'>,
   facts: TransitionFacts,
 ): Promise<void> {
-  const entry = { from: run.state, to: run.state, at: '$$NOW', by: { $literal: facts.by }, because: { $literal: facts.because } };
+  const entry = {
+    from: run.state,
+    to: run.state,
+    at: '$$NOW',
+    by: { $literal: facts.by },
+    because: { $literal: facts.because },
+  };
   await state.runs.updateOne({ _id: run._id }, [
     {
       $set: {

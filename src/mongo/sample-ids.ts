@@ -12,7 +12,13 @@ const typedIdOf = (raw: unknown): unknown => toTyped(raw as Buffer)['_id'];
 async function endOf(collection: Collection, bracket: Bracket, direction: 1 | -1): Promise<{ id: unknown } | null> {
   const filter = rangeFilter({ bracket: bracket.name }, null);
   if (!filter) return null;
-  const cursor = collection.find(filter, { raw: true, projection: { _id: 1 }, sort: { _id: direction }, limit: 1, hint: { _id: 1 } });
+  const cursor = collection.find(filter, {
+    raw: true,
+    projection: { _id: 1 },
+    sort: { _id: direction },
+    limit: 1,
+    hint: { _id: 1 },
+  });
   const [found] = await cursor.toArray();
   return found ? { id: typedIdOf(found) } : null;
 }
@@ -28,8 +34,20 @@ async function occupied(collection: Collection): Promise<{ bracket: Bracket; gre
 }
 
 const BSON_TYPE_BRACKETS: Readonly<Record<number, string>> = {
-  1: 'number', 2: 'string', 3: 'object', 5: 'binary', 7: 'objectId', 8: 'bool', 9: 'date',
-  13: 'javascript', 14: 'string', 15: 'javascriptWithScope', 16: 'number', 17: 'timestamp', 18: 'number', 19: 'number',
+  1: 'number',
+  2: 'string',
+  3: 'object',
+  5: 'binary',
+  7: 'objectId',
+  8: 'bool',
+  9: 'date',
+  13: 'javascript',
+  14: 'string',
+  15: 'javascriptWithScope',
+  16: 'number',
+  17: 'timestamp',
+  18: 'number',
+  19: 'number',
 };
 
 /** Sampled `_id`s by bracket, ascending. Read-only users may sample. */
@@ -73,9 +91,18 @@ export async function sampleRanges(collection: Collection, chunks: number): Prom
 }
 
 /** `_id`s of documents chosen at random among those that the filter matches. */
-export async function sampleDocumentIds(collection: Collection, filter: Document | undefined, size: number): Promise<unknown[]> {
-  const pipeline: Document[] = [...(filter ? [{ $match: filter }] : []), { $sample: { size } }, { $project: { _id: 1 } }];
+export async function sampleDocumentIds(
+  collection: Collection,
+  filter: Document | undefined,
+  size: number,
+): Promise<unknown[]> {
+  const pipeline: Document[] = [
+    ...(filter ? [{ $match: filter }] : []),
+    { $sample: { size } },
+    { $project: { _id: 1 } },
+  ];
   const ids: unknown[] = [];
-  for await (const raw of collection.aggregate(pipeline, { raw: true }) as AsyncIterable<unknown>) ids.push(typedIdOf(raw));
+  for await (const raw of collection.aggregate(pipeline, { raw: true }) as AsyncIterable<unknown>)
+    ids.push(typedIdOf(raw));
   return ids;
 }

@@ -74,10 +74,6 @@ export const isNetworkError = (error: unknown): boolean => error instanceof Mong
 
 export const isDuplicateKey = (error: unknown): boolean => codeOf(error) === 11000;
 
-export const isMissingNamespace = (error: unknown): boolean => codeOf(error) === 26;
-
-export const isForbidden = (error: unknown): boolean => codeOf(error) === 13;
-
 /** Name of the unique index in a duplicate-key error; the values in the message are never passed on. */
 export function duplicateIndex(error: unknown): string {
   return error instanceof Error ? (/index: (\S+)/.exec(error.message)?.[1] ?? 'unknown') : 'unknown';
@@ -96,16 +92,21 @@ function collectRules(value: unknown, into: Set<string>): void {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return;
   const { propertyName, operatorName, missingProperties } = value as Record<string, unknown>;
   if (typeof propertyName === 'string') into.add(`"${propertyName}"`);
-  else if (Array.isArray(missingProperties)) into.add(`missing ${missingProperties.map((name) => `"${name}"`).join(', ')}`);
-  else if (typeof operatorName === 'string' && !['$jsonSchema', 'properties', 'required'].includes(operatorName)) into.add(operatorName);
-  for (const [key, item] of Object.entries(value)) if (key !== 'consideredValue' && key !== 'specifiedAs') collectRules(item, into);
+  else if (Array.isArray(missingProperties))
+    into.add(`missing ${missingProperties.map((name) => `"${name}"`).join(', ')}`);
+  else if (typeof operatorName === 'string' && !['$jsonSchema', 'properties', 'required'].includes(operatorName))
+    into.add(operatorName);
+  for (const [key, item] of Object.entries(value))
+    if (key !== 'consideredValue' && key !== 'specifiedAs') collectRules(item, into);
 }
 
 /** Any error as a GodwitError: those of the server in words, without values or passwords. */
 export function translateServerError(error: unknown): GodwitError {
   if (isGodwitError(error)) return error;
   if (!(error instanceof MongoError))
-    return new GodwitError('GODWIT_UNEXPECTED', error instanceof Error ? redactUris(error.message) : String(error), { cause: error });
+    return new GodwitError('GODWIT_UNEXPECTED', error instanceof Error ? redactUris(error.message) : String(error), {
+      cause: error,
+    });
   const code = codeOf(error);
   const message = withoutValues(redactUris(error.message));
   if (code === 18 || code === 8000 || /authentication failed/i.test(error.message))
@@ -123,7 +124,10 @@ export function translateServerError(error: unknown): GodwitError {
       next: ['check the address and that the server runs', 'godwit doctor'],
       cause: error,
     });
-  return new GodwitError('GODWIT_UNEXPECTED', message, { cause: error, details: code === undefined ? {} : { serverCode: code } });
+  return new GodwitError('GODWIT_UNEXPECTED', message, {
+    cause: error,
+    details: code === undefined ? {} : { serverCode: code },
+  });
 }
 
 /** Duplicate-key and validation messages of the server quote values: cut them off. */

@@ -58,14 +58,24 @@ export async function readDiskSpace(db: Db): Promise<Fact<DiskSpace>> {
 
 /** Seconds after which the server ends an abandoned transaction. */
 export async function readTransactionLifetime(client: MongoClient): Promise<Fact<number>> {
-  const fact = await askAdmin(client, 'admin', { getParameter: 1, transactionLifetimeLimitSeconds: 1 }, 'getParameter (role clusterMonitor)');
+  const fact = await askAdmin(
+    client,
+    'admin',
+    { getParameter: 1, transactionLifetimeLimitSeconds: 1 },
+    'getParameter (role clusterMonitor)',
+  );
   return fact.known ? { known: true, value: Number(fact.value['transactionLifetimeLimitSeconds']) } : fact;
 }
 
 /** Roles of the connected user; none are told where access control is off. */
-export async function readRoles(client: MongoClient): Promise<{ readonly user: string | null; readonly roles: readonly string[] }> {
+export async function readRoles(
+  client: MongoClient,
+): Promise<{ readonly user: string | null; readonly roles: readonly string[] }> {
   const status = await client.db('admin').command({ connectionStatus: 1 });
-  const info = status['authInfo'] as { authenticatedUsers: { user: string; db: string }[]; authenticatedUserRoles: { role: string; db: string }[] };
+  const info = status['authInfo'] as {
+    authenticatedUsers: { user: string; db: string }[];
+    authenticatedUserRoles: { role: string; db: string }[];
+  };
   const [user] = info.authenticatedUsers;
   return {
     user: user ? `${user.user}@${user.db}` : null,

@@ -31,9 +31,6 @@ export function openState(db: Db, prefix: string): State {
   };
 }
 
-/** True for a name that belongs to Godwit under this prefix: left out of every comparison of data. */
-export const isStateCollection = (name: string, prefix: string): boolean => name === prefix || name.startsWith(`${prefix}_`);
-
 /**
  * Looks whether the state is Godwit's, and of a format that is known. Reads one document.
  *
@@ -44,14 +41,25 @@ export async function checkState(state: State): Promise<void> {
   const foreign = await runs.findOne({ godwit: { $not: { $type: 'number' } } }, { projection: { _id: 1 } });
   const name = `${state.db.databaseName}.${state.runs.collectionName}`;
   if (foreign)
-    throw new GodwitError('GODWIT_FOREIGN_STATE', `wanted Godwit's own state in ${name}, found documents of another tool`, {
-      next: ["choose other names in godwit.config: state: { prefix: 'godwit_migrations' }", 'or by GODWIT_STATE_PREFIX=godwit_migrations'],
-    });
+    throw new GodwitError(
+      'GODWIT_FOREIGN_STATE',
+      `wanted Godwit's own state in ${name}, found documents of another tool`,
+      {
+        next: [
+          "choose other names in godwit.config: state: { prefix: 'godwit_migrations' }",
+          'or by GODWIT_STATE_PREFIX=godwit_migrations',
+        ],
+      },
+    );
   const newer = await runs.findOne({ godwit: { $gt: STATE_FORMAT } }, { projection: { godwit: 1 } });
   if (newer)
-    throw new GodwitError('GODWIT_NEWER_STATE', `wanted state of format ${STATE_FORMAT} in ${name}, found format ${String(newer['godwit'])}`, {
-      next: ['update Godwit: npm install godwit@latest'],
-    });
+    throw new GodwitError(
+      'GODWIT_NEWER_STATE',
+      `wanted state of format ${STATE_FORMAT} in ${name}, found format ${String(newer['godwit'])}`,
+      {
+        next: ['update Godwit: npm install godwit@latest'],
+      },
+    );
 }
 
 async function createIfMissing(db: Db, name: string): Promise<void> {
@@ -67,9 +75,15 @@ async function createIfMissing(db: Db, name: string): Promise<void> {
 export async function ensureState(state: State): Promise<void> {
   const { db, runs, chunks, audit, failures } = state;
   for (const { collectionName } of [runs, chunks, audit, failures]) await createIfMissing(db, collectionName);
-  await runs.createIndex({ migration: 1 }, { name: 'current', unique: true, partialFilterExpression: { current: true } });
+  await runs.createIndex(
+    { migration: 1 },
+    { name: 'current', unique: true, partialFilterExpression: { current: true } },
+  );
   await chunks.createIndex({ run: 1, step: 1, n: 1 }, { name: 'run_step_n' });
-  await audit.createIndex({ run: 1, chunk: 1, direction: 1, round: 1, seq: 1, part: 1 }, { name: 'batch', unique: true });
+  await audit.createIndex(
+    { run: 1, chunk: 1, direction: 1, round: 1, seq: 1, part: 1 },
+    { name: 'batch', unique: true },
+  );
   await audit.createIndex({ run: 1, first: 1, last: 1 }, { name: 'document' });
   await failures.createIndex({ run: 1, chunk: 1 }, { name: 'run_chunk' });
 }

@@ -27,7 +27,12 @@ function toTarget(listed: Listed): Target {
   return {
     name: listed.name,
     uuid: listed.info?.uuid ? Buffer.from(listed.info.uuid.buffer).toString('hex') : '',
-    kind: listed.type === 'view' || listed.type === 'timeseries' ? listed.type : options['capped'] ? 'capped' : 'collection',
+    kind:
+      listed.type === 'view' || listed.type === 'timeseries'
+        ? listed.type
+        : options['capped']
+          ? 'capped'
+          : 'collection',
     validator: (options['validator'] as Document | undefined) ?? null,
     validationLevel: (options['validationLevel'] as Target['validationLevel'] | undefined) ?? 'strict',
     validationAction: (options['validationAction'] as Target['validationAction'] | undefined) ?? 'error',
@@ -44,7 +49,8 @@ export async function findTarget(db: Db, name: string): Promise<Target | null> {
 
 const WAYS_OUT: Readonly<Record<'view' | 'timeseries' | 'capped', string>> = {
   view: 'migrate the collection that the view reads',
-  timeseries: 'time-series collections take no updates of single documents: write the new shape into another collection',
+  timeseries:
+    'time-series collections take no updates of single documents: write the new shape into another collection',
   capped: 'capped collections refuse transactions: copy it into an ordinary collection and migrate that one',
 };
 
@@ -57,15 +63,24 @@ export async function requireTarget(db: Db, name: string, purpose: 'read' | 'wri
   const target = await findTarget(db, name);
   if (!target) {
     const names = (await db.listCollections({}, { nameOnly: true }).toArray()).map((listed) => listed.name);
-    throw new GodwitError('GODWIT_TARGET', `wanted the collection ${db.databaseName}.${name}, found none of that name.${didYouMean(name, names)}`, {
-      next: ['check `collection` in the migration, and the database in MONGODB_URI or --db'],
-    });
+    throw new GodwitError(
+      'GODWIT_TARGET',
+      `wanted the collection ${db.databaseName}.${name}, found none of that name.${didYouMean(name, names)}`,
+      {
+        next: ['check `collection` in the migration, and the database in MONGODB_URI or --db'],
+      },
+    );
   }
   if (target.kind !== 'collection' && (purpose === 'write' || target.kind !== 'capped')) {
-    const kind = target.kind === 'timeseries' ? 'time-series collection' : target.kind === 'capped' ? 'capped collection' : 'view';
-    throw new GodwitError('GODWIT_TARGET', `wanted an ordinary collection, found that ${db.databaseName}.${name} is a ${kind}`, {
-      next: [WAYS_OUT[target.kind]],
-    });
+    const kind =
+      target.kind === 'timeseries' ? 'time-series collection' : target.kind === 'capped' ? 'capped collection' : 'view';
+    throw new GodwitError(
+      'GODWIT_TARGET',
+      `wanted an ordinary collection, found that ${db.databaseName}.${name} is a ${kind}`,
+      {
+        next: [WAYS_OUT[target.kind]],
+      },
+    );
   }
   return target;
 }

@@ -18,25 +18,39 @@ export interface UniqueIndexes {
 export async function readUniqueIndexes(collection: Collection): Promise<UniqueIndexes> {
   const unique = (await collection.indexes()).filter((index) => index['unique'] === true && index.name !== '_id_');
   const isCheckable = (index: Document): boolean =>
-    !index['partialFilterExpression'] && !index['collation'] && Object.values(index['key'] as Document).every((kind) => kind === 1 || kind === -1);
+    !index['partialFilterExpression'] &&
+    !index['collation'] &&
+    Object.values(index['key'] as Document).every((kind) => kind === 1 || kind === -1);
   return {
-    checkable: unique
-      .filter(isCheckable)
-      .map((index) => ({ name: String(index.name), fields: Object.keys(index.key as Document), sparse: index['sparse'] === true })),
+    checkable: unique.filter(isCheckable).map((index) => ({
+      name: String(index.name),
+      fields: Object.keys(index.key as Document),
+      sparse: index['sparse'] === true,
+    })),
     unchecked: unique.filter((index) => !isCheckable(index)).map((index) => String(index.name)),
   };
 }
 
 function valueAt(document: Doc, path: string): unknown {
-  return path.split('.').reduce<unknown>((at, name) => (at !== null && typeof at === 'object' && !Array.isArray(at) ? (at as Doc)[name] : undefined), document);
+  return path
+    .split('.')
+    .reduce<unknown>(
+      (at, name) => (at !== null && typeof at === 'object' && !Array.isArray(at) ? (at as Doc)[name] : undefined),
+      document,
+    );
 }
 
 /** The key of a document in an index, or undefined when it has none (sparse) or more than one (arrays). */
-export function keyOf(index: UniqueIndex, document: Doc): { readonly text: string; readonly filter: Document } | undefined {
+export function keyOf(
+  index: UniqueIndex,
+  document: Doc,
+): { readonly text: string; readonly filter: Document } | undefined {
   const values = index.fields.map((path) => valueAt(document, path));
   if (values.some(Array.isArray)) return undefined;
   if (index.sparse && values.every((value) => value === undefined)) return undefined;
-  const text = values.map((value) => (typeof value === 'number' ? `n${value}` : toBytes(new Map([['', value ?? null]])).toString('hex'))).join('/');
+  const text = values
+    .map((value) => (typeof value === 'number' ? `n${value}` : toBytes(new Map([['', value ?? null]])).toString('hex')))
+    .join('/');
   return { text, filter: Object.fromEntries(index.fields.map((path, at) => [path, { $eq: values[at] ?? null }])) };
 }
 

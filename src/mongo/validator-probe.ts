@@ -12,7 +12,11 @@ import type { Target } from './target.js';
 const CANNOT_ASK = new Set([13, 73, 40324]);
 
 /** Keys of the documents that the validator refuses; null where the server cannot be asked. */
-export async function refusedByValidator(db: Db, target: Target, documents: readonly Buffer[]): Promise<ReadonlySet<string> | null> {
+export async function refusedByValidator(
+  db: Db,
+  target: Target,
+  documents: readonly Buffer[],
+): Promise<ReadonlySet<string> | null> {
   if (!target.validator || documents.length === 0) return new Set();
   const pipeline: Document[] = [
     { $documents: { $literal: documents.map(toTyped) } },

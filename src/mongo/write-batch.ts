@@ -11,7 +11,13 @@ import { toTyped } from '../kernel/values.js';
 
 /** One document's write: fields set and removed, or the whole document put in place. */
 export type Write =
-  | { readonly kind: 'fields'; readonly id: unknown; readonly bytes: number; readonly set: ReadonlyMap<string, unknown>; readonly unset: readonly string[] }
+  | {
+      readonly kind: 'fields';
+      readonly id: unknown;
+      readonly bytes: number;
+      readonly set: ReadonlyMap<string, unknown>;
+      readonly unset: readonly string[];
+    }
   | { readonly kind: 'whole'; readonly id: unknown; readonly bytes: number; readonly document: Document };
 
 /** Thrown when a statement matched another number of documents than it was given: the transaction must not commit. */
@@ -64,9 +70,18 @@ function pipelineFor(group: readonly Write[]): Document[] {
   const ids = group.map(({ id }) => id);
   const [first] = group;
   if (first?.kind === 'whole')
-    return [{ $replaceWith: tableLookup(ids, group.map((write) => (write.kind === 'whole' ? write.document : {}))) }];
+    return [
+      {
+        $replaceWith: tableLookup(
+          ids,
+          group.map((write) => (write.kind === 'whole' ? write.document : {})),
+        ),
+      },
+    ];
   const sets = group.map((write) => (write.kind === 'fields' ? write.set : new Map()));
-  const setting = sets.every((set) => set.size === 0) ? [] : [{ $replaceWith: { $mergeObjects: [ROOT, tableLookup(ids, sets)] } }];
+  const setting = sets.every((set) => set.size === 0)
+    ? []
+    : [{ $replaceWith: { $mergeObjects: [ROOT, tableLookup(ids, sets)] } }];
   return [...removing(first?.kind === 'fields' ? first.unset : []), ...setting];
 }
 
@@ -98,10 +113,14 @@ export interface WriteOptions {
 }
 
 async function update(collection: Collection, group: readonly Write[], options: WriteOptions): Promise<number> {
-  const result = await collection.updateMany({ _id: { $in: group.map(({ id }) => id) } } as Document, pipelineFor(group), {
-    session: options.session,
-    ...(options.bypassDocumentValidation ? { bypassDocumentValidation: true } : {}),
-  });
+  const result = await collection.updateMany(
+    { _id: { $in: group.map(({ id }) => id) } } as Document,
+    pipelineFor(group),
+    {
+      session: options.session,
+      ...(options.bypassDocumentValidation ? { bypassDocumentValidation: true } : {}),
+    },
+  );
   if (result.matchedCount !== group.length) throw new CountMismatch(group.length, result.matchedCount);
   return result.matchedCount;
 }
@@ -112,7 +131,11 @@ async function update(collection: Collection, group: readonly Write[], options: 
  * @returns how many documents matched: always all of them
  * @throws CountMismatch; RefusedDocument in single mode; the driver's errors otherwise
  */
-export async function applyWrites(collection: Collection, writes: readonly Write[], options: WriteOptions): Promise<number> {
+export async function applyWrites(
+  collection: Collection,
+  writes: readonly Write[],
+  options: WriteOptions,
+): Promise<number> {
   let matched = 0;
   if (!options.isSingle) {
     for (const group of groupWrites(writes)) matched += await update(collection, group, options);
@@ -139,6 +162,10 @@ export function wholeWrite(before: { readonly bytes: Buffer }, id: unknown): Wri
 }
 
 /** Writes a journaled batch; all of it or an error. */
-export async function writeBatch(collection: Collection, batch: JournaledBatch, options: WriteOptions): Promise<WrittenBatch> {
+export async function writeBatch(
+  collection: Collection,
+  batch: JournaledBatch,
+  options: WriteOptions,
+): Promise<WrittenBatch> {
   return { matched: await applyWrites(collection, batch.changes.map(forwardWrite), options) };
 }

@@ -1,5 +1,5 @@
 /** One audit entry for people: which fields changed, from what to what. */
-import { type AuditDocument, type AuditEntry } from '../domain/audit-entry.js';
+import type { AuditDocument, AuditEntry } from '../domain/audit-entry.js';
 import { changeOf } from '../domain/change.js';
 import { differencesOf } from './fields.js';
 import { type Sample, sampleOf, type Visibility } from './samples.js';
@@ -20,7 +20,9 @@ export function renderEntry(
 ): RenderedEntry {
   const change = changeOf(entry.before, new Map(Object.entries(entry.set)), entry.unset);
   const { field } = options;
-  const differences = differencesOf(change).filter(({ path }) => field === undefined || path.join('.') === field || path.join('.').startsWith(`${field}.`));
+  const differences = differencesOf(change).filter(
+    ({ path }) => field === undefined || path.join('.') === field || path.join('.').startsWith(`${field}.`),
+  );
   return {
     ...sampleOf(collection, change, differences, options),
     direction: head.direction,
@@ -29,4 +31,3 @@ export function renderEntry(
     sha256: entry.hash.toString('hex'),
   };
 }
-

@@ -46,19 +46,28 @@ class IndexWatch {
     return collisions;
   }
 
-  async #lookFor(wanted: ReadonlyMap<string, { filter: Record<string, unknown>; key: string; id: ShownId }>): Promise<void> {
-    const found = await holdersOf(this.collection, this.index, [...wanted.values()].map(({ filter }) => filter));
+  async #lookFor(
+    wanted: ReadonlyMap<string, { filter: Record<string, unknown>; key: string; id: ShownId }>,
+  ): Promise<void> {
+    const found = await holdersOf(
+      this.collection,
+      this.index,
+      [...wanted.values()].map(({ filter }) => filter),
+    );
     for (const raw of found) {
       const holder = storedDocument(raw as unknown as Buffer);
       const text = keyOf(this.index, toPlain(holder.bytes))?.text;
       const by = text === undefined ? undefined : wanted.get(text);
-      if (by && by.key !== holder.key) this.#holders.push({ key: holder.key, id: new ShownId(typedId(holder)), byKey: by.key, byId: by.id });
+      if (by && by.key !== holder.key)
+        this.#holders.push({ key: holder.key, id: new ShownId(typedId(holder)), byKey: by.key, byId: by.id });
     }
   }
 
   /** Collisions with documents that keep the key that another one is to have. */
   finish(): Collision[] {
-    return this.#holders.filter(({ key }) => !this.#moved.has(key)).map(({ id, byId }) => ({ index: this.index.name, _id: byId, otherId: id }));
+    return this.#holders
+      .filter(({ key }) => !this.#moved.has(key))
+      .map(({ id, byId }) => ({ index: this.index.name, _id: byId, otherId: id }));
   }
 }
 
@@ -74,7 +83,10 @@ export class Collisions {
 
   static async of(collection: Collection): Promise<Collisions> {
     const { checkable, unchecked } = await readUniqueIndexes(collection);
-    return new Collisions(checkable.map((index) => new IndexWatch(index, collection)), unchecked);
+    return new Collisions(
+      checkable.map((index) => new IndexWatch(index, collection)),
+      unchecked,
+    );
   }
 
   #take(collisions: readonly Collision[]): void {

@@ -4,20 +4,20 @@
  */
 import { deflateSync } from 'node:zlib';
 import type { Db } from 'mongodb';
-import { type Change, type Decision, plainOf, storedDocument, type StoredDocument, typedId } from '../domain/change.js';
-import { coveringRanges, type Cursor, rangeFilter } from '../domain/chunk.js';
+import { type Change, type Decision, plainOf, type StoredDocument, storedDocument, typedId } from '../domain/change.js';
+import { type Cursor, coveringRanges, rangeFilter } from '../domain/chunk.js';
 import type { TransformStep } from '../domain/migration.js';
 import { applyTransform, type Locate } from '../engine/apply-transform.js';
 import type { Events } from '../events.js';
 import { toBytes } from '../kernel/values.js';
 import { type Lookups, readLookups } from '../mongo/lookups.js';
-import { bothFilters, readBatch, type ReadFrom } from '../mongo/read-batch.js';
+import { bothFilters, type ReadFrom, readBatch } from '../mongo/read-batch.js';
 import { sampleDocumentIds } from '../mongo/sample-ids.js';
 import { requireTarget, type Target } from '../mongo/target.js';
 import { refusedByValidator } from '../mongo/validator-probe.js';
 import { Collisions } from './collisions.js';
 import { FailureGroups } from './failure-groups.js';
-import { differencesOf, Disappearances, FieldHistogram } from './fields.js';
+import { Disappearances, differencesOf, FieldHistogram } from './fields.js';
 import { checkPurity } from './purity.js';
 import { type Sample, sampleOf, type Visibility } from './samples.js';
 import { ShownId } from './shown-id.js';
@@ -99,7 +99,8 @@ export class StepAnalysis {
     if (this.samples.length >= MAX_SAMPLES || this.#signatures.has(signature)) return;
     this.#signatures.add(signature);
     this.samples.push(sampleOf(this.step.collection, change, differences, { ...this.visibility, showValues: false }));
-    if (this.visibility.showValues) this.clearSamples.push(sampleOf(this.step.collection, change, differences, this.visibility));
+    if (this.visibility.showValues)
+      this.clearSamples.push(sampleOf(this.step.collection, change, differences, this.visibility));
   }
 
   /** The audit is compressed as a run would, so that the projection is no guess. */
@@ -117,7 +118,10 @@ export class StepAnalysis {
   listInvalid(change: Change): void {
     this.validationCount += 1;
     if (this.validationFailures.length < MAX_LISTED)
-      this.validationFailures.push({ _id: new ShownId(typedId(change.before)), message: "the collection's validator would refuse it" });
+      this.validationFailures.push({
+        _id: new ShownId(typedId(change.before)),
+        message: "the collection's validator would refuse it",
+      });
   }
 }
 
@@ -125,15 +129,33 @@ async function lookupsFor(db: Db, step: TransformStep, documents: readonly Store
   return Object.keys(step.lookup).length === 0 ? {} : readLookups(db, step.lookup, documents.map(plainOf));
 }
 
-async function takeBatch(facts: DryRunFacts, analysis: StepAnalysis, documents: readonly StoredDocument[]): Promise<void> {
+async function takeBatch(
+  facts: DryRunFacts,
+  analysis: StepAnalysis,
+  documents: readonly StoredDocument[],
+): Promise<void> {
   const { step } = analysis;
   const lookups = await lookupsFor(facts.db, step, documents);
-  const decisions = applyTransform(documents, { fn: step.up, locate: facts.locate, timeoutMs: facts.transformTimeoutMs }, lookups);
+  const decisions = applyTransform(
+    documents,
+    { fn: step.up, locate: facts.locate, timeoutMs: facts.transformTimeoutMs },
+    lookups,
+  );
   analysis.take(decisions);
   const changes = decisions.flatMap((decision) => (decision.kind === 'changed' ? [decision.change] : []));
   analysis.weigh(changes);
-  const lookupsAfter = await lookupsFor(facts.db, step, changes.map(({ after }) => storedDocument(after)));
-  const findings = checkPurity(decisions, { step, locate: facts.locate, timeoutMs: facts.transformTimeoutMs, lookups, lookupsAfter });
+  const lookupsAfter = await lookupsFor(
+    facts.db,
+    step,
+    changes.map(({ after }) => storedDocument(after)),
+  );
+  const findings = checkPurity(decisions, {
+    step,
+    locate: facts.locate,
+    timeoutMs: facts.transformTimeoutMs,
+    lookups,
+    lookupsAfter,
+  });
   for (const { kind, fields } of [...findings.values()].flat()) {
     if (kind === 'not-idempotent') analysis.notIdempotent += 1;
     else if (kind === 'not-deterministic') analysis.notDeterministic += 1;
@@ -148,23 +170,41 @@ async function takeBatch(facts: DryRunFacts, analysis: StepAnalysis, documents: 
 async function probeValidator(facts: DryRunFacts, analysis: StepAnalysis, changes: readonly Change[]): Promise<void> {
   const { target } = analysis;
   if (!target.validator || target.validationLevel === 'off' || target.validationAction === 'warn') return;
-  const refused = await refusedByValidator(facts.db, target, changes.map(({ after }) => after));
+  const refused = await refusedByValidator(
+    facts.db,
+    target,
+    changes.map(({ after }) => after),
+  );
   if (refused === null) {
     analysis.isValidatorUnknown = true;
     return;
   }
   const suspects = changes.filter(({ before }) => refused.has(before.key));
-  const already = target.validationLevel === 'moderate' ? await refusedByValidator(facts.db, target, suspects.map(({ before }) => before.bytes)) : new Set<string>();
+  const already =
+    target.validationLevel === 'moderate'
+      ? await refusedByValidator(
+          facts.db,
+          target,
+          suspects.map(({ before }) => before.bytes),
+        )
+      : new Set<string>();
   for (const change of suspects) if (!already?.has(change.before.key)) analysis.listInvalid(change);
 }
 
-async function* allDocuments(facts: DryRunFacts, from: ReadFrom, step: TransformStep): AsyncGenerator<readonly StoredDocument[]> {
+async function* allDocuments(
+  facts: DryRunFacts,
+  from: ReadFrom,
+  step: TransformStep,
+): AsyncGenerator<readonly StoredDocument[]> {
   for (const range of coveringRanges([])) {
     let cursor: Cursor | null = null;
     for (;;) {
       const filter = rangeFilter(range, cursor);
       if (!filter) break;
-      const read = await readBatch(from, bothFilters(filter, step.filter), { limit: facts.batchSize, maxBytes: facts.maxBatchBytes });
+      const read = await readBatch(from, bothFilters(filter, step.filter), {
+        limit: facts.batchSize,
+        maxBytes: facts.maxBatchBytes,
+      });
       const last = read.documents.at(-1);
       if (last) yield read.documents;
       if (!last || !read.hasMore) break;
@@ -173,22 +213,35 @@ async function* allDocuments(facts: DryRunFacts, from: ReadFrom, step: Transform
   }
 }
 
-async function* sampledDocuments(facts: DryRunFacts, from: ReadFrom, step: TransformStep, size: number): AsyncGenerator<readonly StoredDocument[]> {
+async function* sampledDocuments(
+  facts: DryRunFacts,
+  from: ReadFrom,
+  step: TransformStep,
+  size: number,
+): AsyncGenerator<readonly StoredDocument[]> {
   const ids = await sampleDocumentIds(facts.db.collection(step.collection), step.filter, size);
   for (let at = 0; at < ids.length; at += facts.batchSize) {
     const filter = { _id: { $in: ids.slice(at, at + facts.batchSize) } };
-    const read = await readBatch(from, bothFilters(filter, step.filter), { limit: facts.batchSize, maxBytes: Number.POSITIVE_INFINITY });
+    const read = await readBatch(from, bothFilters(filter, step.filter), {
+      limit: facts.batchSize,
+      maxBytes: Number.POSITIVE_INFINITY,
+    });
     if (read.documents.length > 0) yield read.documents;
   }
 }
 
 /** Looks at one step. `done` is how many documents earlier steps have taken, for the progress. */
-export async function analyseStep(facts: DryRunFacts, step: TransformStep, progress: (scanned: number) => void): Promise<StepAnalysis> {
+export async function analyseStep(
+  facts: DryRunFacts,
+  step: TransformStep,
+  progress: (scanned: number) => void,
+): Promise<StepAnalysis> {
   const target = await requireTarget(facts.db, step.collection, 'read');
   const collection = facts.db.collection(step.collection);
   const analysis = new StepAnalysis(step, target, await Collisions.of(collection), facts.visibility);
   const from: ReadFrom = { db: facts.db, collection: step.collection, uuid: target.uuid };
-  const portions = facts.sample === undefined ? allDocuments(facts, from, step) : sampledDocuments(facts, from, step, facts.sample);
+  const portions =
+    facts.sample === undefined ? allDocuments(facts, from, step) : sampledDocuments(facts, from, step, facts.sample);
   for await (const documents of portions) {
     if (facts.signal.aborted) throw facts.signal.reason;
     await takeBatch(facts, analysis, documents);

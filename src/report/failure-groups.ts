@@ -17,7 +17,14 @@ export class FailureGroups {
     const key = `${failure.code}\n${failure.message}`;
     const group = this.#groups.get(key);
     if (group) group.count += 1;
-    else this.#groups.set(key, { code: failure.code, message: failure.message, ...(failure.at ? { at: failure.at } : {}), count: 1, firstId: id });
+    else
+      this.#groups.set(key, {
+        code: failure.code,
+        message: failure.message,
+        ...(failure.at ? { at: failure.at } : {}),
+        count: 1,
+        firstId: id,
+      });
   }
 
   get total(): number {

@@ -1,6 +1,6 @@
 /** Which fields a migration changes, how often, and between which types; and which values disappear. */
 import { type Change, typedFields } from '../domain/change.js';
-import { toTyped, bsonType, type Doc, isPlainObject, typeName } from '../kernel/values.js';
+import { bsonType, type Doc, isPlainObject, toTyped, typeName } from '../kernel/values.js';
 
 export interface FieldCounts {
   /** Documents in which the field is set (added or changed). */
@@ -39,7 +39,9 @@ function exactly(value: unknown): string {
   return JSON.stringify(value, (_key, item: unknown) => {
     if (item === undefined) return '\u0000';
     if (typeof item === 'number') return `n${Object.is(item, -0) ? '-0' : item}`;
-    return item !== null && typeof item === 'object' && bsonType(item) !== undefined ? [typeName(item), String(item), JSON.stringify(item)] : item;
+    return item !== null && typeof item === 'object' && bsonType(item) !== undefined
+      ? [typeName(item), String(item), JSON.stringify(item)]
+      : item;
   });
 }
 
@@ -59,8 +61,13 @@ export function differencesOf(change: Change): FieldDifference[] {
   const fields = change.before.fields.filter(({ name }) => touched.has(name));
   const before = typedFields(change.before, fields);
   const after = toTyped(change.after);
-  const names = [...fields.map(({ name }) => name), ...[...change.set.keys()].filter((name) => !Object.hasOwn(before, name))];
-  return names.flatMap((name) => [...differences(before[name], touched.has(name) ? after[name] : before[name], [name])]);
+  const names = [
+    ...fields.map(({ name }) => name),
+    ...[...change.set.keys()].filter((name) => !Object.hasOwn(before, name)),
+  ];
+  return names.flatMap((name) => [
+    ...differences(before[name], touched.has(name) ? after[name] : before[name], [name]),
+  ]);
 }
 
 /** Counts differences by path. */
@@ -98,13 +105,16 @@ function tokensOf(value: unknown, into: Set<string>): void {
     return;
   }
   if (value === null || value === undefined) return;
-  if (value instanceof Date) return tokensOf(Number.isNaN(value.getTime()) ? '' : value.toISOString(), into);
-  if (Array.isArray(value)) for (const item of value) tokensOf(item, into);
+  if (value instanceof Date) tokensOf(Number.isNaN(value.getTime()) ? '' : value.toISOString(), into);
+  else if (Array.isArray(value)) for (const item of value) tokensOf(item, into);
   else if (isBranch(value)) for (const item of Object.values(value)) tokensOf(item, into);
   else tokensOf(String(value), into);
 }
 
-function* leavesOf(value: unknown, path: readonly string[]): Generator<{ readonly path: string; readonly value: unknown }> {
+function* leavesOf(
+  value: unknown,
+  path: readonly string[],
+): Generator<{ readonly path: string; readonly value: unknown }> {
   if (isBranch(value)) for (const [name, item] of Object.entries(value)) yield* leavesOf(item, [...path, name]);
   else if (value !== null && value !== undefined && value !== '') yield { path: path.join('.'), value };
 }
@@ -125,7 +135,9 @@ export class Disappearances {
   }
 
   add(change: Change, found: readonly FieldDifference[]): void {
-    const removed = found.filter(({ after }) => after === undefined).flatMap(({ path, before }) => [...leavesOf(before, path)]);
+    const removed = found
+      .filter(({ after }) => after === undefined)
+      .flatMap(({ path, before }) => [...leavesOf(before, path)]);
     const unmeant = removed.filter(({ path }) => !this.#isMeant(path));
     if (unmeant.length === 0) return;
     const there = new Set<string>();

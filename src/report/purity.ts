@@ -2,10 +2,11 @@
  * Whether a transform keeps its promises on a document: the same result twice, nothing left to do on its own result,
  * and a `down` that leads back. Checked on every document of a dry run.
  */
-import type { Lookups } from '../mongo/lookups.js';
+
 import { type Change, type Decision, storedDocument } from '../domain/change.js';
 import type { TransformStep } from '../domain/migration.js';
 import { applyTransform, type Locate } from '../engine/apply-transform.js';
+import type { Lookups } from '../mongo/lookups.js';
 
 export interface PurityFinding {
   readonly kind: 'not-idempotent' | 'not-deterministic' | 'not-inverse';
@@ -38,16 +39,21 @@ export function checkPurity(decisions: readonly Decision[], facts: PurityFacts):
   };
   const up = { fn: step.up, locate, timeoutMs };
 
-  const documents = decisions.map((decision) => (decision.kind === 'changed' ? decision.change.before : decision.document));
+  const documents = decisions.map((decision) =>
+    decision.kind === 'changed' ? decision.change.before : decision.document,
+  );
   const again = applyTransform(documents, up, facts.lookups);
   for (const [at, decision] of decisions.entries()) {
     const second = again[at];
     if (isSame(decision, second)) continue;
-    const fields = decision.kind === 'changed' && second?.kind === 'changed' ? differing(decision.change, second.change) : [];
+    const fields =
+      decision.kind === 'changed' && second?.kind === 'changed' ? differing(decision.change, second.change) : [];
     note(at, { kind: 'not-deterministic', fields });
   }
 
-  const changed = decisions.flatMap((decision, at) => (decision.kind === 'changed' ? [{ at, change: decision.change }] : []));
+  const changed = decisions.flatMap((decision, at) =>
+    decision.kind === 'changed' ? [{ at, change: decision.change }] : [],
+  );
   const results = changed.map(({ change }) => storedDocument(change.after));
   for (const [index, decision] of applyTransform(results, up, facts.lookupsAfter).entries()) {
     const at = changed[index]?.at ?? 0;
@@ -56,7 +62,11 @@ export function checkPurity(decisions: readonly Decision[], facts: PurityFacts):
   }
 
   if (step.down)
-    for (const [index, decision] of applyTransform(results, { fn: step.down, locate, timeoutMs }, facts.lookupsAfter).entries()) {
+    for (const [index, decision] of applyTransform(
+      results,
+      { fn: step.down, locate, timeoutMs },
+      facts.lookupsAfter,
+    ).entries()) {
       const original = changed[index];
       if (!original || (decision.kind === 'changed' && sameContent(decision.change.after, original.change))) continue;
       note(original.at, { kind: 'not-inverse', fields: decision.kind === 'changed' ? fieldsOf(decision.change) : [] });
@@ -67,7 +77,9 @@ export function checkPurity(decisions: readonly Decision[], facts: PurityFacts):
 function differing(a: Change, b: Change): string[] {
   const [first, second] = [storedDocument(a.after), storedDocument(b.after)];
   const values = new Map(second.fields.map((field) => [field.name, second.bytes.subarray(field.start, field.end)]));
-  return first.fields.filter((field) => !values.get(field.name)?.equals(first.bytes.subarray(field.start, field.end))).map(({ name }) => name);
+  return first.fields
+    .filter((field) => !values.get(field.name)?.equals(first.bytes.subarray(field.start, field.end)))
+    .map(({ name }) => name);
 }
 
 /** `down` may append fields in another order: the fields must be the same, byte for byte, wherever they stand. */

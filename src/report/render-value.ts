@@ -10,8 +10,19 @@ export function render(value: unknown, clear: boolean): string {
   if (value === null) return 'null';
   if (typeof value === 'string') return JSON.stringify(clear ? value : shapeOf(value)).replaceAll('\\\\', '\\');
   if (typeof value === 'boolean') return clear ? String(value) : 'true|false';
-  if (value instanceof Date) return clear ? (Number.isNaN(value.getTime()) ? 'beyond JavaScript' : value.toISOString()) : '9999-99-99T99:99:99.999Z';
-  if (Array.isArray(value)) return renderMany(value.map((item) => render(item, clear)), '[', ']', value.length);
+  if (value instanceof Date)
+    return clear
+      ? Number.isNaN(value.getTime())
+        ? 'beyond JavaScript'
+        : value.toISOString()
+      : '9999-99-99T99:99:99.999Z';
+  if (Array.isArray(value))
+    return renderMany(
+      value.map((item) => render(item, clear)),
+      '[',
+      ']',
+      value.length,
+    );
   if (isPlainObject(value) && bsonType(value) === undefined) {
     const parts = Object.entries(value).map(([name, item]) => `${name}: ${typeName(item)} ${render(item, clear)}`);
     return renderMany(parts, '{ ', ' }', parts.length);

@@ -26,9 +26,16 @@ export interface Visibility {
 }
 
 const isRedacted = (visibility: Visibility, collection: string, path: string): boolean =>
-  visibility.redact.some((hidden) => `${collection}.${path}` === hidden || `${collection}.${path}`.startsWith(`${hidden}.`));
+  visibility.redact.some(
+    (hidden) => `${collection}.${path}` === hidden || `${collection}.${path}`.startsWith(`${hidden}.`),
+  );
 
-export function sampleOf(collection: string, change: Change, differences: readonly FieldDifference[], visibility: Visibility): Sample {
+export function sampleOf(
+  collection: string,
+  change: Change,
+  differences: readonly FieldDifference[],
+  visibility: Visibility,
+): Sample {
   const touched = new Set(differences.map(({ path }) => path[0]));
   return {
     collection,

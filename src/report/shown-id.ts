@@ -5,7 +5,19 @@
 import { toExtendedJson, typeName } from '../kernel/values.js';
 import { render } from './render-value.js';
 
-const PLAIN_TYPES = new Set(['objectId', 'int32', 'int64', 'double', 'decimal128', 'binary', 'date', 'timestamp', 'null', 'minKey', 'maxKey']);
+const PLAIN_TYPES = new Set([
+  'objectId',
+  'int32',
+  'int64',
+  'double',
+  'decimal128',
+  'binary',
+  'date',
+  'timestamp',
+  'null',
+  'minKey',
+  'maxKey',
+]);
 
 export class ShownId {
   readonly type: string;

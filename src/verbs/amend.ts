@@ -19,6 +19,11 @@ export async function amend(session: Session, id: string, because: string): Prom
   const run = await requireRun(session, loaded.id);
   const { user, host } = currentOwner();
   if (run.checksum !== loaded.checksum)
-    await amendRun(session.state, run, { checksum: loaded.checksum, files: loaded.files }, { by: `${user}@${host}`, because: `amended: ${because}` });
+    await amendRun(
+      session.state,
+      run,
+      { checksum: loaded.checksum, files: loaded.files },
+      { by: `${user}@${host}`, because: `amended: ${because}` },
+    );
   return { migration: loaded.id, runId: run._id, checksum: loaded.checksum, previous: run.checksum, because };
 }

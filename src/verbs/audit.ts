@@ -11,7 +11,7 @@ import { GodwitError } from '../errors.js';
 import { toExtendedJson, toTyped } from '../kernel/values.js';
 import { auditAround, auditOfChunk, auditTotals, type StoredAuditBatch } from '../mongo/audit-entries.js';
 import { listChunks } from '../mongo/chunks.js';
-import { renderEntry, type RenderedEntry } from '../report/audit-entry.js';
+import { type RenderedEntry, renderEntry } from '../report/audit-entry.js';
 import type { Visibility } from '../report/samples.js';
 import { idCandidates } from './document-id.js';
 import { requireRun, resolveId, type Session } from './session.js';
@@ -79,7 +79,7 @@ function exported(run: RunDocument, { batch, entry }: Found): string {
     direction: head.direction,
     seq: head.seq,
     at: head.at.toISOString(),
-    _id: toExtendedJson({ id: typedId(entry.before) }) ,
+    _id: toExtendedJson({ id: typedId(entry.before) }),
     before: toExtendedJson(toTyped(entry.before.bytes)),
     set: toExtendedJson(entry.set),
     unset: entry.unset,
@@ -94,7 +94,11 @@ async function exportTo(path: string, lines: AsyncIterable<string>): Promise<voi
     await rename(aside, path);
   } catch (error) {
     await rm(aside, { force: true });
-    throw new GodwitError('GODWIT_REPORT_NOT_WRITTEN', `wanted to write the audit to ${path}, found ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new GodwitError(
+      'GODWIT_REPORT_NOT_WRITTEN',
+      `wanted to write the audit to ${path}, found ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   }
 }
 
@@ -105,7 +109,8 @@ async function exportTo(path: string, lines: AsyncIterable<string>): Promise<voi
  */
 export async function audit(session: Session, id: string, options: AuditOptions = {}): Promise<AuditResult> {
   const run = await requireRun(session, await resolveId(session, id));
-  const source = (): AsyncGenerator<Found> => (options.doc === undefined ? entriesOf(session, run) : entriesOfDocument(session, run, options.doc));
+  const source = (): AsyncGenerator<Found> =>
+    options.doc === undefined ? entriesOf(session, run) : entriesOfDocument(session, run, options.doc);
   const visibility: Visibility = { showValues: options.showValues ?? false, redact: session.config.settings.redact };
   let written = 0;
   if (options.out !== undefined) {
@@ -120,13 +125,31 @@ export async function audit(session: Session, id: string, options: AuditOptions 
   const entries: RenderedEntry[] = [];
   if (options.out === undefined)
     for await (const { batch, entry } of source()) {
-      entries.push(renderEntry(run.steps[batch.head.step]?.collection ?? '', batch.head, entry, { ...visibility, field: options.field }));
+      entries.push(
+        renderEntry(run.steps[batch.head.step]?.collection ?? '', batch.head, entry, {
+          ...visibility,
+          field: options.field,
+        }),
+      );
       if (entries.length >= (options.limit ?? 20)) break;
     }
   if (options.doc !== undefined && entries.length === 0 && written === 0)
-    throw new GodwitError('GODWIT_DOCUMENT_UNKNOWN', `wanted the audit of a document by the _id given to --doc, found no entry of it in run ${run._id}`, {
-      next: ['an ObjectId is given as its 24 hex digits, other types as Extended JSON'],
-    });
+    throw new GodwitError(
+      'GODWIT_DOCUMENT_UNKNOWN',
+      `wanted the audit of a document by the _id given to --doc, found no entry of it in run ${run._id}`,
+      {
+        next: ['an ObjectId is given as its 24 hex digits, other types as Extended JSON'],
+      },
+    );
   const totals = await auditTotals(session.state, run._id, 'up');
-  return { migration: run.migration, runId: run._id, entries, total: totals.entries, batches: totals.batches, bytes: totals.bytes, file: options.out ?? null, written };
+  return {
+    migration: run.migration,
+    runId: run._id,
+    entries,
+    total: totals.entries,
+    batches: totals.batches,
+    bytes: totals.bytes,
+    file: options.out ?? null,
+    written,
+  };
 }

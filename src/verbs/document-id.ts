@@ -25,7 +25,9 @@ function parseExtendedJson(text: string): { readonly value: unknown } | undefine
 /** The `_id`, exactly as it is stored, of the first document that the text may mean; null when there is none. */
 export async function findDocument(db: Db, collection: string, text: string): Promise<{ readonly id: unknown } | null> {
   for (const candidate of idCandidates(text)) {
-    const found = await db.collection(collection).findOne({ _id: { $eq: candidate } } as Filter<Document>, { raw: true, projection: { _id: 1 } });
+    const found = await db
+      .collection(collection)
+      .findOne({ _id: { $eq: candidate } } as Filter<Document>, { raw: true, projection: { _id: 1 } });
     if (found) return { id: toTyped(found as unknown as Buffer)['_id'] };
   }
   return null;

@@ -2,15 +2,15 @@
 import { createHash } from 'node:crypto';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { analyseStep, type DryRunFacts, type Listed, type StepAnalysis } from '../report/dry-run.js';
-import type { Collision } from '../report/collisions.js';
-import type { FailureGroup } from '../report/failure-groups.js';
-import type { FieldCounts } from '../report/fields.js';
-import type { Sample } from '../report/samples.js';
 import { GodwitError } from '../errors.js';
 import { type LoadedMigration, locateIn } from '../migration/load.js';
 import { listCurrentRuns } from '../mongo/runs.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
+import type { Collision } from '../report/collisions.js';
+import { analyseStep, type DryRunFacts, type Listed, type StepAnalysis } from '../report/dry-run.js';
+import type { FailureGroup } from '../report/failure-groups.js';
+import type { FieldCounts } from '../report/fields.js';
+import type { Sample } from '../report/samples.js';
 import { loadById, runSettings, type Session, VERSION } from './session.js';
 
 export interface DryRunOptions {
@@ -82,26 +82,35 @@ const NEVER = new AbortController().signal;
 function mergeFields(steps: readonly StepAnalysis[]): Record<string, FieldCounts> {
   if (steps.length === 1 && steps[0]) return steps[0].fields.toJSON();
   return Object.fromEntries(
-    steps.flatMap(({ step, fields }) => Object.entries(fields.toJSON()).map(([path, counts]) => [`${step.collection}.${path}`, counts])),
+    steps.flatMap(({ step, fields }) =>
+      Object.entries(fields.toJSON()).map(([path, counts]) => [`${step.collection}.${path}`, counts]),
+    ),
   );
 }
 
-const sum = (steps: readonly StepAnalysis[], of: (step: StepAnalysis) => number): number => steps.reduce((total, step) => total + of(step), 0);
+const sum = (steps: readonly StepAnalysis[], of: (step: StepAnalysis) => number): number =>
+  steps.reduce((total, step) => total + of(step), 0);
 
 /** Documents per second of a run when nothing is known of this server (measured on 2 cores; docs/performance.md). */
 const RATE_UNKNOWN = { low: 3_000, high: 12_000 };
 
 async function estimateOf(session: Session, steps: readonly StepAnalysis[], scale: number): Promise<Estimate> {
   const documents = sum(steps, ({ scanned }) => scanned) * scale;
-  const earlier = (await listCurrentRuns(session.state)).filter(({ counters, workedMs }) => counters.scanned >= 1_000 && workedMs > 0);
+  const earlier = (await listCurrentRuns(session.state)).filter(
+    ({ counters, workedMs }) => counters.scanned >= 1_000 && workedMs > 0,
+  );
   const rates = earlier.map(({ counters, workedMs }) => counters.scanned / (workedMs / 1_000));
-  const [low, high] = rates.length > 0 ? [Math.min(...rates) * 0.7, Math.max(...rates) * 1.3] : [RATE_UNKNOWN.low, RATE_UNKNOWN.high];
+  const [low, high] =
+    rates.length > 0 ? [Math.min(...rates) * 0.7, Math.max(...rates) * 1.3] : [RATE_UNKNOWN.low, RATE_UNKNOWN.high];
   const [secondsLow, secondsHigh] = [documents / high, documents / low];
   return {
     seconds: Math.round((secondsLow + secondsHigh) * 5) / 10,
     secondsLow: Math.round(secondsLow * 10) / 10,
     secondsHigh: Math.round(secondsHigh * 10) / 10,
-    basis: rates.length > 0 ? `${rates.length} earlier run(s) on this database` : 'no run on this database yet: a 2-core machine does 3,000 to 12,000 a second',
+    basis:
+      rates.length > 0
+        ? `${rates.length} earlier run(s) on this database`
+        : 'no run on this database yet: a 2-core machine does 3,000 to 12,000 a second',
     auditBytes: Math.round(sum(steps, ({ auditBytes }) => auditBytes) * scale),
     oplogBytes: Math.round(sum(steps, ({ oplogBytes }) => oplogBytes) * scale),
   };
@@ -117,16 +126,22 @@ async function warningsOf(session: Session, loaded: LoadedMigration): Promise<st
   for (const step of loaded.migration.steps)
     for (const { from, foreignField } of Object.values(step.lookup)) {
       if (foreignField === '_id') continue;
-      const indexes = await session.db.collection(from).indexes().catch(() => []);
+      const indexes = await session.db
+        .collection(from)
+        .indexes()
+        .catch(() => []);
       const isIndexed = indexes.some((index) => Object.keys(index.key as object)[0] === foreignField);
-      if (!isIndexed) warnings.push(`lookup: ${from}.${foreignField} has no index, so each batch reads the whole collection`);
+      if (!isIndexed)
+        warnings.push(`lookup: ${from}.${foreignField} has no index, so each batch reads the whole collection`);
     }
   return warnings;
 }
 
 function notCheckedOf(steps: readonly StepAnalysis[]): string[] {
   return steps.flatMap(({ step, collisions, isValidatorUnknown }) => [
-    ...collisions.unchecked.map((index) => `unique index ${step.collection}.${index}: partial or collated, so collisions show only in the run`),
+    ...collisions.unchecked.map(
+      (index) => `unique index ${step.collection}.${index}: partial or collated, so collisions show only in the run`,
+    ),
     ...(isValidatorUnknown ? [`validator of ${step.collection}: this server cannot be asked without writing`] : []),
   ]);
 }
@@ -139,16 +154,27 @@ async function writeAside(path: string, text: string): Promise<void> {
     await rename(aside, path);
   } catch (error) {
     await rm(aside, { force: true });
-    throw new GodwitError('GODWIT_REPORT_NOT_WRITTEN', `wanted to write the report to ${path}, found ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new GodwitError(
+      'GODWIT_REPORT_NOT_WRITTEN',
+      `wanted to write the report to ${path}, found ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   }
 }
 
 /** Keeps the report, masked, under `.godwit/reports/`, and where else it was asked for. */
-async function keep(session: Session, report: Omit<DryRunReport, 'hash' | 'files'>, out: string | undefined): Promise<DryRunReport> {
+async function keep(
+  session: Session,
+  report: Omit<DryRunReport, 'hash' | 'files'>,
+  out: string | undefined,
+): Promise<DryRunReport> {
   const body = JSON.stringify(report);
   const hash = createHash('sha256').update(body).digest('hex');
   const stamp = report.takenAt.replace(/[-:]/g, '').replace(/\..*$/, 'Z');
-  const files = [join(session.config.cwd, '.godwit', 'reports', `${report.migration}-${stamp}.json`), ...(out === undefined ? [] : [out])];
+  const files = [
+    join(session.config.cwd, '.godwit', 'reports', `${report.migration}-${stamp}.json`),
+    ...(out === undefined ? [] : [out]),
+  ];
   const whole: DryRunReport = { ...report, hash, files };
   const text = `${JSON.stringify(whole, null, 2)}\n`;
   for (const file of files) await writeAside(file, text);
@@ -171,11 +197,16 @@ async function analyse(session: Session, loaded: LoadedMigration, options: DryRu
   };
   const steps: StepAnalysis[] = [];
   let total = 0;
-  for (const { collection } of loaded.migration.steps) total += await session.db.collection(collection).estimatedDocumentCount();
+  for (const { collection } of loaded.migration.steps)
+    total += await session.db.collection(collection).estimatedDocumentCount();
   let before = 0;
   for (const step of loaded.migration.steps) {
     const progress = (scanned: number): void => {
-      session.events.emit('dry-run:progress', { migration: loaded.id, scanned: before + scanned, total: options.sample ?? total });
+      session.events.emit('dry-run:progress', {
+        migration: loaded.id,
+        scanned: before + scanned,
+        total: options.sample ?? total,
+      });
     };
     const analysis = await analyseStep(facts, step, progress);
     before += analysis.scanned;
@@ -206,13 +237,18 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
   const steps = await analyse(session, loaded, options);
   const scanned = sum(steps, (step) => step.scanned);
   let population = 0;
-  for (const { collection } of loaded.migration.steps) population += await session.db.collection(collection).estimatedDocumentCount();
+  for (const { collection } of loaded.migration.steps)
+    population += await session.db.collection(collection).estimatedDocumentCount();
   const scale = options.sample !== undefined && scanned > 0 ? Math.max(1, population / scanned) : 1;
   const report: Omit<DryRunReport, 'hash' | 'files'> = {
     migration: loaded.id,
     checksum: loaded.checksum,
     database: session.db.databaseName,
-    server: { setName: session.server.setName, version: session.server.version, replicaSetId: await readReplicaSetId(session.client) },
+    server: {
+      setName: session.server.setName,
+      version: session.server.version,
+      replicaSetId: await readReplicaSetId(session.client),
+    },
     collections: steps.map(({ target }) => ({ name: target.name, uuid: target.uuid })),
     takenAt: new Date(Date.now() - session.server.clockOffsetMs).toISOString(),
     godwit: VERSION,

@@ -82,12 +82,18 @@ function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number):
   };
 }
 
-async function prepare(session: Session, id: string, options: RollbackOptions): Promise<{ facts: RunFacts; run: RunDocument }> {
+async function prepare(
+  session: Session,
+  id: string,
+  options: RollbackOptions,
+): Promise<{ facts: RunFacts; run: RunDocument }> {
   const loaded = await loadById(session, id);
   const run = await requireRun(session, loaded.id);
   requireSameFile(loaded, run);
   if (run.state === 'planned' && run.lease)
-    throw new GodwitError('GODWIT_LEASE_HELD', `wanted to roll ${loaded.id} back, found its run just beginning`, { next: [`godwit status ${loaded.id}`] });
+    throw new GodwitError('GODWIT_LEASE_HELD', `wanted to roll ${loaded.id} back, found its run just beginning`, {
+      next: [`godwit status ${loaded.id}`],
+    });
   const { client, db, state, events } = session;
   const settings = runSettings(session.config, { workers: options.workers });
   return { facts: { client, db, state, loaded, settings, events, signal: options.signal ?? NEVER }, run };
@@ -113,7 +119,8 @@ export function startRollback(session: Session, id: string, options: RollbackOpt
     requireTransactions(session.server);
     const { facts, run } = await prepare(session, id, options);
     // A second rollback has nothing to do but to look, unless it may overwrite what the first one left.
-    if (run.state === 'rolled-back' && options.onConflict !== 'force') return resultOf(await storedOutcome(facts, run), false, performance.now() - startedAt);
+    if (run.state === 'rolled-back' && options.onConflict !== 'force')
+      return resultOf(await storedOutcome(facts, run), false, performance.now() - startedAt);
     await ensureState(session.state);
     const watched: RunFacts = {
       ...facts,

@@ -1,5 +1,5 @@
 /** `run`: plans or resumes, carries on, and says how it ended. */
-import { type ClientSession } from 'mongodb';
+import type { ClientSession } from 'mongodb';
 import type { RunDocument, RunState } from '../domain/run.js';
 import { planRun } from '../engine/plan-run.js';
 import { carryOn } from '../engine/run.js';
@@ -8,13 +8,21 @@ import type { LoadedMigration } from '../migration/load.js';
 import { requireTransactions } from '../mongo/connect.js';
 import { killSessions, sessionId } from '../mongo/leases.js';
 import { findCurrentRun, retireRun } from '../mongo/runs.js';
-import { readReplicaSetId } from '../mongo/server-facts.js';
 import { translateServerError } from '../mongo/server-errors.js';
+import { readReplicaSetId } from '../mongo/server-facts.js';
 import { ensureState } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { ShownId } from '../report/shown-id.js';
 import { findDocument } from './document-id.js';
-import { gitCommit, loadById, requireSameFile, runSettings, type Session, type SettingOverrides, VERSION } from './session.js';
+import {
+  gitCommit,
+  loadById,
+  requireSameFile,
+  runSettings,
+  type Session,
+  type SettingOverrides,
+  VERSION,
+} from './session.js';
 
 export interface RunOptions extends SettingOverrides {
   /** Changes to make at most; the next run goes on from there. */
@@ -83,9 +91,13 @@ async function requireDependencies(session: Session, loaded: LoadedMigration): P
   for (const id of loaded.migration.dependsOn ?? []) {
     const run = await findCurrentRun(session.state, id);
     if (run?.state === 'completed') continue;
-    throw new GodwitError('GODWIT_DEPENDENCY', `wanted ${id} completed before ${loaded.id}, found it ${run?.state ?? 'not run'}`, {
-      next: [`godwit run ${id}`],
-    });
+    throw new GodwitError(
+      'GODWIT_DEPENDENCY',
+      `wanted ${id} completed before ${loaded.id}, found it ${run?.state ?? 'not run'}`,
+      {
+        next: [`godwit run ${id}`],
+      },
+    );
   }
 }
 
@@ -102,7 +114,11 @@ async function plan(session: Session, loaded: LoadedMigration, workers: number):
 }
 
 /** The run to carry on: the current one, or a new one. */
-async function planOrResume(session: Session, loaded: LoadedMigration, workers: number): Promise<{ run: RunDocument; isNew: boolean }> {
+async function planOrResume(
+  session: Session,
+  loaded: LoadedMigration,
+  workers: number,
+): Promise<{ run: RunDocument; isNew: boolean }> {
   const current = await findCurrentRun(session.state, loaded.id);
   if (!current) return { run: await plan(session, loaded, workers), isNew: true };
   if (current.state === 'rolled-back') {
@@ -111,15 +127,23 @@ async function planOrResume(session: Session, loaded: LoadedMigration, workers: 
   }
   requireSameFile(loaded, current);
   if (current.direction === 'down')
-    throw new GodwitError('GODWIT_USAGE', `wanted to go forwards with ${loaded.id}, found its rollback under way (${current.state})`, {
-      next: [`godwit rollback ${loaded.id}   finishes it`],
-    });
+    throw new GodwitError(
+      'GODWIT_USAGE',
+      `wanted to go forwards with ${loaded.id}, found its rollback under way (${current.state})`,
+      {
+        next: [`godwit rollback ${loaded.id}   finishes it`],
+      },
+    );
   const replicaSet = current.server.replicaSetId;
   const now = replicaSet ? await readReplicaSetId(session.client) : null;
   if (replicaSet && now && replicaSet !== now)
-    throw new GodwitError('GODWIT_OTHER_SERVER', `wanted the replica set that ${loaded.id} began on, found another one`, {
-      next: ['check the address in MONGODB_URI', 'godwit list'],
-    });
+    throw new GodwitError(
+      'GODWIT_OTHER_SERVER',
+      `wanted the replica set that ${loaded.id} began on, found another one`,
+      {
+        next: ['check the address in MONGODB_URI', 'godwit list'],
+      },
+    );
   return { run: current, isNew: false };
 }
 
@@ -191,7 +215,13 @@ async function onlyIds(session: Session, loaded: LoadedMigration, text: string):
     if (id) ids.push(id.id);
   }
   if (ids.length > 0) return ids;
-  throw new GodwitError('GODWIT_DOCUMENT_UNKNOWN', `wanted a document by the _id given to --only, found none in ${loaded.migration.steps.map(({ collection }) => collection).join(', ')}`, {
-    next: ['an ObjectId is given as its 24 hex digits, other types as Extended JSON: --only \'{"$numberLong":"42"}\''],
-  });
+  throw new GodwitError(
+    'GODWIT_DOCUMENT_UNKNOWN',
+    `wanted a document by the _id given to --only, found none in ${loaded.migration.steps.map(({ collection }) => collection).join(', ')}`,
+    {
+      next: [
+        'an ObjectId is given as its 24 hex digits, other types as Extended JSON: --only \'{"$numberLong":"42"}\'',
+      ],
+    },
+  );
 }

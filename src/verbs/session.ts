@@ -41,9 +41,16 @@ const AUTO_WORKERS = 2;
 export async function openSession(input: SessionInput): Promise<Session> {
   const config = await loadConfig(input);
   if (!config.uri)
-    throw new GodwitError('GODWIT_NO_URI', 'wanted a MongoDB URI in MONGODB_URI, --uri or an environment of the configuration, found none', {
-      next: ['MONGODB_URI=mongodb://127.0.0.1:27017/crm godwit …', 'godwit demo   needs none: it brings its own server'],
-    });
+    throw new GodwitError(
+      'GODWIT_NO_URI',
+      'wanted a MongoDB URI in MONGODB_URI, --uri or an environment of the configuration, found none',
+      {
+        next: [
+          'MONGODB_URI=mongodb://127.0.0.1:27017/crm godwit …',
+          'godwit demo   needs none: it brings its own server',
+        ],
+      },
+    );
   const connection = await connect({ uri: config.uri, db: config.db, onCommand: input.onCommand });
   try {
     const { db: stateDb, prefix } = config.settings.state;
@@ -71,9 +78,13 @@ export async function resolveId(session: Session, id: string): Promise<string> {
   if (ids.has(id)) return id;
   const ending = [...ids].filter((known) => known.endsWith(`-${id}`));
   if (ending.length === 1 && ending[0]) return ending[0];
-  throw new GodwitError('GODWIT_MIGRATION_UNKNOWN', `wanted the migration "${id}", found neither a file nor a run of it.${didYouMean(id, ids)}`, {
-    next: ['godwit list'],
-  });
+  throw new GodwitError(
+    'GODWIT_MIGRATION_UNKNOWN',
+    `wanted the migration "${id}", found neither a file nor a run of it.${didYouMean(id, ids)}`,
+    {
+      next: ['godwit list'],
+    },
+  );
 }
 
 /** The run that counts for the migration. @throws GodwitError GODWIT_NOT_RUN */

@@ -52,7 +52,13 @@ export interface MigrationStatus {
   readonly throttled: readonly never[];
   readonly lease: LeaseView | null;
   readonly failures: readonly FailureGroup[];
-  readonly history: readonly { readonly from: string | null; readonly to: string; readonly at: string; readonly by: string; readonly because: string }[];
+  readonly history: readonly {
+    readonly from: string | null;
+    readonly to: string;
+    readonly at: string;
+    readonly by: string;
+    readonly because: string;
+  }[];
   readonly undo: RunDocument['undo'];
   readonly batches: number;
   readonly conflictsRetried: number;
@@ -69,7 +75,13 @@ interface FileFacts {
 async function readFileFacts(file: { readonly id: string; readonly path: string }): Promise<FileFacts> {
   try {
     const { migration, checksum } = await loadMigration(file);
-    return { description: migration.description, author: migration.author ?? null, pr: migration.pr ?? null, checksum, broken: null };
+    return {
+      description: migration.description,
+      author: migration.author ?? null,
+      pr: migration.pr ?? null,
+      checksum,
+      broken: null,
+    };
   } catch (error) {
     if (!isGodwitError(error)) throw error;
     return { description: '', author: null, pr: null, checksum: null, broken: error.message };
@@ -81,14 +93,22 @@ const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
 function leaseView(run: RunDocument): LeaseView | null {
   if (!run.lease) return null;
   const { owner, fence, renewedAt, expiresAt } = run.lease;
-  return { holder: describeOwner(owner), fence, renewedAt: renewedAt.toISOString(), expiresAt: expiresAt.toISOString(), life: lifeOf(owner) };
+  return {
+    holder: describeOwner(owner),
+    fence,
+    renewedAt: renewedAt.toISOString(),
+    expiresAt: expiresAt.toISOString(),
+    life: lifeOf(owner),
+  };
 }
 
-const isBehindLease = (run: RunDocument, life: LeaseView | null): boolean => isLive(run.state) && (life === null || life.life === 'dead');
+const isBehindLease = (run: RunDocument, life: LeaseView | null): boolean =>
+  isLive(run.state) && (life === null || life.life === 'dead');
 
 /** A living state whose holder is gone is shown as what it is. */
 function stateOf(run: RunDocument, lease: LeaseView | null): { state: RunState; because: string } {
-  if (isBehindLease(run, lease) && run.state !== 'planned') return { state: 'interrupted', because: `its runner died${lease ? ` (${lease.holder})` : ''}` };
+  if (isBehindLease(run, lease) && run.state !== 'planned')
+    return { state: 'interrupted', because: `its runner died${lease ? ` (${lease.holder})` : ''}` };
   return { state: run.state, because: run.history.at(-1)?.because ?? '' };
 }
 
@@ -112,20 +132,41 @@ const unknownEta = (docsPerSecond: number | null, because: string): Rate => ({
 export function estimateEnd(done: number, total: number, workedMs: number, isMoving: boolean): Rate {
   const docsPerSecond = workedMs > 0 && done > 0 ? Math.round(done / (workedMs / 1_000)) : null;
   if (!isMoving) return unknownEta(docsPerSecond, 'it is not running');
-  if (docsPerSecond === null || workedMs < 2_000 || done < total / 100) return unknownEta(docsPerSecond, 'still measuring');
+  if (docsPerSecond === null || workedMs < 2_000 || done < total / 100)
+    return unknownEta(docsPerSecond, 'still measuring');
   const left = Math.max(0, total - done) / docsPerSecond;
-  return { docsPerSecond, etaSeconds: round(left), etaLowSeconds: round(left * 0.85), etaHighSeconds: round(left * 1.3 + 1), etaUnknownBecause: null };
+  return {
+    docsPerSecond,
+    etaSeconds: round(left),
+    etaLowSeconds: round(left * 0.85),
+    etaHighSeconds: round(left * 1.3 + 1),
+    etaUnknownBecause: null,
+  };
 }
 
 const round = (seconds: number): number => Math.round(seconds * 10) / 10;
 
-const viewTransition = ({ from, to, at, by, because }: Transition): MigrationStatus['history'][number] => ({ from, to, at: at.toISOString(), by, because });
+const viewTransition = ({ from, to, at, by, because }: Transition): MigrationStatus['history'][number] => ({
+  from,
+  to,
+  at: at.toISOString(),
+  by,
+  because,
+});
 
-function withRun(id: string, file: FileFacts | null, run: RunDocument, failures: readonly StoredFailureGroup[]): MigrationStatus {
+function withRun(
+  id: string,
+  file: FileFacts | null,
+  run: RunDocument,
+  failures: readonly StoredFailureGroup[],
+): MigrationStatus {
   const lease = leaseView(run);
   const { state, because } = stateOf(run, lease);
   const isMoving = isLive(state) && lease !== null;
-  const done = state === 'rolling-back' ? Object.values(run.undo ?? {}).reduce((sum, count) => sum + count, 0) : run.counters.scanned;
+  const done =
+    state === 'rolling-back'
+      ? Object.values(run.undo ?? {}).reduce((sum, count) => sum + count, 0)
+      : run.counters.scanned;
   const total = state === 'rolling-back' ? run.counters.changed : Math.max(run.total, run.counters.scanned);
   return {
     id,
@@ -146,7 +187,11 @@ function withRun(id: string, file: FileFacts | null, run: RunDocument, failures:
     ...estimateEnd(done, total, run.workedMs, isMoving),
     throttled: [],
     lease,
-    failures: failures.map(({ at, firstId, ...group }) => ({ ...group, firstId: new ShownId(firstId), ...(at === null ? {} : { at }) })),
+    failures: failures.map(({ at, firstId, ...group }) => ({
+      ...group,
+      firstId: new ShownId(firstId),
+      ...(at === null ? {} : { at }),
+    })),
     history: run.history.map(viewTransition),
     undo: run.undo,
     batches: run.batches,
@@ -195,9 +240,12 @@ export async function listMigrations(session: Session): Promise<MigrationStatus[
     const facts = await readFileFacts(file);
     const run = runs.get(file.id);
     runs.delete(file.id);
-    rows.push(run ? withRun(file.id, facts, run, await groupFailures(session.state, run._id)) : pending(file.id, facts));
+    rows.push(
+      run ? withRun(file.id, facts, run, await groupFailures(session.state, run._id)) : pending(file.id, facts),
+    );
   }
-  for (const run of runs.values()) rows.push(withRun(run.migration, null, run, await groupFailures(session.state, run._id)));
+  for (const run of runs.values())
+    rows.push(withRun(run.migration, null, run, await groupFailures(session.state, run._id)));
   return rows.sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
@@ -206,5 +254,7 @@ export async function statusOf(session: Session, id: string): Promise<MigrationS
   const whole = await resolveId(session, id);
   const row = (await listMigrations(session)).find((candidate) => candidate.id === whole);
   if (row) return row;
-  throw new GodwitError('GODWIT_MIGRATION_UNKNOWN', `wanted the migration "${id}", found it gone meanwhile`, { next: ['godwit list'] });
+  throw new GodwitError('GODWIT_MIGRATION_UNKNOWN', `wanted the migration "${id}", found it gone meanwhile`, {
+    next: ['godwit list'],
+  });
 }

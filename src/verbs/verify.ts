@@ -9,7 +9,11 @@ export interface VerifyResult extends Verification {
 }
 
 /** Reads everything, writes nothing. */
-export async function verify(session: Session, id: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<VerifyResult> {
+export async function verify(
+  session: Session,
+  id: string,
+  options: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<VerifyResult> {
   const startedAt = performance.now();
   const loaded = await loadById(session, id);
   const run = await requireRun(session, loaded.id);

@@ -1,7 +1,7 @@
 /** The built command as a user runs it: a process of its own. `npm test` builds first. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -43,10 +43,14 @@ export async function finished(child: ChildProcess): Promise<CommandResult> {
   return { code, signal, stdout, stderr };
 }
 
-export const runCommand = (args: readonly string[], options: CommandOptions): Promise<CommandResult> => finished(startCommand(args, options));
+export const runCommand = (args: readonly string[], options: CommandOptions): Promise<CommandResult> =>
+  finished(startCommand(args, options));
 
 /** With --json: the one document on stdout. Throws when stdout is anything else. */
-export async function runJson(args: readonly string[], options: CommandOptions): Promise<CommandResult & { readonly json: Record<string, unknown> }> {
+export async function runJson(
+  args: readonly string[],
+  options: CommandOptions,
+): Promise<CommandResult & { readonly json: Record<string, unknown> }> {
   const result = await runCommand([...args, '--json'], options);
   return { ...result, json: JSON.parse(result.stdout) as Record<string, unknown> };
 }

@@ -37,7 +37,9 @@ export function useDatabase(label: string): TestDatabase {
 
 /** Server-side hash of the data collections (Godwit's own are left out), as one text per collection. */
 export async function dataHash(db: Db): Promise<Record<string, string>> {
-  const names = (await db.listCollections({ type: 'collection' }, { nameOnly: true }).toArray()).map(({ name }) => name);
+  const names = (await db.listCollections({ type: 'collection' }, { nameOnly: true }).toArray()).map(
+    ({ name }) => name,
+  );
   const data = names.filter((name) => !/^migrations(_|$)/.test(name) && !name.startsWith('system.'));
   const { collections } = await db.command({ dbHash: 1, collections: data });
   return collections as Record<string, string>;

@@ -14,7 +14,13 @@ export function addDemo(program: Command, done: (code: number) => void): void {
       action<[{ docs: number; keep?: boolean }]>(done, async ({ io, interrupts, options }, _all, flags) => {
         const uri = options.uri ?? process.env['MONGODB_URI'];
         const say = (line: string): void => (io.options.json ? io.note(line) : io.print([line]));
-        const result = await playDemo({ docs: flags.docs, keep: flags.keep ?? false, uri, signal: interrupts.signal, say });
+        const result = await playDemo({
+          docs: flags.docs,
+          keep: flags.keep ?? false,
+          uri,
+          signal: interrupts.signal,
+          say,
+        });
         io.json(result);
         return result.ok ? EXIT.done : EXIT.failed;
       }),

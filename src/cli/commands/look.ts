@@ -1,6 +1,7 @@
 /** Verbs that only look: list, status, verify, audit, doctor. */
-import type { Command } from 'commander';
+
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Command } from 'commander';
 import { createLogUpdate } from 'log-update';
 import { audit, doctor, listMigrations, type Session, statusOf, verify } from '../../godwit.js';
 import { action, type Invocation, whereLine } from '../command.js';
@@ -17,7 +18,9 @@ async function showOnce(invocation: Invocation, session: Session, id: string | u
   const rows = id === undefined ? await listMigrations(session) : [await statusOf(session, id)];
   const [row] = rows;
   io.json({ migrations: rows });
-  return id !== undefined && row ? renderStatus(row, whereLine(session), io) : renderList(rows, whereLine(session), io.paint, io.columns);
+  return id !== undefined && row
+    ? renderStatus(row, whereLine(session), io)
+    : renderList(rows, whereLine(session), io.paint, io.columns);
 }
 
 /** Redraws until interrupted; where there is no terminal it prints once. */
@@ -47,7 +50,11 @@ export function addLook(program: Command, done: (code: number) => void): void {
     .command('status [id]')
     .description('one migration in full, or all: state, progress, lease, failures, history')
     .option('--watch', 'redraw every second until Ctrl-C')
-    .action(action<[string | undefined, { watch?: boolean }]>(done, (invocation, _options, id, flags) => show(invocation, id, flags.watch === true)));
+    .action(
+      action<[string | undefined, { watch?: boolean }]>(done, (invocation, _options, id, flags) =>
+        show(invocation, id, flags.watch === true),
+      ),
+    );
   addVerify(program, done);
   addAudit(program, done);
   program
@@ -75,7 +82,9 @@ function addVerify(program: Command, done: (code: number) => void): void {
         invocation.withSession(async (session) => {
           const { io } = invocation;
           const progress = invocation.progress(session, `${id} (verify)`);
-          const result = await verify(session, id, { signal: invocation.interrupts.signal }).finally(() => progress.stop());
+          const result = await verify(session, id, { signal: invocation.interrupts.signal }).finally(() =>
+            progress.stop(),
+          );
           io.json(result);
           io.print(renderVerify(result, io.paint));
           return result.ok ? EXIT.done : EXIT.found;

@@ -22,7 +22,13 @@ export function addProject(program: Command, done: (code: number) => void): void
         io.json(result);
         const made = result.created.map((path) => `  + ${path}`);
         const kept = result.kept.map((path) => `    ${path} (kept as it is)`);
-        io.print([`${result.created.length === 0 ? 'NOTHING TO DO' : 'CREATED'}:`, ...made, ...kept, '', ...nextLines(['godwit create NAME   writes a first migration', 'godwit doctor        looks at the server'])]);
+        io.print([
+          `${result.created.length === 0 ? 'NOTHING TO DO' : 'CREATED'}:`,
+          ...made,
+          ...kept,
+          '',
+          ...nextLines(['godwit create NAME   writes a first migration', 'godwit doctor        looks at the server']),
+        ]);
         return EXIT.done;
       }),
     );
@@ -35,7 +41,13 @@ export function addProject(program: Command, done: (code: number) => void): void
         const { io, cwd } = invocation;
         const result = await createMigration({ config: await readConfig(invocation), cwd, name, kind: flags.kind });
         io.json(result);
-        io.print(['CREATED:', `  + ${result.file}`, `  + ${result.test}`, '', ...nextLines(['write up(), and put the pull request into `pr`', `godwit run ${idOf(result.file)} --dry-run`])]);
+        io.print([
+          'CREATED:',
+          `  + ${result.file}`,
+          `  + ${result.test}`,
+          '',
+          ...nextLines(['write up(), and put the pull request into `pr`', `godwit run ${idOf(result.file)} --dry-run`]),
+        ]);
         return EXIT.done;
       }),
     );
@@ -57,7 +69,9 @@ function addAmend(program: Command, done: (code: number) => void): void {
           invocation.io.json(result);
           const same = result.checksum === result.previous;
           invocation.io.print([
-            same ? `NOTHING TO AMEND: ${result.migration} is as its run began.` : `AMENDED: ${result.migration} is now ${result.checksum.slice(0, 12)} (was ${result.previous.slice(0, 12)}).`,
+            same
+              ? `NOTHING TO AMEND: ${result.migration} is as its run began.`
+              : `AMENDED: ${result.migration} is now ${result.checksum.slice(0, 12)} (was ${result.previous.slice(0, 12)}).`,
             ...nextLines([`godwit run ${result.migration}`]),
           ]);
           return EXIT.done;
@@ -67,7 +81,12 @@ function addAmend(program: Command, done: (code: number) => void): void {
 }
 
 function valueAt(settings: unknown, path: string): unknown {
-  return path.split('.').reduce<unknown>((at, name) => (at !== null && typeof at === 'object' ? (at as Record<string, unknown>)[name] : undefined), settings);
+  return path
+    .split('.')
+    .reduce<unknown>(
+      (at, name) => (at !== null && typeof at === 'object' ? (at as Record<string, unknown>)[name] : undefined),
+      settings,
+    );
 }
 
 /** URIs inside environments, with their passwords hidden. */
@@ -85,8 +104,18 @@ function addConfig(program: Command, done: (code: number) => void): void {
           .map(([path, origin]) => ({ path, value: valueAt(config.settings, path) ?? null, origin }));
         const uri = { path: 'uri', value: config.uri ?? null, origin: config.origins['uri'] ?? 'default' };
         const all = [uri, ...values];
-        invocation.io.json({ file: config.file, values: all.map((row) => ({ ...row, value: JSON.parse(redactUris(JSON.stringify(row.value))) as unknown })) });
-        invocation.io.print([config.file ? `file ${config.file}` : 'no configuration file', '', ...table([['setting', 'value', 'from'], ...all.map(({ path, value, origin }) => [path, hidden(value), origin])])]);
+        invocation.io.json({
+          file: config.file,
+          values: all.map((row) => ({ ...row, value: JSON.parse(redactUris(JSON.stringify(row.value))) as unknown })),
+        });
+        invocation.io.print([
+          config.file ? `file ${config.file}` : 'no configuration file',
+          '',
+          ...table([
+            ['setting', 'value', 'from'],
+            ...all.map(({ path, value, origin }) => [path, hidden(value), origin]),
+          ]),
+        ]);
         return EXIT.done;
       }),
     );

@@ -16,7 +16,11 @@ export function addRollback(program: Command, done: (code: number) => void): voi
     .command('rollback <id>')
     .description('bring back what a run changed, byte for byte, from its audit')
     .option('--dry-run', 'write nothing: report what would come back, conflict, stay')
-    .addOption(new Option('--on-conflict <what>', 'a field that the application changed since').choices(['report', 'force']).default('report'))
+    .addOption(
+      new Option('--on-conflict <what>', 'a field that the application changed since')
+        .choices(['report', 'force'])
+        .default('report'),
+    )
     .option('--workers <n>', 'chunks worked on at once', wholeNumber)
     .action(
       action<[string, RollbackFlags]>(done, (invocation, _options, id, flags) =>

@@ -34,7 +34,16 @@ async function lookDry(invocation: Invocation, session: Session, id: string, fla
   }).finally(() => progress.stop());
   if (flags.showValues && !showValues) io.note('values are shown on a terminal only: they stay masked here');
   io.json(report);
-  io.print(renderDryRun({ report, samples: showValues ? clearSamples : report.samples, where: whereLine(session), paint: io.paint, columns: io.columns, clear: io.clear }));
+  io.print(
+    renderDryRun({
+      report,
+      samples: showValues ? clearSamples : report.samples,
+      where: whereLine(session),
+      paint: io.paint,
+      columns: io.columns,
+      clear: io.clear,
+    }),
+  );
   return isClean(report) ? EXIT.done : EXIT.withFailures;
 }
 
@@ -45,7 +54,10 @@ async function showStopped(invocation: Invocation, session: Session, result: Run
   const [first] = failures;
   const known = first && first.code in ERROR_CODES ? (first.code as ErrorCode) : 'GODWIT_FAILURES';
   const code = failures.length === 1 ? known : 'GODWIT_FAILURES';
-  const message = failures.length === 1 && first ? `${first.message}` : `wanted at most the allowed failures, found ${result.because}`;
+  const message =
+    failures.length === 1 && first
+      ? `${first.message}`
+      : `wanted at most the allowed failures, found ${result.because}`;
   const at = first?.at ? { at: first.at } : {};
   const error = new GodwitError(code, message, {
     details: { migration: result.migration, run: result.runId, failed: result.failed, document: first?.firstId, ...at },
@@ -100,12 +112,19 @@ export function addRun(program: Command, done: (code: number) => void): void {
     .action(
       action<[string, RunFlags]>(done, async (invocation, _options, id, flags) => {
         if (!flags.dryRun && (flags.sample !== undefined || flags.out !== undefined || flags.showValues))
-          throw new GodwitError('GODWIT_USAGE', 'wanted --dry-run beside --sample, --out or --show-values, found a real run', { next: [`godwit run ${id} --dry-run`] });
-        return invocation.withSession((session) => (flags.dryRun ? lookDry(invocation, session, id, flags) : runForReal(invocation, session, id, flags)));
+          throw new GodwitError(
+            'GODWIT_USAGE',
+            'wanted --dry-run beside --sample, --out or --show-values, found a real run',
+            { next: [`godwit run ${id} --dry-run`] },
+          );
+        return invocation.withSession((session) =>
+          flags.dryRun ? lookDry(invocation, session, id, flags) : runForReal(invocation, session, id, flags),
+        );
       }),
     );
   addDryRunOptions(program.command('dry-run <id>').description('the same as run <id> --dry-run')).action(
-    action<[string, RunFlags]>(done, (invocation, _options, id, flags) => invocation.withSession((session) => lookDry(invocation, session, id, flags))),
+    action<[string, RunFlags]>(done, (invocation, _options, id, flags) =>
+      invocation.withSession((session) => lookDry(invocation, session, id, flags)),
+    ),
   );
 }
-

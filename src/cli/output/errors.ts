@@ -6,7 +6,12 @@ import type { Io } from './io.js';
 import { nextLines, wrap } from './layout.js';
 
 export interface ErrorJson {
-  readonly error: { readonly code: string; readonly message: string; readonly next: readonly string[]; readonly details: Readonly<Record<string, unknown>> };
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly next: readonly string[];
+    readonly details: Readonly<Record<string, unknown>>;
+  };
 }
 
 export const errorJson = (error: GodwitError): ErrorJson => ({
@@ -22,5 +27,6 @@ export function showError(io: Io, error: GodwitError): void {
   const { document } = error.details;
   const which = document instanceof ShownId ? [`  document  _id ${document.text(io.stderr.isTTY === true)}`] : [];
   io.error([io.paintErr('fail', first ?? ''), ...rest, ...which, ...frame, ...nextLines(error.next)]);
-  if (io.options.verbose && error.cause instanceof Error) io.error([`cause: ${error.cause.name} (stack follows)`, `${error.cause.stack?.split('\n').slice(1).join('\n')}`]);
+  if (io.options.verbose && error.cause instanceof Error)
+    io.error([`cause: ${error.cause.name} (stack follows)`, `${error.cause.stack?.split('\n').slice(1).join('\n')}`]);
 }

@@ -44,7 +44,8 @@ function countsLine(view: ProgressView, paint: Paint): string | null {
 
 /** Lines with their rank: the highest goes first when there is no room. */
 export function composeFrame(view: ProgressView, space: FrameSpace): string[] {
-  const batch = view.batches > 0 ? `   batch ${view.batchDocuments} documents, ${Math.round(view.batchMs)} ms held` : '';
+  const batch =
+    view.batches > 0 ? `   batch ${view.batchDocuments} documents, ${Math.round(view.batchMs)} ms held` : '';
   const { bottleneck } = view;
   const lines: { rank: number; text: string | null }[] = [
     { rank: 1, text: cutMiddle(`${view.where}   ${view.what}`, space.columns - 1) },

@@ -1,8 +1,10 @@
 /** Widths, columns, cuts: text that fits where it is read. */
 import stringWidth from 'string-width';
 
-export const padEnd = (text: string, width: number): string => text + ' '.repeat(Math.max(0, width - stringWidth(text)));
-export const padStart = (text: string, width: number): string => ' '.repeat(Math.max(0, width - stringWidth(text))) + text;
+export const padEnd = (text: string, width: number): string =>
+  text + ' '.repeat(Math.max(0, width - stringWidth(text)));
+export const padStart = (text: string, width: number): string =>
+  ' '.repeat(Math.max(0, width - stringWidth(text))) + text;
 
 /** Cut in the middle, so that both ends of a long name can be read. */
 export function cutMiddle(text: string, width: number): string {
@@ -19,7 +21,8 @@ export function cutEnd(text: string, width: number): string {
 /** Rows of cells, each column as wide as its widest cell; `right` aligns a column's figures. */
 export function table(rows: readonly (readonly string[])[], right: readonly number[] = [], gap = 2): string[] {
   const widths: number[] = [];
-  for (const row of rows) for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, stringWidth(cell));
+  for (const row of rows)
+    for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, stringWidth(cell));
   return rows.map((row) =>
     row
       .map((cell, at) => (right.includes(at) ? padStart(cell, widths[at] ?? 0) : padEnd(cell, widths[at] ?? 0)))

@@ -46,7 +46,8 @@ export class ProgressView {
   }
 
   batch({ counters, total, batch, times }: EventMap['run:batch'][0]): void {
-    if (this.state !== 'verifying') this.#move(counters.scanned, Math.max(total, counters.scanned), counters.scanned - batch.scanned);
+    if (this.state !== 'verifying')
+      this.#move(counters.scanned, Math.max(total, counters.scanned), counters.scanned - batch.scanned);
     this.counters = counters;
     this.batches += 1;
     this.batchDocuments = batch.scanned;
@@ -100,7 +101,8 @@ export class ProgressView {
   /** Seconds left, as a range around the recent rate, or why that is unknown. */
   get end(): End {
     const rate = this.recentRate;
-    if (rate === null || performance.now() - this.startedAt < MEASURED_MS || this.done < this.total / 100) return { unknown: 'still measuring' };
+    if (rate === null || performance.now() - this.startedAt < MEASURED_MS || this.done < this.total / 100)
+      return { unknown: 'still measuring' };
     if (rate <= 0) return { unknown: 'nothing moved in the last 10 s' };
     const left = Math.max(0, this.total - this.done) / rate;
     return { low: left * 0.85, high: left * 1.3 + 1 };

@@ -73,8 +73,18 @@ function showLines(io: Io, events: Events, view: ProgressView): Progress {
 }
 
 function showJsonLines(io: Io, events: Events): Progress {
-  for (const name of ['run:planned', 'run:state', 'run:batch', 'run:undo', 'run:verify', 'run:note', 'dry-run:progress'] as const)
-    events.on(name, (event: object) => io.stderr.write(`${JSON.stringify({ event: name, at: new Date().toISOString(), ...event })}\n`));
+  for (const name of [
+    'run:planned',
+    'run:state',
+    'run:batch',
+    'run:undo',
+    'run:verify',
+    'run:note',
+    'dry-run:progress',
+  ] as const)
+    events.on(name, (event: object) =>
+      io.stderr.write(`${JSON.stringify({ event: name, at: new Date().toISOString(), ...event })}\n`),
+    );
   return { stop: () => undefined };
 }
 

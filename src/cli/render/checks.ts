@@ -15,36 +15,64 @@ export function renderVerify(result: VerifyResult, paint: Paint): string[] {
     ? `${paint('ok', 'VERIFIED')}: ${result.checks.length} checks hold over ${formatCount(result.checked)} documents.`
     : `${paint('fail', 'NOT VERIFIED')}: ${bad} of ${result.checks.length} checks found something.`;
   const lines = result.checks.map(({ name, ok, expected, found }) =>
-    ok ? `  ok ${name}: ${figure(found)}` : paint('fail', `  x  ${name}: expected ${figure(expected)}, found ${figure(found)}`),
+    ok
+      ? `  ok ${name}: ${figure(found)}`
+      : paint('fail', `  x  ${name}: expected ${figure(expected)}, found ${figure(found)}`),
   );
-  const next = result.ok ? [`godwit rollback ${result.migration} --dry-run   the way back stays open`] : [`godwit status ${result.migration}`, `godwit run ${result.migration} --dry-run   shows what is left to change`];
-  return [head, ...lines, `  ${result.migration}   run ${result.runId}   ${formatDuration(result.seconds * 1_000)}`, '', ...nextLines(next)];
+  const next = result.ok
+    ? [`godwit rollback ${result.migration} --dry-run   the way back stays open`]
+    : [`godwit status ${result.migration}`, `godwit run ${result.migration} --dry-run   shows what is left to change`];
+  return [
+    head,
+    ...lines,
+    `  ${result.migration}   run ${result.runId}   ${formatDuration(result.seconds * 1_000)}`,
+    '',
+    ...nextLines(next),
+  ];
 }
 
 export function renderDoctor(result: DoctorResult, where: string, paint: Paint, columns: number): string[] {
   const bad = result.checks.filter(({ ok }) => ok === false).length;
   const unknown = result.checks.filter(({ ok }) => ok === null).length;
-  const head = bad === 0 ? paint('ok', 'READY') : paint('fail', `NOT READY: ${bad} of ${result.checks.length} checks fail`);
+  const head =
+    bad === 0 ? paint('ok', 'READY') : paint('fail', `NOT READY: ${bad} of ${result.checks.length} checks fail`);
   const lines = result.checks.flatMap(({ name, ok, found, next }) => {
     const sign = ok === null ? '? unknown' : ok ? 'ok' : 'x FAIL';
     const text = wrap(`  ${padEnd(sign, 10)} ${padEnd(name, 22)} ${found}`, columns, ' '.repeat(36));
-    return [...text.map((line) => (ok === false ? paint('fail', line) : line)), ...(next ? wrap(`${' '.repeat(13)}next: ${next}`, columns, ' '.repeat(19)) : [])];
+    return [
+      ...text.map((line) => (ok === false ? paint('fail', line) : line)),
+      ...(next ? wrap(`${' '.repeat(13)}next: ${next}`, columns, ' '.repeat(19)) : []),
+    ];
   });
   return [where, '', `${head}${unknown > 0 ? `, ${unknown} can't be seen by this user` : ''}.`, '', ...lines];
 }
 
-export function renderAudit(result: AuditResult, { columns, paint, clear }: { readonly columns: number; readonly paint: Paint; readonly clear: boolean }): string[] {
+export function renderAudit(
+  result: AuditResult,
+  { columns, paint, clear }: { readonly columns: number; readonly paint: Paint; readonly clear: boolean },
+): string[] {
   const head = `${formatCount(result.total)} documents changed by run ${result.runId}, in ${formatCount(result.batches)} batches, ${formatBytes(result.bytes)} of images.`;
-  if (result.file !== null) return [head, `  ${formatCount(result.written)} entries written to ${result.file} (Extended JSON lines, with values)`];
+  if (result.file !== null)
+    return [
+      head,
+      `  ${formatCount(result.written)} entries written to ${result.file} (Extended JSON lines, with values)`,
+    ];
   const entries = result.entries.flatMap((entry) => {
     const title = `  ${entry.direction === 'up' ? '>' : '<'} ${entry.collection}/_id ${entry._id.text(clear)}   ${entry.direction === 'up' ? 'changed' : 'rolled back'} ${formatTime(entry.at)}   ${entry.unchangedFields} fields unchanged, hidden`;
     const fields = entry.fields.map(({ path, before, after }) => {
-      const sign = before.type === 'absent' ? '+' : after.type === 'absent' ? '-' : before.type === after.type ? '~' : '#';
-      const text = cutEnd(`    ${sign} ${padEnd(cutMiddle(path, 24), 24)} ${before.type === 'absent' ? '(absent)' : `${before.type} ${before.shape}`}  ->  ${after.type === 'absent' ? '(removed)' : `${after.type} ${after.shape}`}`, columns);
+      const sign =
+        before.type === 'absent' ? '+' : after.type === 'absent' ? '-' : before.type === after.type ? '~' : '#';
+      const text = cutEnd(
+        `    ${sign} ${padEnd(cutMiddle(path, 24), 24)} ${before.type === 'absent' ? '(absent)' : `${before.type} ${before.shape}`}  ->  ${after.type === 'absent' ? '(removed)' : `${after.type} ${after.shape}`}`,
+        columns,
+      );
       return sign === '+' ? paint('added', text) : sign === '-' ? paint('removed', text) : text;
     });
     return ['', cutEnd(title, columns), ...fields];
   });
-  const more = result.total > result.entries.length ? ['', `  ${formatCount(result.entries.length)} shown; one document: --doc ID   all, exactly: --out FILE`] : [];
+  const more =
+    result.total > result.entries.length
+      ? ['', `  ${formatCount(result.entries.length)} shown; one document: --doc ID   all, exactly: --out FILE`]
+      : [];
   return [head, ...entries, ...more];
 }

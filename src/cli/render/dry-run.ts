@@ -1,8 +1,8 @@
 /** The dry-run report on a terminal: the verdict first, the next command last, at most about 45 lines. */
 import { formatBytes, formatCount, formatDuration, formatShare } from '../../kernel/units.js';
-import { type DryRunReport, isClean } from '../../verbs/dry-run.js';
 import type { FieldCounts } from '../../report/fields.js';
 import type { Sample } from '../../report/samples.js';
+import { type DryRunReport, isClean } from '../../verbs/dry-run.js';
 import type { Paint } from '../output/io.js';
 import { bar, cutEnd, cutMiddle, nextLines, padEnd, table, wrap } from '../output/layout.js';
 import { formatTime } from '../output/time.js';
@@ -38,12 +38,24 @@ function verdict({ report, paint }: DryRunView): string {
 function safety(report: DryRunReport): string[][] {
   const validator = report.validationFailureCount === 0 ? 'ok' : 'FAIL';
   return [
-    ['applied twice', report.idempotent ? 'same result' : `differs: ${report.impureFields.slice(0, 3).join(', ')}`, report.idempotent ? 'ok' : 'FAIL'],
+    [
+      'applied twice',
+      report.idempotent ? 'same result' : `differs: ${report.impureFields.slice(0, 3).join(', ')}`,
+      report.idempotent ? 'ok' : 'FAIL',
+    ],
     ['deterministic', report.deterministic ? 'yes' : 'no', report.deterministic ? 'ok' : 'FAIL'],
     ['reversible', `from the ${report.reversible}`, report.reversible.includes('not') ? 'FAIL' : 'ok'],
-    ['unique indexes', `${formatCount(report.uniqueCollisionCount)} collisions`, report.uniqueCollisionCount === 0 ? 'ok' : 'FAIL'],
+    [
+      'unique indexes',
+      `${formatCount(report.uniqueCollisionCount)} collisions`,
+      report.uniqueCollisionCount === 0 ? 'ok' : 'FAIL',
+    ],
     ['validator', `${formatCount(report.validationFailureCount)} refused`, validator],
-    ['values that disappear', String(Object.values(report.disappearing).reduce((sum, count) => sum + count, 0)), Object.keys(report.disappearing).length === 0 ? 'ok' : 'WARN'],
+    [
+      'values that disappear',
+      String(Object.values(report.disappearing).reduce((sum, count) => sum + count, 0)),
+      Object.keys(report.disappearing).length === 0 ? 'ok' : 'WARN',
+    ],
   ];
 }
 
@@ -57,7 +69,14 @@ function counts({ report }: DryRunView): string[] {
     ['  total', report.scanned],
   ];
   const left = table(
-    [['documents', 'count', 'share'], ...rows.map(([name, count]) => [name, formatCount(count), name === '  total' ? '' : formatShare(count, report.scanned)])],
+    [
+      ['documents', 'count', 'share'],
+      ...rows.map(([name, count]) => [
+        name,
+        formatCount(count),
+        name === '  total' ? '' : formatShare(count, report.scanned),
+      ]),
+    ],
     [1, 2],
   );
   const right = table([['safety', '', ''], ...safety(report)]);
@@ -65,7 +84,8 @@ function counts({ report }: DryRunView): string[] {
   return left.map((line, at) => `  ${padEnd(line, width)}      ${right[at] ?? ''}`.trimEnd());
 }
 
-const signOf = (counts: FieldCounts): string => (counts.typeChange > 0 ? '#' : counts.unset > 0 && counts.set === 0 ? '-' : counts.added ? '+' : '~');
+const signOf = (counts: FieldCounts): string =>
+  counts.typeChange > 0 ? '#' : counts.unset > 0 && counts.set === 0 ? '-' : counts.added ? '+' : '~';
 
 function fields({ report, columns }: DryRunView): string[] {
   const all = Object.entries(report.fields).sort(([, a], [, b]) => b.set + b.unset - (a.set + a.unset));
@@ -85,7 +105,8 @@ function fields({ report, columns }: DryRunView): string[] {
     const types = at === 0 ? undefined : shown[at - 1]?.[1].types;
     if (types && Object.keys(types).length > 0) out.push(`      ${cutEnd(typeChanges(types), columns - 6)}`);
   }
-  if (all.length > MAX_FIELDS) out.push(`  ... and ${all.length - MAX_FIELDS} fields more; all of them: --out report.json`);
+  if (all.length > MAX_FIELDS)
+    out.push(`  ... and ${all.length - MAX_FIELDS} fields more; all of them: --out report.json`);
   return out;
 }
 
@@ -98,9 +119,15 @@ function typeChanges(types: Readonly<Record<string, number>>): string {
 function disappearing({ report, paint }: DryRunView): string[] {
   const all = Object.entries(report.disappearing);
   if (all.length === 0) return [];
-  const shown = all.slice(0, 5).map(([path, count]) => `  ! ${padEnd(path, 28)}  ${formatCount(count)} values found nowhere afterwards`);
+  const shown = all
+    .slice(0, 5)
+    .map(([path, count]) => `  ! ${padEnd(path, 28)}  ${formatCount(count)} values found nowhere afterwards`);
   const names = all.slice(0, 3).map(([path]) => `'${path}'`);
-  return [paint('bold', 'values that disappear'), ...shown, `  meant? say so in the step:  drops: [${names.join(', ')}]`];
+  return [
+    paint('bold', 'values that disappear'),
+    ...shown,
+    `  meant? say so in the step:  drops: [${names.join(', ')}]`,
+  ];
 }
 
 function sample(found: Sample, at: number, count: number, { columns, paint, clear }: DryRunView): string[] {
@@ -109,7 +136,8 @@ function sample(found: Sample, at: number, count: number, { columns, paint, clea
   const name = Math.min(24, Math.max(...found.fields.map(({ path }) => path.length), 6));
   const side = Math.max(16, Math.floor((columns - name - 11) / 2));
   const rows = found.fields.slice(0, 8).map(({ path, before, after }) => {
-    const sign = before.type === 'absent' ? '+' : after.type === 'absent' ? '-' : before.type === after.type ? '~' : '#';
+    const sign =
+      before.type === 'absent' ? '+' : after.type === 'absent' ? '-' : before.type === after.type ? '~' : '#';
     const left = before.type === 'absent' ? '(absent)' : `${before.type} ${before.shape}`;
     const right = after.type === 'absent' ? '(removed)' : `${after.type} ${after.shape}`;
     const text = `  ${sign} ${padEnd(cutMiddle(path, name), name)}  ${padEnd(cutEnd(left, side), side)} | ${cutEnd(right, side)}`;
@@ -120,21 +148,37 @@ function sample(found: Sample, at: number, count: number, { columns, paint, clea
 
 function failures({ report, columns, clear }: DryRunView): string[] {
   const lines: string[] = [];
-  if (report.failures.length > 0) lines.push(`  ${formatCount(report.wouldFail)} would FAIL, ${report.failures.length} kinds`);
+  if (report.failures.length > 0)
+    lines.push(`  ${formatCount(report.wouldFail)} would FAIL, ${report.failures.length} kinds`);
   for (const group of report.failures.slice(0, MAX_GROUPS)) {
-    lines.push(...wrap(`  x ${formatCount(group.count)}  ${group.code}  ${group.message}${group.at ? `  (${group.at})` : ''}`, columns, '      '));
+    lines.push(
+      ...wrap(
+        `  x ${formatCount(group.count)}  ${group.code}  ${group.message}${group.at ? `  (${group.at})` : ''}`,
+        columns,
+        '      ',
+      ),
+    );
     lines.push(`      first _id ${group.firstId.text(clear)}`);
   }
-  if (report.failures.length > MAX_GROUPS) lines.push(`  ... and ${report.failures.length - MAX_GROUPS} kinds more: --out report.json`);
-  if (report.validationFailureCount > 0) lines.push(`  x ${formatCount(report.validationFailureCount)}  GODWIT_VALIDATION  first _id ${report.validationFailures[0]?._id.text(clear) ?? ''}`);
+  if (report.failures.length > MAX_GROUPS)
+    lines.push(`  ... and ${report.failures.length - MAX_GROUPS} kinds more: --out report.json`);
+  if (report.validationFailureCount > 0)
+    lines.push(
+      `  x ${formatCount(report.validationFailureCount)}  GODWIT_VALIDATION  first _id ${report.validationFailures[0]?._id.text(clear) ?? ''}`,
+    );
   for (const collision of report.uniqueCollisions.slice(0, 3))
-    lines.push(`  x GODWIT_DUPLICATE  index ${collision.index}: _id ${collision._id.text(clear)} and _id ${collision.otherId.text(clear)}`);
+    lines.push(
+      `  x GODWIT_DUPLICATE  index ${collision.index}: _id ${collision._id.text(clear)} and _id ${collision.otherId.text(clear)}`,
+    );
   return lines;
 }
 
 function estimate({ report }: DryRunView): string[] {
   const { estimate: e } = report;
-  const range = e.secondsLow === null || e.secondsHigh === null ? 'unknown' : `${formatDuration(e.secondsLow * 1_000)} to ${formatDuration(e.secondsHigh * 1_000)}`;
+  const range =
+    e.secondsLow === null || e.secondsHigh === null
+      ? 'unknown'
+      : `${formatDuration(e.secondsLow * 1_000)} to ${formatDuration(e.secondsHigh * 1_000)}`;
   return [
     `  estimate   ${range}   (${e.basis})`,
     `  audit +${formatBytes(e.auditBytes)}   data ${report.bytesDelta < 0 ? '' : '+'}${formatBytes(report.bytesDelta)}   oplog ${formatBytes(e.oplogBytes)}`,
@@ -143,7 +187,8 @@ function estimate({ report }: DryRunView): string[] {
 
 function next({ report }: DryRunView): string[] {
   const { migration } = report;
-  if (isClean(report)) return [`godwit run ${migration} --limit 100     a canary`, `godwit run ${migration}                 all of it`];
+  if (isClean(report))
+    return [`godwit run ${migration} --limit 100     a canary`, `godwit run ${migration}                 all of it`];
   const fails = report.wouldFail + report.validationFailureCount + report.uniqueCollisionCount;
   const accept = fails > 0 ? [`or accept:  godwit run ${migration} --max-failures ${fails}`] : [];
   return [`mend the migration and look again:  godwit run ${migration} --dry-run`, ...accept];
@@ -153,12 +198,19 @@ export function renderDryRun(view: DryRunView): string[] {
   const { report } = view;
   const blocks: string[][] = [
     [`${view.where}${' '.repeat(6)}dry run, reads only`],
-    [verdict(view), `read ${formatCount(report.scanned)} in ${formatDuration(report.seconds * 1_000)}   checksum ${report.checksum.slice(0, 10)}   taken ${formatTime(report.takenAt)}`],
+    [
+      verdict(view),
+      `read ${formatCount(report.scanned)} in ${formatDuration(report.seconds * 1_000)}   checksum ${report.checksum.slice(0, 10)}   taken ${formatTime(report.takenAt)}`,
+    ],
     counts(view),
     fields(view),
     disappearing(view),
     ...view.samples.map((found, at) => sample(found, at + 1, view.samples.length, view)),
-    view.samples.length > 0 ? ['  values are masked to their shape (_ is a blank at either end); --show-values shows them, on a terminal only'] : [],
+    view.samples.length > 0
+      ? [
+          '  values are masked to their shape (_ is a blank at either end); --show-values shows them, on a terminal only',
+        ]
+      : [],
     failures(view),
     [...report.notChecked.map((what) => `  ? not checked: ${what}`), ...report.warnings.map((what) => `  ! ${what}`)],
     estimate(view),

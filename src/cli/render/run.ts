@@ -6,20 +6,35 @@ import type { MigrationStatus } from '../../verbs/status.js';
 import type { Paint } from '../output/io.js';
 import { cutEnd, nextLines, table, wrap } from '../output/layout.js';
 
-const WORDS: Readonly<Record<string, string>> = { completed: 'COMPLETED', stopped: 'STOPPED', failed: 'FAILED', interrupted: 'INTERRUPTED' };
+const WORDS: Readonly<Record<string, string>> = {
+  completed: 'COMPLETED',
+  stopped: 'STOPPED',
+  failed: 'FAILED',
+  interrupted: 'INTERRUPTED',
+};
 
 function headline(result: RunResult, paint: Paint): string {
   const word = WORDS[result.state] ?? result.state.toUpperCase();
-  const style = result.state === 'completed' && result.failed === 0 ? 'ok' : result.state === 'failed' || result.failed > 0 ? 'fail' : 'run';
+  const style =
+    result.state === 'completed' && result.failed === 0
+      ? 'ok'
+      : result.state === 'failed' || result.failed > 0
+        ? 'fail'
+        : 'run';
   const failed = result.failed > 0 ? `, ${formatCount(result.failed)} FAILED` : '';
   return `${paint(style, word)}: ${formatCount(result.changed)} documents changed of ${formatCount(result.scanned)} read${failed}; ${result.because}.`;
 }
 
 function nextOf(result: RunResult): string[] {
   const { migration } = result;
-  if (result.state === 'completed' && result.failed === 0) return [`godwit verify ${migration}`, `godwit rollback ${migration} --dry-run   what the way back would do`];
-  if (result.state === 'completed') return [`godwit status ${migration}   lists the failures`, `godwit verify ${migration}`];
-  const goOn = result.state === 'failed' ? `godwit run ${migration} --max-failures ${Math.max(10, result.failed * 2)}` : `godwit run ${migration}`;
+  if (result.state === 'completed' && result.failed === 0)
+    return [`godwit verify ${migration}`, `godwit rollback ${migration} --dry-run   what the way back would do`];
+  if (result.state === 'completed')
+    return [`godwit status ${migration}   lists the failures`, `godwit verify ${migration}`];
+  const goOn =
+    result.state === 'failed'
+      ? `godwit run ${migration} --max-failures ${Math.max(10, result.failed * 2)}`
+      : `godwit run ${migration}`;
   return [`go on      ${goOn}`, `go back    godwit rollback ${migration} --dry-run`];
 }
 
@@ -37,20 +52,32 @@ export function renderRun(result: RunResult, paint: Paint): string[] {
 
 /** The failures of a run, by kind. */
 export function renderFailures(failures: MigrationStatus['failures'], columns: number, clear: boolean): string[] {
-  return failures.slice(0, 10).flatMap((group) => [
-    ...wrap(`  x ${formatCount(group.count)}  ${group.code}  ${group.message}`, columns, '      '),
-    `      first _id ${group.firstId.text(clear)}`,
-  ]);
+  return failures
+    .slice(0, 10)
+    .flatMap((group) => [
+      ...wrap(`  x ${formatCount(group.count)}  ${group.code}  ${group.message}`, columns, '      '),
+      `      first _id ${group.firstId.text(clear)}`,
+    ]);
 }
 
 function rollbackHeadline(result: RollbackResult, paint: Paint): string {
   const back = result.restored + result.keptFields + result.alreadyBack;
-  const left = result.conflicts > 0 ? paint('fail', `${formatCount(result.conflicts)} CONFLICT and ${result.dryRun ? 'would be' : 'are'} left as they are`) : 'no conflict';
-  if (result.dryRun) return `${paint('bold', 'NOTHING WAS WRITTEN.')} ${formatCount(back)} documents would be as before; ${left}.`;
+  const left =
+    result.conflicts > 0
+      ? paint(
+          'fail',
+          `${formatCount(result.conflicts)} CONFLICT and ${result.dryRun ? 'would be' : 'are'} left as they are`,
+        )
+      : 'no conflict';
+  if (result.dryRun)
+    return `${paint('bold', 'NOTHING WAS WRITTEN.')} ${formatCount(back)} documents would be as before; ${left}.`;
   return `${paint(result.conflicts > 0 ? 'fail' : 'ok', 'ROLLED BACK')}: ${formatCount(back)} documents are as before the run; ${left}.`;
 }
 
-export function renderRollback(result: RollbackResult, options: { readonly paint: Paint; readonly columns: number; readonly clear: boolean }): string[] {
+export function renderRollback(
+  result: RollbackResult,
+  options: { readonly paint: Paint; readonly columns: number; readonly clear: boolean },
+): string[] {
   const rows: [string, number, string][] = [
     ['ok restored exactly', result.restored, 'untouched since the run: byte for byte'],
     ['ok already back', result.alreadyBack, 'found as before the run'],
@@ -59,16 +86,31 @@ export function renderRollback(result: RollbackResult, options: { readonly paint
     ['-  gone since', result.goneSince, 'deleted by the application; stays deleted'],
     ['?  no before image', result.noBefore, 'inserted since the run; left alone'],
   ];
-  const lines = table(rows.filter(([, count]) => count > 0).map(([name, count, why]) => [`  ${name}`, formatCount(count), why]), [1]);
-  const conflicts = result.conflictList.slice(0, 10).map(({ collection, id, fields, because }) => `  conflict  ${collection}/_id ${id.text(options.clear)}  ${fields.join(', ')}  (${because})`);
-  const late = result.noBeforeList.slice(0, 5).map(({ collection, id }) => `  no before image  ${collection}/_id ${id.text(options.clear)}`);
-  const unknown = result.noBeforeUnknown.map((name) => `  ? ${name}: the migration has a filter, so documents inserted since can't be told from those it left out`);
+  const lines = table(
+    rows.filter(([, count]) => count > 0).map(([name, count, why]) => [`  ${name}`, formatCount(count), why]),
+    [1],
+  );
+  const conflicts = result.conflictList
+    .slice(0, 10)
+    .map(
+      ({ collection, id, fields, because }) =>
+        `  conflict  ${collection}/_id ${id.text(options.clear)}  ${fields.join(', ')}  (${because})`,
+    );
+  const late = result.noBeforeList
+    .slice(0, 5)
+    .map(({ collection, id }) => `  no before image  ${collection}/_id ${id.text(options.clear)}`);
+  const unknown = result.noBeforeUnknown.map(
+    (name) =>
+      `  ? ${name}: the migration has a filter, so documents inserted since can't be told from those it left out`,
+  );
   const identical = `  identical afterwards: ${result.identical ? 'YES, every document of the run byte for byte' : 'NO: see the lines above'}`;
   return [
     rollbackHeadline(result, options.paint),
     ...lines,
     ...conflicts.map((line) => cutEnd(line, options.columns)),
-    ...(result.conflicts > conflicts.length ? [`  ... ${formatCount(result.conflicts - conflicts.length)} conflicts more: --json`] : []),
+    ...(result.conflicts > conflicts.length
+      ? [`  ... ${formatCount(result.conflicts - conflicts.length)} conflicts more: --json`]
+      : []),
     ...late,
     ...(result.noBefore > late.length ? [`  ... ${formatCount(result.noBefore - late.length)} more: --json`] : []),
     ...unknown,
@@ -80,7 +122,10 @@ export function renderRollback(result: RollbackResult, options: { readonly paint
 
 function rollbackNext(result: RollbackResult): string[] {
   const { migration, conflicts } = result;
-  const force = conflicts > 0 ? [`overwrite the ${formatCount(conflicts)}    godwit rollback ${migration} --on-conflict force`] : [];
+  const force =
+    conflicts > 0
+      ? [`overwrite the ${formatCount(conflicts)}    godwit rollback ${migration} --on-conflict force`]
+      : [];
   if (result.dryRun) return [`all but the conflicts      godwit rollback ${migration}`, ...force];
   return [...force, `forwards again             godwit run ${migration}`];
 }

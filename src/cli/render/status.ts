@@ -21,7 +21,19 @@ const SIGNS: Readonly<Record<string, string>> = {
 };
 
 /** First what runs or waits for somebody, then the rest by id. */
-const ORDER = ['running', 'verifying', 'rolling-back', 'failed', 'interrupted', 'broken', 'stopped', 'planned', 'pending', 'completed', 'rolled-back'];
+const ORDER = [
+  'running',
+  'verifying',
+  'rolling-back',
+  'failed',
+  'interrupted',
+  'broken',
+  'stopped',
+  'planned',
+  'pending',
+  'completed',
+  'rolled-back',
+];
 
 function doneText(row: MigrationStatus): string {
   if (row.runId === null || row.total === 0) return '';
@@ -41,7 +53,8 @@ function summary(rows: readonly MigrationStatus[]): string {
 }
 
 export function renderList(rows: readonly MigrationStatus[], where: string, paint: Paint, columns: number): string[] {
-  if (rows.length === 0) return [where, '', 'NO MIGRATIONS yet.', ...nextLines(['godwit create NAME   writes the first one'])];
+  if (rows.length === 0)
+    return [where, '', 'NO MIGRATIONS yet.', ...nextLines(['godwit create NAME   writes the first one'])];
   const sorted = [...rows].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || (a.id < b.id ? -1 : 1));
   const lines = table([
     ['  migration', 'state', 'done', 'failed', 'last change'],
@@ -54,7 +67,15 @@ export function renderList(rows: readonly MigrationStatus[], where: string, pain
     ]),
   ]);
   const first = sorted[0];
-  return [where, '', summary(rows), '', ...lines, '', ...nextLines(first ? [`godwit status ${first.id}`, ...nextFor(first)] : [])];
+  return [
+    where,
+    '',
+    summary(rows),
+    '',
+    ...lines,
+    '',
+    ...nextLines(first ? [`godwit status ${first.id}`, ...nextFor(first)] : []),
+  ];
 }
 
 function nextFor(row: MigrationStatus): string[] {
@@ -66,7 +87,10 @@ function nextFor(row: MigrationStatus): string[] {
     case 'planned':
       return [`godwit run ${row.id}   goes on where it was`, `godwit rollback ${row.id} --dry-run`];
     case 'failed':
-      return [`godwit run ${row.id} --max-failures ${Math.max(10, row.failed * 2)}`, `godwit rollback ${row.id} --dry-run`];
+      return [
+        `godwit run ${row.id} --max-failures ${Math.max(10, row.failed * 2)}`,
+        `godwit rollback ${row.id} --dry-run`,
+      ];
     case 'completed':
       return [`godwit verify ${row.id}`, `godwit rollback ${row.id} --dry-run`];
     case 'rolled-back':
@@ -85,18 +109,35 @@ function endText(row: MigrationStatus): string {
 
 function leaseText(row: MigrationStatus): string {
   if (!row.lease) return 'nobody holds it';
-  const life = { alive: 'alive', dead: 'dead: the next run takes over at once', unknown: 'on another machine' }[row.lease.life];
+  const life = { alive: 'alive', dead: 'dead: the next run takes over at once', unknown: 'on another machine' }[
+    row.lease.life
+  ];
   return `${row.lease.holder} (${life}), renewed ${formatTime(row.lease.renewedAt)}, expires ${formatTime(row.lease.expiresAt)}`;
 }
 
-export function renderStatus(row: MigrationStatus, where: string, { paint, columns, clear }: { readonly paint: Paint; readonly columns: number; readonly clear: boolean }): string[] {
-  const facts: [string, string][] = [['description', row.description], ['author', row.author ?? '-'], ['pull request', row.pr || '-']];
+export function renderStatus(
+  row: MigrationStatus,
+  where: string,
+  { paint, columns, clear }: { readonly paint: Paint; readonly columns: number; readonly clear: boolean },
+): string[] {
+  const facts: [string, string][] = [
+    ['description', row.description],
+    ['author', row.author ?? '-'],
+    ['pull request', row.pr || '-'],
+  ];
   if (row.because && row.state !== 'pending') facts.push(['because', row.because]);
-  if (row.checksum) facts.push(['checksum', `${row.checksum.slice(0, 12)}${row.fileUnchanged === false ? '  (the FILE WAS CHANGED since: put it back, or godwit amend)' : ''}`]);
+  if (row.checksum)
+    facts.push([
+      'checksum',
+      `${row.checksum.slice(0, 12)}${row.fileUnchanged === false ? '  (the FILE WAS CHANGED since: put it back, or godwit amend)' : ''}`,
+    ]);
   if (row.runId)
     facts.push(
       ['run', row.runId],
-      ['documents', `${formatCount(row.scanned)} of about ${formatCount(row.total)} read: ${formatCount(row.changed)} changed, ${formatCount(row.unchanged + row.skipped)} unchanged, ${formatCount(row.failed)} failed`],
+      [
+        'documents',
+        `${formatCount(row.scanned)} of about ${formatCount(row.total)} read: ${formatCount(row.changed)} changed, ${formatCount(row.unchanged + row.skipped)} unchanged, ${formatCount(row.failed)} failed`,
+      ],
       ['rate', row.docsPerSecond === null ? 'not measured' : `${formatCount(row.docsPerSecond)}/s mean`],
       ['ends', row.finishedAt ? formatTime(row.finishedAt) : endText(row)],
       ['cursor', row.cursor === null ? '-' : row.cursor.text(clear)],
@@ -105,8 +146,12 @@ export function renderStatus(row: MigrationStatus, where: string, { paint, colum
       ['updated', row.updatedAt ? formatTime(row.updatedAt) : '-'],
     );
   const width = 14;
-  const lines = facts.flatMap(([name, value]) => wrap(`  ${name.padEnd(width)}${value}`, columns, ' '.repeat(width + 2)));
-  const history = row.history.map(({ to, at, by, because }) => `  ${formatTime(at)}  ${to.padEnd(13)} ${by}: ${because}`);
+  const lines = facts.flatMap(([name, value]) =>
+    wrap(`  ${name.padEnd(width)}${value}`, columns, ' '.repeat(width + 2)),
+  );
+  const history = row.history.map(
+    ({ to, at, by, because }) => `  ${formatTime(at)}  ${to.padEnd(13)} ${by}: ${because}`,
+  );
   return [
     `${where}      ${row.id}`,
     '',

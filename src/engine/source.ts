@@ -1,5 +1,5 @@
 /** Where the documents of a batch come from: the collection itself, or a list of `_id`s. */
-import type { ClientSession, Db, Document, Filter } from 'mongodb';
+import type { ClientSession, Document, Filter } from 'mongodb';
 import type { ReadBatch } from '../domain/batch.js';
 import { type Chunk, rangeFilter } from '../domain/chunk.js';
 import { bothFilters, type ReadFrom, type ReadOptions, readBatch } from '../mongo/read-batch.js';

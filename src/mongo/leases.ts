@@ -8,7 +8,6 @@ import { randomUUID } from 'node:crypto';
 import type { Binary, ClientSession, Document, Filter, MongoClient } from 'mongodb';
 import type { Owner } from '../domain/lease.js';
 import type { RunDocument } from '../domain/run.js';
-import { codeOf } from './server-errors.js';
 import type { State } from './state.js';
 
 export interface TakeOptions {

@@ -13,3 +13,6 @@ export const EXIT = {
   stopped: 7,
   interrupted: 130,
 } as const;
+
+/** A run or a rollback that rests before its end: interrupted by Ctrl-C, or stopped on request. */
+export const restingExit = (state: string): number => (state === 'interrupted' ? EXIT.interrupted : EXIT.stopped);

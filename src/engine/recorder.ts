@@ -63,12 +63,16 @@ export class Recorder {
     await this.go(to, because);
   }
 
-  /** Says in the database how it ended, if it can be reached and the run is still ours; throws the error in any case. */
-  async fail(error: unknown): Promise<never> {
+  /**
+   * Says in the database how it ended, if it can be reached and the run is still ours. A stop that was asked for and
+   * recorded is an outcome, not an error; everything else is thrown on.
+   */
+  async settle(error: unknown): Promise<void> {
     const known = isGodwitError(error) ? error : translateServerError(error);
     if (known.code !== 'GODWIT_LEASE_LOST') {
       try {
         await this.end(endOf(known), known.message);
+        if (known.code === 'GODWIT_INTERRUPTED' || known.code === 'GODWIT_STOPPED') return;
       } catch (second) {
         this.#note('the end of the run could not be recorded', second);
       }

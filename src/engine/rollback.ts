@@ -118,7 +118,11 @@ export async function rollBack(facts: RunFacts, run: RunDocument, options: Rollb
   let newcomers = NOBODY;
   const after = await withLease(facts, run, Number.POSITIVE_INFINITY, async (context, sessions) => {
     const recorder = new Recorder(context, 'down');
-    newcomers = await work(facts, context, sessions, options, recorder).catch((error: unknown) => recorder.fail(error));
+    try {
+      newcomers = await work(facts, context, sessions, options, recorder);
+    } catch (error) {
+      await recorder.settle(error);
+    }
   });
   return storedOutcome(facts, after, newcomers);
 }

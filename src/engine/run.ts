@@ -32,7 +32,7 @@ export function carryOn(facts: RunFacts, planned: RunDocument, options: ForwardO
     const recorder = new Recorder(context, 'up');
     await new Forward(facts, context, sessions, recorder, options)
       .work()
-      .catch((error: unknown) => recorder.fail(error));
+      .catch((error: unknown) => recorder.settle(error));
   });
 }
 

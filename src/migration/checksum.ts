@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, extname, relative, resolve } from 'node:path';
-import { parseSync } from 'oxc-parser';
+import { GodwitError } from '../errors.js';
 
 export interface SourceFile {
   /** Relative to the migration's folder, with `/`. */
@@ -46,8 +46,22 @@ async function resolveImport(from: string, specifier: string): Promise<string | 
 
 const REQUIRE = /\brequire\s*\(\s*(['"])(\.[^'"]*)\1\s*\)/g;
 
+type Parser = typeof import('oxc-parser');
+
+/** Loaded when first needed: its native part is an optional dependency, and `--help` must work without it. */
+async function loadParser(): Promise<Parser> {
+  try {
+    return await import('oxc-parser');
+  } catch (error) {
+    throw new GodwitError('GODWIT_UNEXPECTED', 'wanted the native part of oxc-parser, found it not installed', {
+      next: ['npm install   without --omit=optional'],
+      cause: error,
+    });
+  }
+}
+
 /** Relative specifiers that the source imports, exports from, imports dynamically by a literal, or requires. */
-function relativeImports(path: string, source: string): string[] {
+function relativeImports({ parseSync }: Parser, path: string, source: string): string[] {
   if (extname(path) === '.json') return [];
   const { module } = parseSync(path, source);
   const found = [
@@ -63,6 +77,7 @@ const hash = (text: string): string => createHash('sha256').update(text).digest(
 
 /** Reads the file and what it imports, and sums them up. A file that cannot be parsed counts with its text alone. */
 export async function checksumOf(file: string): Promise<Checksum> {
+  const parser = await loadParser();
   const root = dirname(file);
   const sources = new Map<string, string>();
   const open = [file];
@@ -70,7 +85,7 @@ export async function checksumOf(file: string): Promise<Checksum> {
     if (sources.has(path)) continue;
     const source = (await readFile(path, 'utf8')).replaceAll('\r\n', '\n');
     sources.set(path, hash(source));
-    for (const specifier of relativeImports(path, source)) {
+    for (const specifier of relativeImports(parser, path, source)) {
       const next = await resolveImport(path, specifier);
       if (next !== undefined) open.push(next);
     }

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { startRollback } from '../../godwit.js';
 import { action, whereLine } from '../command.js';
-import { EXIT } from '../exit-codes.js';
+import { EXIT, restingExit } from '../exit-codes.js';
 import { wholeNumber } from '../options.js';
 import { renderRollback } from '../render/run.js';
 
@@ -33,6 +33,7 @@ export function addRollback(program: Command, done: (code: number) => void): voi
           const result = await started.result.finally(() => progress.stop());
           io.json(result);
           io.print([whereLine(session), '', ...renderRollback(result, io)]);
+          if (!result.dryRun && result.state !== 'rolled-back') return restingExit(result.state);
           return result.conflicts + result.noBefore > 0 ? EXIT.withFailures : EXIT.done;
         }),
       ),

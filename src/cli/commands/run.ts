@@ -3,7 +3,7 @@ import { ERROR_CODES, type ErrorCode, GodwitError } from '../../errors.js';
 import { dryRun, isClean, type Session, startRun, statusOf } from '../../godwit.js';
 import type { RunResult } from '../../verbs/run.js';
 import { action, type Invocation, whereLine } from '../command.js';
-import { EXIT } from '../exit-codes.js';
+import { EXIT, restingExit } from '../exit-codes.js';
 import { wholeNumber } from '../options.js';
 import { errorJson, showError } from '../output/errors.js';
 import { renderDryRun } from '../render/dry-run.js';
@@ -89,8 +89,8 @@ async function runForReal(invocation: Invocation, session: Session, id: string, 
   const result = await started.result.finally(() => progress.stop());
   if (result.state === 'failed') return showStopped(invocation, session, result);
   io.json(result);
-  io.print(renderRun(result, io.paint));
-  if (result.state !== 'completed') return EXIT.stopped;
+  io.print([whereLine(session), '', ...renderRun(result, io.paint)]);
+  if (result.state !== 'completed') return restingExit(result.state);
   return result.failed > 0 ? EXIT.withFailures : EXIT.done;
 }
 

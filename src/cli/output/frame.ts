@@ -35,8 +35,8 @@ function endLine(view: ProgressView): string {
 
 const rateText = (rate: number | null): string => (rate === null ? 'measuring' : `${formatCount(Math.round(rate))}/s`);
 
-function countsLine(view: ProgressView, paint: Paint): string | null {
-  if (!view.counters) return null;
+function countsLine(view: ProgressView, paint: Paint): string {
+  if (!view.counters) return 'changed  -';
   const { changed, unchanged, skipped, failed } = view.counters;
   const failures = failed > 0 ? `   ${paint('fail', `FAILED ${formatCount(failed)}`)}` : '';
   return `changed  ${formatCount(changed)}   unchanged ${formatCount(unchanged + skipped)}${failures}`;
@@ -47,21 +47,17 @@ export function composeFrame(view: ProgressView, space: FrameSpace): string[] {
   const batch =
     view.batches > 0 ? `   batch ${view.batchDocuments} documents, ${Math.round(view.batchMs)} ms held` : '';
   const { bottleneck } = view;
-  const lines: { rank: number; text: string | null }[] = [
+  // Always the same number of lines: a frame that grows in the middle is not redrawn whole by log-update.
+  const lines: { rank: number; text: string }[] = [
     { rank: 1, text: cutMiddle(`${view.where}   ${view.what}`, space.columns - 1) },
     { rank: 0, text: stateLine(view, space) },
     { rank: 2, text: endLine(view) },
     { rank: 3, text: `rate     ${rateText(view.recentRate)} lately   ${rateText(view.meanRate)} mean${batch}` },
-    { rank: 4, text: bottleneck === null ? null : `limit    ${bottleneck}` },
+    { rank: 4, text: `limit    ${bottleneck ?? 'still measuring'}` },
     { rank: 5, text: countsLine(view, space.paint) },
     { rank: 6, text: 'keys     Ctrl-C stops after the batch under way; it can be resumed' },
   ];
   const room = Math.max(1, space.rows - 1);
-  const kept = new Set(
-    [...lines]
-      .filter(({ text }) => text !== null)
-      .sort((a, b) => a.rank - b.rank)
-      .slice(0, room),
-  );
-  return lines.filter((line) => kept.has(line)).map(({ text }) => cutEnd(text ?? '', space.columns - 1));
+  const kept = new Set([...lines].sort((a, b) => a.rank - b.rank).slice(0, room));
+  return lines.filter((line) => kept.has(line)).map(({ text }) => cutEnd(text, space.columns - 1));
 }

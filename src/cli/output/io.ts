@@ -55,13 +55,22 @@ export class Io {
     if (this.options.json) this.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
   }
 
+  /** A live frame that is on the terminal now: everything else on stderr is written above it. */
+  frame: { hide(): void; draw(): void } | null = null;
+
+  #above(text: string): void {
+    this.frame?.hide();
+    this.stderr.write(`${text}\n`);
+    this.frame?.draw();
+  }
+
   /** Beside the result: what happens, warnings. On stderr, not with --quiet. */
   note(text: string): void {
-    if (!this.options.quiet) this.stderr.write(`${text}\n`);
+    if (!this.options.quiet) this.#above(text);
   }
 
   /** Errors: on stderr, always. */
   error(lines: readonly string[]): void {
-    this.stderr.write(`${lines.join('\n')}\n`);
+    this.#above(lines.join('\n'));
   }
 }

@@ -11,7 +11,7 @@ function eta(view: ProgressView): string {
 
 export function plainLine(view: ProgressView): string {
   const at = DateTime.now().toFormat('HH:mm:ssZZ');
-  const percent = `${(Math.floor(view.share * 1_000) / 10).toFixed(1)}%`;
+  const percent = view.share === 1 ? '100%' : `${(Math.floor(view.share * 1_000) / 10).toFixed(1)}%`;
   const rate = view.recentRate === null ? '' : ` rate=${Math.round(view.recentRate)}/s`;
   const failed = view.counters ? ` failed=${view.counters.failed}` : '';
   return `${at} ${view.state} ${percent} ${view.done}/${view.total}${rate} eta=${eta(view)}${failed}`;

@@ -95,6 +95,7 @@ export class ProgressView {
 
   /** Share done, never the whole before the state says so. */
   get share(): number {
+    if (this.state === 'completed' || this.state === 'rolled-back') return 1;
     return this.total === 0 ? 0 : Math.min(0.999, this.done / this.total);
   }
 

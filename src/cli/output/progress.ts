@@ -38,18 +38,15 @@ function showFrame(io: Io, events: Events, view: ProgressView): Progress {
   const draw = (): void => {
     log(composeFrame(view, { columns: io.stderr.columns, rows: io.stderr.rows, paint: io.paintErr }).join('\n'));
   };
-  events.on('run:note', ({ note }) => {
-    log.clear();
-    io.note(note);
-    draw();
-  });
+  io.frame = { hide: () => log.clear(), draw };
+  events.on('run:note', ({ note }) => io.note(note));
   const timer = setInterval(draw, FRAME_MS);
   draw();
   return {
     stop: () => {
       clearInterval(timer);
+      io.frame = null;
       log.clear();
-      log.done();
     },
   };
 }

@@ -61,7 +61,7 @@ export function renderFailures(failures: MigrationStatus['failures'], columns: n
 }
 
 function rollbackHeadline(result: RollbackResult, paint: Paint): string {
-  const back = result.restored + result.keptFields + result.alreadyBack;
+  const back = `${formatCount(result.restored + result.keptFields + result.alreadyBack)} documents`;
   const left =
     result.conflicts > 0
       ? paint(
@@ -69,9 +69,10 @@ function rollbackHeadline(result: RollbackResult, paint: Paint): string {
           `${formatCount(result.conflicts)} CONFLICT and ${result.dryRun ? 'would be' : 'are'} left as they are`,
         )
       : 'no conflict';
-  if (result.dryRun)
-    return `${paint('bold', 'NOTHING WAS WRITTEN.')} ${formatCount(back)} documents would be as before; ${left}.`;
-  return `${paint(result.conflicts > 0 ? 'fail' : 'ok', 'ROLLED BACK')}: ${formatCount(back)} documents are as before the run; ${left}.`;
+  if (result.dryRun) return `${paint('bold', 'NOTHING WAS WRITTEN.')} ${back} would be as before; ${left}.`;
+  if (result.state !== 'rolled-back')
+    return `${paint('run', result.state.toUpperCase())}: ${back} are as before the run so far; ${left}. It can be resumed.`;
+  return `${paint(result.conflicts > 0 ? 'fail' : 'ok', 'ROLLED BACK')}: ${back} are as before the run; ${left}.`;
 }
 
 export function renderRollback(
@@ -126,6 +127,7 @@ function rollbackNext(result: RollbackResult): string[] {
     conflicts > 0
       ? [`overwrite the ${formatCount(conflicts)}    godwit rollback ${migration} --on-conflict force`]
       : [];
+  if (!result.dryRun && result.state !== 'rolled-back') return [`go on      godwit rollback ${migration}`];
   if (result.dryRun) return [`all but the conflicts      godwit rollback ${migration}`, ...force];
   return [...force, `forwards again             godwit run ${migration}`];
 }

@@ -22,6 +22,7 @@ export const ERROR_CODES = {
   GODWIT_CHECKSUM: { exit: 2, meaning: 'The file of a migration that has begun was changed.' },
   GODWIT_STANDALONE: { exit: 2, meaning: 'The server is a standalone: it has no transactions.' },
   GODWIT_SHARDED: { exit: 2, meaning: 'The server is a mongos: not tested yet, so writing is refused.' },
+  GODWIT_SERVER_VERSION: { exit: 2, meaning: 'The server is older than MongoDB 6.0.' },
   GODWIT_TARGET: {
     exit: 2,
     meaning: 'The target is no collection that can be migrated (missing, view, capped, time series).',

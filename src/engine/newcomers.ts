@@ -1,11 +1,13 @@
 /**
  * Documents without a before image: in the part of the collection that the run has worked through, but in none of its
- * lists (changed, untouched, failed). They were inserted since, most likely in the new shape, and a rollback has
- * nothing to put in their place.
+ * lists (changed, untouched, failed). They were inserted since, most likely in the new shape. The author's `down` takes
+ * them back where there is one; a rollback has nothing else to put in their place.
  *
  * With a filter the run never saw the documents that it did not choose, so newcomers can't be told from them: the
  * collection is then named in `notLookedAt`.
  */
+
+import type { ClientSession } from 'mongodb';
 import { decodeHashes, decodeUntouched } from '../domain/audit-entry.js';
 import { typedId } from '../domain/change.js';
 import { type Chunk, type Cursor, chunkOfRange, coveringRanges, type IdRange, rangeFilter } from '../domain/chunk.js';
@@ -14,21 +16,30 @@ import { quarantinedKeys } from '../mongo/failures.js';
 import { readBatch } from '../mongo/read-batch.js';
 import { readFrom } from './run-chunk.js';
 import type { StepContext } from './run-context.js';
+import { undoNewcomers } from './undo-single.js';
 
 /** `_id`s that are listed; all are counted. */
 const MAX_LISTED = 1_000;
-const READ_SIZE = 2_000;
+const READ_SIZE = 500;
+const READ_BYTES = 8 * 1024 * 1024;
 
 export interface NewcomerReport {
+  /** Taken back by `down`. */
   readonly restored: number;
+  /** Left as they are. */
   readonly count: number;
   readonly listed: readonly { readonly collection: string; readonly id: unknown }[];
   /** Collections in which newcomers can't be told apart. */
   readonly notLookedAt: readonly string[];
 }
 
+export const NO_NEWCOMERS: NewcomerReport = { restored: 0, count: 0, listed: [], notLookedAt: [] };
+
+/** Documents that the audit of a chunk knows: changed, untouched, or taken back by `down` in an earlier rollback. */
 async function knownKeys(context: StepContext, chunk: Chunk): Promise<Set<string>> {
   const keys = new Set<string>();
+  for await (const { head, images } of auditOfChunk(context.state, chunk, 'down'))
+    if (head.seq < 0 && head.n > 0) for (const { key } of decodeHashes(images)) keys.add(key);
   for await (const { head, images } of auditOfChunk(context.state, chunk, 'up')) {
     if (head.n > 0) for (const { key } of decodeHashes(images)) keys.add(key);
     for (const key of decodeUntouched(images)) keys.add(key);
@@ -43,43 +54,61 @@ function workedRange(chunk: Chunk, open: IdRange | undefined, wasCompleted: bool
   return chunk.cursor ? { ...chunk.range, upper: chunk.cursor.id } : null;
 }
 
-export async function findNewcomers(context: StepContext, chunks: readonly Chunk[]): Promise<NewcomerReport> {
-  if (context.step.filter) return { restored: 0, count: 0, listed: [], notLookedAt: [context.step.collection] };
+/** Where newcomers may be, with the keys that are known there. */
+async function* placesToLook(
+  context: StepContext,
+  chunks: readonly Chunk[],
+): AsyncGenerator<{ readonly range: IdRange; readonly known: ReadonlySet<string> }> {
+  const ranges = chunks.filter(({ kind }) => kind === 'range');
+  const wasCompleted = context.run.history.some(({ to }) => to === 'completed');
+  for (const range of coveringRanges(ranges.flatMap((chunk) => (chunk.range ? [chunk.range] : [])))) {
+    const chunk = chunkOfRange(ranges, range);
+    const worked = chunk ? workedRange(chunk, range, wasCompleted) : wasCompleted ? range : null;
+    if (worked) yield { range: worked, known: chunk ? await knownKeys(context, chunk) : new Set() };
+  }
+}
+
+/**
+ * Looks for newcomers, and takes back what the author's `down` can take back.
+ *
+ * @param session without one nothing is written, only counted
+ */
+export async function settleNewcomers(
+  context: StepContext,
+  chunks: readonly Chunk[],
+  session: ClientSession | undefined,
+): Promise<NewcomerReport> {
+  if (context.step.filter) return { ...NO_NEWCOMERS, notLookedAt: [context.step.collection] };
   const own = chunks.filter(({ step }) => step === context.stepIndex);
-  const ranges = own.filter(({ kind }) => kind === 'range');
   const single = own.find(({ kind }) => kind === 'ids');
   const elsewhere = single ? await knownKeys(context, single) : new Set<string>();
   for (const key of await quarantinedKeys(context.state, context.run._id, context.stepIndex)) elsewhere.add(key);
-  const wasCompleted = context.run.history.some(({ to }) => to === 'completed');
-  const covering = coveringRanges(ranges.flatMap(({ range }) => (range ? [range] : [])));
   const listed: { collection: string; id: unknown }[] = [];
-  let count = 0;
-  for (const range of covering) {
-    const chunk = chunkOfRange(ranges, range);
-    const worked = chunk ? workedRange(chunk, range, wasCompleted) : wasCompleted ? range : null;
-    if (!worked) continue;
-    const known = chunk ? await knownKeys(context, chunk) : new Set<string>();
-    for await (const id of strangers(context, worked, known, elsewhere)) {
-      count += 1;
-      if (listed.length < MAX_LISTED) listed.push({ collection: context.step.collection, id });
+  let [count, restored] = [0, 0];
+  for await (const { range, known } of placesToLook(context, own))
+    for await (const ids of strangers(context, range, known, elsewhere)) {
+      const outcome = await undoNewcomers(context, ids, session);
+      restored += outcome.restored;
+      count += outcome.left.length;
+      for (const id of outcome.left.slice(0, MAX_LISTED - listed.length))
+        listed.push({ collection: context.step.collection, id });
     }
-  }
-  return { restored: 0, count, listed, notLookedAt: [] };
+  return { restored, count, listed, notLookedAt: [] };
 }
 
 async function* strangers(
   context: StepContext,
   range: IdRange,
-  known: Set<string>,
-  elsewhere: Set<string>,
-): AsyncGenerator<unknown> {
+  known: ReadonlySet<string>,
+  elsewhere: ReadonlySet<string>,
+): AsyncGenerator<readonly unknown[]> {
   let cursor: Cursor | null = null;
   for (;;) {
     const filter = rangeFilter(range, cursor);
     if (!filter) return;
-    const read = await readBatch(readFrom(context), filter, { limit: READ_SIZE, maxBytes: 16 * 1024 * 1024 });
-    for (const document of read.documents)
-      if (!known.has(document.key) && !elsewhere.has(document.key)) yield typedId(document);
+    const read = await readBatch(readFrom(context), filter, { limit: READ_SIZE, maxBytes: READ_BYTES });
+    const ids = read.documents.filter(({ key }) => !known.has(key) && !elsewhere.has(key)).map(typedId);
+    if (ids.length > 0) yield ids;
     const last = read.documents.at(-1);
     if (!last || !read.hasMore) return;
     cursor = { id: typedId(last) };

@@ -5,13 +5,18 @@
 import type { ClientSession } from 'mongodb';
 import { addUndo, type Chunk, NO_UNDO, type UndoConflict, type UndoCounters } from '../domain/chunk.js';
 import type { RunDocument } from '../domain/run.js';
+import type { UndoBatch } from '../domain/undo.js';
+import { GodwitError } from '../errors.js';
+import { locateIn } from '../migration/load.js';
 import { listChunks, resetUndo } from '../mongo/chunks.js';
 import { Effort } from './effort.js';
-import { findNewcomers, type NewcomerReport } from './newcomers.js';
+import { type NewcomerReport, NO_NEWCOMERS, settleNewcomers } from './newcomers.js';
 import { Recorder } from './recorder.js';
 import { requireChunks, stepContext } from './run.js';
 import type { RunContext, StepContext } from './run-context.js';
+import { Tally } from './tally.js';
 import { decideUndoBatch, nextUndo, undoBatch } from './undo-batch.js';
+import { undoOnly } from './undo-single.js';
 import { type RunFacts, withLease } from './with-lease.js';
 import { shareOut } from './workers.js';
 
@@ -25,8 +30,6 @@ export interface RollbackOutcome {
   readonly conflicts: readonly UndoConflict[];
   readonly newcomers: NewcomerReport;
 }
-
-const NOBODY: NewcomerReport = { restored: 0, listed: [], count: 0, notLookedAt: [] };
 
 /** Ids first, then ranges; each chunk is independent of the others of its kind. */
 function inOrder(chunks: readonly Chunk[], step: number): Chunk[][] {
@@ -67,7 +70,7 @@ async function work(
   await recorder.go('rolling-back', 'rollback asked for');
   const chunks = await requireChunks(context);
   context.tally.undo = sumOf(chunks);
-  let newcomers = NOBODY;
+  let newcomers = NO_NEWCOMERS;
   const store = (): void => recorder.storeNowAndThen();
   context.events.on('run:undo', store);
   try {
@@ -78,7 +81,10 @@ async function work(
           undoChunk({ ...step, signal }, chunk, options, session),
         );
       if (context.signal.aborted) throw context.signal.reason;
-      newcomers = merge(newcomers, await findNewcomers(step, await listChunks(context.state, context.run._id)));
+      newcomers = merge(
+        newcomers,
+        await settleNewcomers(step, await listChunks(context.state, context.run._id), sessions[0]),
+      );
     }
   } finally {
     context.events.off('run:undo', store);
@@ -102,7 +108,7 @@ const merge = (a: NewcomerReport, b: NewcomerReport): NewcomerReport => ({
 export async function storedOutcome(
   facts: RunFacts,
   run: RunDocument,
-  newcomers: NewcomerReport = NOBODY,
+  newcomers: NewcomerReport = NO_NEWCOMERS,
 ): Promise<RollbackOutcome> {
   const chunks = await listChunks(facts.state, run._id);
   return {
@@ -115,7 +121,7 @@ export async function storedOutcome(
 
 /** Rolls the run back, or goes on with a rollback that was stopped. A second one of a finished rollback only looks. */
 export async function rollBack(facts: RunFacts, run: RunDocument, options: RollbackOptions): Promise<RollbackOutcome> {
-  let newcomers = NOBODY;
+  let newcomers = NO_NEWCOMERS;
   const after = await withLease(facts, run, Number.POSITIVE_INFINITY, async (context, sessions) => {
     const recorder = new Recorder(context, 'down');
     try {
@@ -130,20 +136,26 @@ export async function rollBack(facts: RunFacts, run: RunDocument, options: Rollb
 /** The same without a write: what a rollback would do now. */
 export async function rollBackDry(
   facts: RunFacts,
-  context: RunContext,
+  run: RunDocument,
   options: RollbackOptions,
 ): Promise<RollbackOutcome> {
+  const context = lookingContext(facts, run);
   const chunks = await requireChunks(context);
   const conflicts: UndoConflict[] = [];
-  let newcomers = NOBODY;
+  let newcomers = NO_NEWCOMERS;
   for (const index of [...context.run.steps.keys()].reverse()) {
     const step = await stepContext(facts, context, index);
+    // Documents that the run changed twice: what undoing the later change makes of them is what the earlier one meets.
+    const overlay = new Map<string, Buffer>();
     for (const chunk of inOrder(chunks, index).flat()) {
       for (let seq = nextUndo(chunk); seq > 0 && !context.signal.aborted; seq -= 1) {
         const undone = await decideUndoBatch(step, chunk, seq, {
           onConflict: options.onConflict,
           effort: new Effort(1),
+          overlay,
         });
+        if (chunk.kind === 'ids')
+          for (const { change } of undone.restores) overlay.set(change.before.key, change.after);
         context.tally.addUndo(undone.counters, 0);
         if (conflicts.length < 1_000) conflicts.push(...undone.conflicts);
         context.events.emit('run:undo', {
@@ -153,8 +165,56 @@ export async function rollBackDry(
         });
       }
     }
-    newcomers = merge(newcomers, await findNewcomers(step, chunks));
+    newcomers = merge(newcomers, await settleNewcomers(step, chunks, undefined));
   }
   if (context.signal.aborted) throw context.signal.reason;
   return { run: context.run, counters: context.tally.undo ?? NO_UNDO, conflicts, newcomers };
 }
+
+/**
+ * Rolls single documents back; the run stays in its state.
+ *
+ * @throws GodwitError GODWIT_DOCUMENT_UNKNOWN when the run changed none of them
+ */
+export async function rollBackOnly(
+  facts: RunFacts,
+  run: RunDocument,
+  ids: readonly unknown[],
+  options: RollbackOptions & { readonly dryRun: boolean },
+): Promise<RollbackOutcome> {
+  const found: UndoBatch[] = [];
+  const undoAll = async (context: RunContext, session: ClientSession | undefined): Promise<void> => {
+    for (const index of [...run.steps.keys()].reverse()) {
+      const step = await stepContext(facts, context, index);
+      for (const id of ids) {
+        const undone = await undoOnly(step, id, options.onConflict, session);
+        if (undone) found.push(undone);
+      }
+    }
+  };
+  if (options.dryRun) await undoAll(lookingContext(facts, run), undefined);
+  else await withLease(facts, run, Number.POSITIVE_INFINITY, (context, sessions) => undoAll(context, sessions[0]));
+  if (found.length === 0)
+    throw new GodwitError(
+      'GODWIT_DOCUMENT_UNKNOWN',
+      `wanted a document that ${run.migration} changed, found no audit entry of it`,
+      {
+        next: [`godwit audit ${run.migration} --doc ID`],
+      },
+    );
+  return {
+    run,
+    counters: found.reduce((sum, { counters }) => addUndo(sum, counters), NO_UNDO),
+    conflicts: found.flatMap(({ conflicts }) => conflicts),
+    newcomers: NO_NEWCOMERS,
+  };
+}
+
+/** A context for looking only: without a lease. */
+export const lookingContext = (facts: RunFacts, run: RunDocument): RunContext => ({
+  ...facts,
+  run,
+  fence: '',
+  locate: locateIn(facts.loaded),
+  tally: Tally.fresh(0),
+});

@@ -6,7 +6,7 @@ import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
 import { decodeEntries, joinImages } from '../domain/audit-entry.js';
 import type { DecidedBatch } from '../domain/batch.js';
-import { type Change, type StoredDocument, typedId } from '../domain/change.js';
+import { type Change, type StoredDocument, storedDocument, typedId } from '../domain/change.js';
 import { addUndo, type Chunk, type ChunkUndo, MAX_LISTED_CONFLICTS, NO_COUNTERS, NO_UNDO } from '../domain/chunk.js';
 import { decideUndo, type Restore, type UndoBatch } from '../domain/undo.js';
 import { GodwitError } from '../errors.js';
@@ -34,12 +34,12 @@ export const nextUndo = (chunk: Chunk): number => (chunk.undo ? chunk.undo.seq -
 
 class CheckpointMismatch extends Error {}
 
-function restoreWrite({ change, whole }: Restore): Write {
+export function restoreWrite({ change, whole }: Restore): Write {
   return whole ? wholeWrite({ bytes: change.after }, typedId(change.before)) : forwardWrite(change);
 }
 
 /** The author's `down` on one document, as a change; null when it does not give one. */
-function downOf(context: StepContext): ((current: StoredDocument) => Change | null) | undefined {
+export function downOf(context: StepContext): ((current: StoredDocument) => Change | null) | undefined {
   const { down } = context.step;
   if (!down) return undefined;
   const transformer = { fn: down, locate: context.locate, timeoutMs: context.settings.transformTimeoutMs };
@@ -54,7 +54,13 @@ export async function decideUndoBatch(
   context: StepContext,
   chunk: Chunk,
   seq: number,
-  options: { readonly onConflict: 'report' | 'force'; readonly effort: Effort; readonly session?: ClientSession },
+  options: {
+    readonly onConflict: 'report' | 'force';
+    readonly effort: Effort;
+    readonly session?: ClientSession;
+    /** Documents as they will be when later batches are undone: for a dry run, which undoes nothing. */
+    readonly overlay?: ReadonlyMap<string, Buffer>;
+  },
 ): Promise<UndoBatch> {
   const parts = await readParts(context.state, chunk._id, 'up', seq, options.session);
   const [head] = parts;
@@ -74,7 +80,12 @@ export async function decideUndoBatch(
     { _id: { $in: ids } },
     { limit: ids.length, maxBytes: Number.POSITIVE_INFINITY, ...(options.session ? { session: options.session } : {}) },
   );
-  const current = new Map(read.documents.map((document) => [document.key, document]));
+  const current = new Map(
+    read.documents.map((document) => {
+      const later = options.overlay?.get(document.key);
+      return [document.key, later ? storedDocument(later) : document];
+    }),
+  );
   return decideUndo(entries, current, {
     collection: context.step.collection,
     onConflict: options.onConflict,

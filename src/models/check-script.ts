@@ -86,7 +86,8 @@ async function listFiles(folder) {
 function describe(error) {
   if (!(error instanceof Error)) return String(error);
   const lines = String(error.stack).split('\\n');
-  const own = lines.find((line) => line.includes(root) && /:\\d+/.test(line) && !line.includes('node_modules'));
+  const isOwn = (line) => line.includes(root) && !/node_modules|scripts.check-models/.test(line);
+  const own = lines.find((line) => isOwn(line) && /:\\d+/.test(line));
   const place = own?.slice(own.indexOf(root) + root.length + 1).replace(/\\)$/, '');
   return \`\${error.name}: \${error.message.split('\\n')[0]}\${place ? \` (\${place})\` : ''}\`;
 }

@@ -101,6 +101,17 @@ export async function auditAround(state: State, run: string, id: unknown): Promi
   );
 }
 
+/** The least sequence number among the rollbacks of single documents of a chunk; 0 when there are none. */
+export async function leastAuditSeq(state: State, chunk: Chunk, session: ClientSession): Promise<number> {
+  const [least] = await state.audit
+    .find(
+      { run: chunk.run, chunk: chunk._id, direction: 'down', round: 0 },
+      { session, projection: { seq: 1 }, sort: { seq: 1 }, limit: 1 },
+    )
+    .toArray();
+  return Math.min(0, least?.seq ?? 0);
+}
+
 export interface AuditTotals {
   readonly batches: number;
   readonly entries: number;

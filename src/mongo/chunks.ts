@@ -73,6 +73,12 @@ export async function checkpoint(
   return result.matchedCount === 1;
 }
 
+/** Makes a transaction conflict with a takeover where there is no cursor to move; false when the lease is another's. */
+export async function touchFence(state: State, chunk: string, fence: string, session: ClientSession): Promise<boolean> {
+  const result = await state.chunks.updateOne({ _id: chunk, fence }, { $currentDate: { at: true } }, { session });
+  return result.matchedCount === 1;
+}
+
 /** The same for a batch of a rollback. */
 export async function undoCheckpoint(
   state: State,

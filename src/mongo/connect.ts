@@ -76,11 +76,23 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
   try {
     await client.connect();
     const db = client.db(name);
-    return { client, db, server: await readServerFacts(client, options.uri) };
+    const server = await readServerFacts(client, options.uri);
+    requireVersion(server);
+    return { client, db, server };
   } catch (error) {
     await client.close().catch(() => undefined);
     throw translateServerError(error);
   }
+}
+
+/** `collectionUUID`, which every read carries, came with MongoDB 6.0. */
+const OLDEST_MAJOR = 6;
+
+function requireVersion({ version }: ServerFacts): void {
+  if (Number.parseInt(version, 10) >= OLDEST_MAJOR) return;
+  throw new GodwitError('GODWIT_SERVER_VERSION', `wanted MongoDB ${OLDEST_MAJOR}.0 or later, found ${version}`, {
+    next: ['update the server'],
+  });
 }
 
 interface Hello {

@@ -178,9 +178,16 @@ async function judgeOplog({ client, server }: Session): Promise<Finding> {
   return finding(true, `spans ${formatDuration(hours * 3_600_000)} at present, in ${formatBytes(maxBytes)} at most`);
 }
 
-async function judgeDisk({ db }: Session): Promise<Finding> {
-  const fact = await readDiskSpace(db);
-  if (!fact.known) return unseen(fact.needs);
+/** A database that holds nothing yet is told no disk; `admin` always holds something. */
+async function judgeDisk({ client, db }: Session): Promise<Finding> {
+  const own = await readDiskSpace(db);
+  const fact = own.known ? own : await readDiskSpace(client.db('admin'));
+  if (!fact.known)
+    return finding(
+      null,
+      'the server does not tell',
+      `it tells once ${db.databaseName} holds a collection, or with the role clusterMonitor`,
+    );
   const { freeBytes, totalBytes } = fact.value;
   const found = `${formatBytes(freeBytes)} free of ${formatBytes(totalBytes)}`;
   return finding(

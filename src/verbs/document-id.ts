@@ -1,7 +1,9 @@
 /** `_id`s as people type them: 24 hex digits, a number, a text, or Extended JSON. */
 import { EJSON, ObjectId } from 'bson';
 import type { Db, Document, Filter } from 'mongodb';
+import { GodwitError } from '../errors.js';
 import { toTyped } from '../kernel/values.js';
+import type { LoadedMigration } from '../migration/load.js';
 
 /** What a text may mean, likeliest first. */
 export function idCandidates(text: string): unknown[] {
@@ -23,7 +25,7 @@ function parseExtendedJson(text: string): { readonly value: unknown } | undefine
 }
 
 /** The `_id`, exactly as it is stored, of the first document that the text may mean; null when there is none. */
-export async function findDocument(db: Db, collection: string, text: string): Promise<{ readonly id: unknown } | null> {
+async function findDocument(db: Db, collection: string, text: string): Promise<{ readonly id: unknown } | null> {
   for (const candidate of idCandidates(text)) {
     const found = await db
       .collection(collection)
@@ -31,4 +33,32 @@ export async function findDocument(db: Db, collection: string, text: string): Pr
     if (found) return { id: toTyped(found as unknown as Buffer)['_id'] };
   }
   return null;
+}
+
+/**
+ * The `_id`s that the text of `--only` means, in the collections of a migration.
+ *
+ * @throws GodwitError GODWIT_DOCUMENT_UNKNOWN
+ */
+export async function idsOf(
+  session: { readonly db: Db },
+  loaded: LoadedMigration,
+  text: string,
+): Promise<readonly unknown[]> {
+  const ids: unknown[] = [];
+  const names = loaded.migration.steps.map(({ collection }) => collection);
+  for (const name of names) {
+    const found = await findDocument(session.db, name, text);
+    if (found) ids.push(found.id);
+  }
+  if (ids.length > 0) return ids;
+  throw new GodwitError(
+    'GODWIT_DOCUMENT_UNKNOWN',
+    `wanted a document by the _id given to --only, found none in ${names.join(', ')}`,
+    {
+      next: [
+        'an ObjectId is given as its 24 hex digits, other types as Extended JSON: --only \'{"$numberLong":"42"}\'',
+      ],
+    },
+  );
 }

@@ -1,22 +1,23 @@
 /** `rollback`: back from the audit, or what that would do. */
 import type { ClientSession } from 'mongodb';
 import type { RunDocument, RunState } from '../domain/run.js';
-import { type RollbackOutcome, rollBack, rollBackDry, storedOutcome } from '../engine/rollback.js';
-import { Tally } from '../engine/tally.js';
+import { type RollbackOutcome, rollBack, rollBackDry, rollBackOnly, storedOutcome } from '../engine/rollback.js';
 import type { RunFacts } from '../engine/with-lease.js';
 import { GodwitError } from '../errors.js';
-import { locateIn } from '../migration/load.js';
 import { requireTransactions } from '../mongo/connect.js';
 import { killSessions, sessionId } from '../mongo/leases.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { ensureState } from '../mongo/state.js';
 import { ShownId } from '../report/shown-id.js';
+import { idsOf } from './document-id.js';
 import { loadById, requireRun, requireSameFile, runSettings, type Session } from './session.js';
 
 export interface RollbackOptions {
   readonly dryRun?: boolean | undefined;
   /** What happens to a field that the application changed since: it is kept and listed, or overwritten. */
   readonly onConflict?: 'report' | 'force' | undefined;
+  /** One document, by its `_id` as a text; the run stays in its state. */
+  readonly only?: string | undefined;
   readonly workers?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -44,7 +45,9 @@ export interface RollbackResult {
   readonly keptFields: number;
   readonly alreadyBack: number;
   readonly goneSince: number;
-  /** Documents that came later and have no before image. */
+  /** Documents that came later, have no before image, and were taken back by `down`. */
+  readonly byDown: number;
+  /** Documents that came later, have no before image, and are left as they are. */
   readonly noBefore: number;
   readonly conflicts: number;
   readonly conflictList: readonly ConflictView[];
@@ -72,6 +75,7 @@ function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number):
     keptFields,
     alreadyBack,
     goneSince,
+    byDown: newcomers.restored,
     noBefore: newcomers.count,
     conflicts: counters.conflicts,
     conflictList: conflicts.map((conflict) => ({ ...conflict, id: new ShownId(conflict.id) })),
@@ -99,10 +103,24 @@ async function prepare(
   return { facts: { client, db, state, loaded, settings, events, signal: options.signal ?? NEVER }, run };
 }
 
-async function lookOnly(session: Session, id: string, options: RollbackOptions): Promise<RollbackOutcome> {
-  const { facts, run } = await prepare(session, id, options);
-  const context = { ...facts, run, fence: '', locate: locateIn(facts.loaded), tally: Tally.fresh(0) };
-  return rollBackDry(facts, context, { onConflict: options.onConflict ?? 'report' });
+/** What is asked for: single documents, or all; done, or only looked at. */
+async function carryOut(
+  session: Session,
+  facts: RunFacts,
+  run: RunDocument,
+  options: RollbackOptions,
+): Promise<RollbackOutcome> {
+  const onConflict = options.onConflict ?? 'report';
+  const dryRun = options.dryRun ?? false;
+  if (options.only !== undefined) {
+    const ids = await idsOf(session, facts.loaded, options.only);
+    return rollBackOnly(facts, run, ids, { onConflict, dryRun });
+  }
+  if (dryRun) return rollBackDry(facts, run, { onConflict });
+  // A second rollback has nothing to do but to look, unless it may overwrite what the first one left.
+  return run.state === 'rolled-back' && onConflict !== 'force'
+    ? storedOutcome(facts, run)
+    : rollBack(facts, run, { onConflict });
 }
 
 export interface StartedRollback {
@@ -115,21 +133,17 @@ export function startRollback(session: Session, id: string, options: RollbackOpt
   let sessions: readonly ClientSession[] = [];
   const work = async (): Promise<RollbackResult> => {
     const startedAt = performance.now();
-    if (options.dryRun) return resultOf(await lookOnly(session, id, options), true, performance.now() - startedAt);
-    requireTransactions(session.server);
+    if (!options.dryRun) requireTransactions(session.server);
     const { facts, run } = await prepare(session, id, options);
-    // A second rollback has nothing to do but to look, unless it may overwrite what the first one left.
-    if (run.state === 'rolled-back' && options.onConflict !== 'force')
-      return resultOf(await storedOutcome(facts, run), false, performance.now() - startedAt);
-    await ensureState(session.state);
+    if (!options.dryRun) await ensureState(session.state);
     const watched: RunFacts = {
       ...facts,
       onSessions: (own) => {
         sessions = own;
       },
     };
-    const outcome = await rollBack(watched, run, { onConflict: options.onConflict ?? 'report' });
-    return resultOf(outcome, false, performance.now() - startedAt);
+    const outcome = await carryOut(session, watched, run, options);
+    return resultOf(outcome, options.dryRun ?? false, performance.now() - startedAt);
   };
   const result = work().catch((error: unknown) => {
     throw translateServerError(error);

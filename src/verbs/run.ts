@@ -13,7 +13,7 @@ import { readReplicaSetId } from '../mongo/server-facts.js';
 import { ensureState } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { ShownId } from '../report/shown-id.js';
-import { findDocument } from './document-id.js';
+import { idsOf } from './document-id.js';
 import {
   gitCommit,
   loadById,
@@ -179,7 +179,7 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
     await ensureState(session.state);
     const isCanary = options.limit !== undefined || options.only !== undefined;
     const settings = runSettings(session.config, isCanary ? { ...options, workers: 1 } : options);
-    const only = options.only === undefined ? undefined : await onlyIds(session, loaded, options.only);
+    const only = options.only === undefined ? undefined : await idsOf(session, loaded, options.only);
     const { run, isNew } = await planOrResume(session, loaded, settings.workers);
     session.events.emit('run:planned', { run: run._id, migration: run.migration, total: run.total, resumed: !isNew });
     if (run.state === 'completed') return resultOf(run, run, false, 0);
@@ -206,22 +206,4 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
     throw translateServerError(error);
   });
   return { result, abort: () => endTransactions(session, sessions) };
-}
-
-async function onlyIds(session: Session, loaded: LoadedMigration, text: string): Promise<readonly unknown[]> {
-  const ids: unknown[] = [];
-  for (const { collection } of loaded.migration.steps) {
-    const id = await findDocument(session.db, collection, text);
-    if (id) ids.push(id.id);
-  }
-  if (ids.length > 0) return ids;
-  throw new GodwitError(
-    'GODWIT_DOCUMENT_UNKNOWN',
-    `wanted a document by the _id given to --only, found none in ${loaded.migration.steps.map(({ collection }) => collection).join(', ')}`,
-    {
-      next: [
-        'an ObjectId is given as its 24 hex digits, other types as Extended JSON: --only \'{"$numberLong":"42"}\'',
-      ],
-    },
-  );
 }

@@ -8,6 +8,7 @@ import { renderRollback } from '../render/run.js';
 interface RollbackFlags {
   readonly dryRun?: boolean;
   readonly onConflict?: 'report' | 'force';
+  readonly only?: string;
   readonly workers?: number;
 }
 
@@ -21,6 +22,7 @@ export function addRollback(program: Command, done: (code: number) => void): voi
         .choices(['report', 'force'])
         .default('report'),
     )
+    .option('--only <docid>', 'only this document; the run stays in its state')
     .option('--workers <n>', 'chunks worked on at once', wholeNumber)
     .action(
       action<[string, RollbackFlags]>(done, (invocation, _options, id, flags) =>
@@ -33,7 +35,8 @@ export function addRollback(program: Command, done: (code: number) => void): voi
           const result = await started.result.finally(() => progress.stop());
           io.json(result);
           io.print([whereLine(session), '', ...renderRollback(result, io)]);
-          if (!result.dryRun && result.state !== 'rolled-back') return restingExit(result.state);
+          if (!result.dryRun && flags.only === undefined && result.state !== 'rolled-back')
+            return restingExit(result.state);
           return result.conflicts + result.noBefore > 0 ? EXIT.withFailures : EXIT.done;
         }),
       ),

@@ -41,7 +41,7 @@ export function renderDoctor(result: DoctorResult, where: string, paint: Paint, 
     const text = wrap(`  ${padEnd(sign, 10)} ${padEnd(name, 22)} ${found}`, columns, ' '.repeat(36));
     return [
       ...text.map((line) => (ok === false ? paint('fail', line) : line)),
-      ...(next ? wrap(`${' '.repeat(13)}next: ${next}`, columns, ' '.repeat(19)) : []),
+      ...nextLines(next?.split('\n') ?? []).map((text) => `${' '.repeat(13)}${text}`),
     ];
   });
   return [where, '', `${head}${unknown > 0 ? `, ${unknown} can't be seen by this user` : ''}.`, '', ...lines];

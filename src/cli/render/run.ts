@@ -85,6 +85,7 @@ export function renderRollback(
     ['~  restored, edits kept', result.keptFields, 'the application changed other fields since; those stay'],
     ['x  conflict', result.conflicts, 'the application changed the same field since; left alone'],
     ['-  gone since', result.goneSince, 'deleted by the application; stays deleted'],
+    ['~  back by down()', result.byDown, 'inserted since the run; the migration has an inverse'],
     ['?  no before image', result.noBefore, 'inserted since the run; left alone'],
   ];
   const lines = table(

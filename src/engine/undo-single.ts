@@ -1,0 +1,137 @@
+/**
+ * Rollbacks of single documents, outside the order of batches: `--only`, and documents without a before image that
+ * the author's `down` can take back. Audited and fenced like everything else; their audit has sequence numbers below
+ * zero, since they undo no batch of their own.
+ */
+import type { ClientSession } from 'mongodb';
+import { journal } from '../audit/journal.js';
+import { decodeEntries } from '../domain/audit-entry.js';
+import { type StoredDocument, typedId } from '../domain/change.js';
+import { type Chunk, NO_COUNTERS, NO_UNDO } from '../domain/chunk.js';
+import { decideUndo, type Restore, type UndoBatch } from '../domain/undo.js';
+import { auditAround, leastAuditSeq } from '../mongo/audit-entries.js';
+import { idsChunk, touchFence } from '../mongo/chunks.js';
+import { readBatch } from '../mongo/read-batch.js';
+import { inTransaction } from '../mongo/transaction.js';
+import { applyWrites } from '../mongo/write-batch.js';
+import { Effort } from './effort.js';
+import { leaseLost } from './run-batch.js';
+import { readFrom } from './run-chunk.js';
+import type { StepContext } from './run-context.js';
+import { downOf, restoreWrite } from './undo-batch.js';
+
+type Decide = (session: ClientSession | undefined, effort: Effort) => Promise<UndoBatch>;
+
+/** Carries out what `decide` says in one transaction of its own; redone until it is committed. */
+async function undoAside(context: StepContext, session: ClientSession, decide: Decide): Promise<UndoBatch> {
+  const chunk: Chunk = await idsChunk(context.state, context.run._id, context.stepIndex, context.fence);
+  const effort = new Effort(context.settings.batchSize);
+  for (;;) {
+    try {
+      return await inTransaction(session, async () => {
+        const undone = await decide(session, effort);
+        const seq = (await leastAuditSeq(context.state, chunk, session)) - 1;
+        const batch = {
+          changes: undone.restores.map(({ change }) => change),
+          untouched: [],
+          failed: [],
+          counters: NO_COUNTERS,
+          cursor: null,
+          isLast: false,
+        };
+        await journal(context.state, chunk, batch, { direction: 'down', seq, round: 0 }, session);
+        if (!(await touchFence(context.state, chunk._id, context.fence, session)))
+          throw leaseLost(context.run.migration);
+        effort.writing = undone.restores.map(({ change }) => change.before.key);
+        await applyWrites(context.target, undone.restores.map(restoreWrite), { session, isSingle: effort.isSingle });
+        return undone;
+      });
+    } catch (error) {
+      await effort.after(error, context.signal, () => undefined);
+      if (context.signal.aborted) throw context.signal.reason;
+    }
+  }
+}
+
+async function readIds(
+  context: StepContext,
+  ids: readonly unknown[],
+  session?: ClientSession,
+): Promise<readonly StoredDocument[]> {
+  const read = await readBatch(
+    readFrom(context),
+    { _id: { $in: ids } },
+    { limit: Math.max(1, ids.length), maxBytes: Number.POSITIVE_INFINITY, ...(session ? { session } : {}) },
+  );
+  return read.documents;
+}
+
+/** What undoing the newest entry of one document would do; null when the run never changed it. */
+async function decideOnly(
+  context: StepContext,
+  id: unknown,
+  onConflict: 'report' | 'force',
+  session: ClientSession | undefined,
+  effort: Effort,
+): Promise<UndoBatch | null> {
+  const [document] = await readIds(context, [id], session);
+  const batches = (await auditAround(context.state, context.run._id, id)).filter(({ head }) => head.direction === 'up');
+  const entries = batches
+    .filter(({ head }) => head.step === context.stepIndex)
+    .flatMap(({ images }) => decodeEntries(images))
+    .filter(({ before }) => document === undefined || before.key === document.key);
+  const [oldest] = entries;
+  const newest = entries.at(-1);
+  if (!oldest || !newest) return null;
+  // Changed twice by the run: back to what was there before the first change, judged by what the last one left.
+  const entry = { ...newest, before: oldest.before };
+  return decideUndo([entry], new Map(document ? [[document.key, document]] : []), {
+    collection: context.step.collection,
+    onConflict,
+    down: downOf(context),
+    refused: effort.refused,
+  });
+}
+
+/** Rolls one document back; null when the run never changed it. Without a session nothing is written. */
+export async function undoOnly(
+  context: StepContext,
+  id: unknown,
+  onConflict: 'report' | 'force',
+  session: ClientSession | undefined,
+): Promise<UndoBatch | null> {
+  const seen = await decideOnly(context, id, onConflict, undefined, new Effort(1));
+  if (!seen || !session || seen.restores.length === 0) return seen;
+  return undoAside(context, session, async (own, effort) => {
+    const decided = await decideOnly(context, id, onConflict, own, effort);
+    return decided ?? { restores: [], counters: NO_UNDO, conflicts: [] };
+  });
+}
+
+/** Documents without a before image that `down` takes back; without a session they are only counted. */
+export async function undoNewcomers(
+  context: StepContext,
+  ids: readonly unknown[],
+  session: ClientSession | undefined,
+): Promise<{ readonly restored: number; readonly left: readonly unknown[] }> {
+  const down = downOf(context);
+  if (!down || ids.length === 0) return { restored: 0, left: ids };
+  const decide = async (own: ClientSession | undefined): Promise<{ restores: Restore[]; left: unknown[] }> => {
+    const restores: Restore[] = [];
+    const left: unknown[] = [];
+    for (const document of await readIds(context, ids, own)) {
+      const change = down(document);
+      if (change) restores.push({ change, whole: false });
+      else left.push(typedId(document));
+    }
+    return { restores, left };
+  };
+  const seen = await decide(undefined);
+  if (session && seen.restores.length > 0)
+    await undoAside(context, session, async (own) => ({
+      restores: (await decide(own)).restores,
+      counters: NO_UNDO,
+      conflicts: [],
+    }));
+  return { restored: seen.restores.length, left: seen.left };
+}

@@ -14,6 +14,7 @@ import { type NewcomerReport, NO_NEWCOMERS, settleNewcomers } from './newcomers.
 import { Recorder } from './recorder.js';
 import { requireChunks, stepContext } from './run.js';
 import type { RunContext, StepContext } from './run-context.js';
+import { NO_WATCH } from './sentinel.js';
 import { Tally } from './tally.js';
 import { decideUndoBatch, nextUndo, undoBatch } from './undo-batch.js';
 import { undoOnly } from './undo-single.js';
@@ -217,4 +218,5 @@ export const lookingContext = (facts: RunFacts, run: RunDocument): RunContext =>
   fence: '',
   locate: locateIn(facts.loaded),
   tally: Tally.fresh(0),
+  watch: NO_WATCH,
 });

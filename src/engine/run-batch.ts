@@ -115,10 +115,18 @@ class Attempt {
 
   async run(): Promise<BatchOutcome> {
     await faultPoint('batch:before-read');
-    const outcome = await inTransaction(this.session, () => this.#body());
+    const outcome = await this.#inTransaction();
     await faultPoint('batch:after-commit');
     this.#lap('commit');
     return outcome;
+  }
+
+  async #inTransaction(): Promise<BatchOutcome> {
+    try {
+      return await inTransaction(this.session, () => this.#body());
+    } finally {
+      this.context.watch.release(this.session);
+    }
   }
 
   #lap(phase: keyof BatchTimes): void {
@@ -156,6 +164,7 @@ class Attempt {
     this.#lap('audit');
 
     effort.writing = batch.changes.map(({ before }) => before.key);
+    context.watch.hold(session);
     await writeBatch(context.target, journaled, { session, isSingle: effort.isSingle });
     await faultPoint('batch:after-data');
     this.#lap('write');

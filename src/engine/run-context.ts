@@ -5,6 +5,7 @@ import type { RunDocument } from '../domain/run.js';
 import type { Events } from '../events.js';
 import type { State } from '../mongo/state.js';
 import type { Locate } from './apply-transform.js';
+import type { Watch } from './sentinel.js';
 import type { Tally } from './tally.js';
 
 export interface RunSettings {
@@ -28,6 +29,8 @@ export interface RunContext {
   readonly locate: Locate;
   readonly tally: Tally;
   readonly events: Events;
+  /** Told when documents are held: ends the transaction when this process can't any more. */
+  readonly watch: Watch;
   /** Aborted when the run is to stop: at the next batch boundary. */
   readonly signal: AbortSignal;
 }

@@ -94,7 +94,7 @@ export async function decideUndoBatch(
   });
 }
 
-const toDecided = (undone: UndoBatch): DecidedBatch => ({
+export const toDecided = (undone: UndoBatch): DecidedBatch => ({
   changes: undone.restores.map(({ change }) => change),
   untouched: [],
   failed: [],
@@ -130,7 +130,7 @@ export async function undoBatch(
       await faultPoint('rollback:before-read');
       outcome = await inTransaction(session, () =>
         body(context, chunk, seq, { onConflict, effort, session, bypass: bypass === 'yes' }),
-      );
+      ).finally(() => context.watch.release(session));
       await faultPoint('rollback:after-commit');
       return outcome;
     } catch (error) {
@@ -170,6 +170,7 @@ async function body(context: StepContext, chunk: Chunk, seq: number, options: Bo
   if (!(await undoCheckpoint(context.state, chunk, undo, session))) throw new CheckpointMismatch('checkpoint');
   await faultPoint('rollback:after-checkpoint');
   effort.writing = undone.restores.map(({ change }) => change.before.key);
+  context.watch.hold(session);
   await applyWrites(context.target, undone.restores.map(restoreWrite), {
     session,
     isSingle: effort.isSingle,

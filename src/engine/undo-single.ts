@@ -7,7 +7,7 @@ import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
 import { decodeEntries } from '../domain/audit-entry.js';
 import { type StoredDocument, typedId } from '../domain/change.js';
-import { type Chunk, NO_COUNTERS, NO_UNDO } from '../domain/chunk.js';
+import { type Chunk, NO_UNDO } from '../domain/chunk.js';
 import { decideUndo, type Restore, type UndoBatch } from '../domain/undo.js';
 import { auditAround, leastAuditSeq } from '../mongo/audit-entries.js';
 import { idsChunk, touchFence } from '../mongo/chunks.js';
@@ -18,7 +18,7 @@ import { Effort } from './effort.js';
 import { leaseLost } from './run-batch.js';
 import { readFrom } from './run-chunk.js';
 import type { StepContext } from './run-context.js';
-import { downOf, restoreWrite } from './undo-batch.js';
+import { downOf, restoreWrite, toDecided } from './undo-batch.js';
 
 type Decide = (session: ClientSession | undefined, effort: Effort) => Promise<UndoBatch>;
 
@@ -31,15 +31,7 @@ async function undoAside(context: StepContext, session: ClientSession, decide: D
       return await inTransaction(session, async () => {
         const undone = await decide(session, effort);
         const seq = (await leastAuditSeq(context.state, chunk, session)) - 1;
-        const batch = {
-          changes: undone.restores.map(({ change }) => change),
-          untouched: [],
-          failed: [],
-          counters: NO_COUNTERS,
-          cursor: null,
-          isLast: false,
-        };
-        await journal(context.state, chunk, batch, { direction: 'down', seq, round: 0 }, session);
+        await journal(context.state, chunk, toDecided(undone), { direction: 'down', seq, round: 0 }, session);
         if (!(await touchFence(context.state, chunk._id, context.fence, session)))
           throw leaseLost(context.run.migration);
         effort.writing = undone.restores.map(({ change }) => change.before.key);

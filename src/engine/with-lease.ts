@@ -7,9 +7,12 @@ import { findRun } from '../mongo/runs.js';
 import type { State } from '../mongo/state.js';
 import { acquireLease, LeaseKeeper } from './lease-keeper.js';
 import type { RunContext, RunSettings } from './run-context.js';
+import { NO_WATCH, Sentinel } from './sentinel.js';
 import { Tally } from './tally.js';
 
 export interface RunFacts {
+  /** For the sentinel, which connects for itself. */
+  readonly uri: string;
   readonly client: MongoClient;
   readonly db: Db;
   readonly state: State;
@@ -42,6 +45,7 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
     const { client, db, state, settings, events, loaded } = facts;
     const tally = new Tally(taken.counters, settings.maxFailures, limit);
     const signal = AbortSignal.any([facts.signal, lost.signal]);
+    const sentinel = Sentinel.start(facts.uri, sessions);
     try {
       await work(
         {
@@ -55,10 +59,12 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
           tally,
           events,
           signal,
+          watch: sentinel ?? NO_WATCH,
         },
         sessions,
       );
     } finally {
+      sentinel?.close();
       await keeper.close();
     }
     return (await findRun(state, taken._id)) ?? taken;

@@ -100,7 +100,19 @@ async function prepare(
     });
   const { client, db, state, events } = session;
   const settings = runSettings(session.config, { workers: options.workers });
-  return { facts: { client, db, state, loaded, settings, events, signal: options.signal ?? NEVER }, run };
+  return {
+    facts: {
+      uri: session.config.uri ?? '',
+      client,
+      db,
+      state,
+      loaded,
+      settings,
+      events,
+      signal: options.signal ?? NEVER,
+    },
+    run,
+  };
 }
 
 /** What is asked for: single documents, or all; done, or only looked at. */

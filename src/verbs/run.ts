@@ -186,6 +186,7 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
     const startedAt = performance.now();
     const after = await carryOn(
       {
+        uri: session.config.uri ?? '',
         client: session.client,
         db: session.db,
         state: session.state,

@@ -81,6 +81,11 @@ export class Godwit implements AsyncDisposable {
     return new RunHandle(this.session, result, abort);
   }
 
+  /** Takes the quarantined documents up again, then goes on as `run` does. */
+  retry(id: string, options?: RunOptions): RunHandle<RunResult> {
+    return this.run(id, { ...options, retry: true });
+  }
+
   verify(id: string, options?: { readonly signal?: AbortSignal }): Promise<VerifyResult> {
     return verify(this.session, id, options);
   }

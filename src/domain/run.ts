@@ -39,6 +39,7 @@ export const EDGES: readonly Edge<RunState>[] = [
   { from: 'stopped', to: 'running', reason: 'resumed' },
   { from: 'interrupted', to: 'running', reason: 'resumed' },
   { from: 'failed', to: 'running', reason: 'resumed' },
+  { from: 'completed', to: 'running', reason: 'documents in quarantine are taken up again' },
   { from: 'completed', to: 'rolling-back', reason: 'rollback asked for' },
   { from: 'stopped', to: 'rolling-back', reason: 'rollback asked for' },
   { from: 'interrupted', to: 'rolling-back', reason: 'rollback asked for' },

@@ -13,7 +13,7 @@ import type { Chunk } from '../domain/chunk.js';
 import { GodwitError } from '../errors.js';
 import type { BatchTimes } from '../events.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
-import { storeFailures } from '../mongo/failures.js';
+import { clearFailures, storeFailures } from '../mongo/failures.js';
 import { type Lookups, readLookups } from '../mongo/lookups.js';
 import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
 import { writeBatch } from '../mongo/write-batch.js';
@@ -99,6 +99,12 @@ async function settle(context: StepContext, chunk: Chunk, error: unknown): Promi
   return error instanceof CommitUnknown ? 'committed' : stored;
 }
 
+/** Documents that were counted as scanned and failed before: only what became of them now is added. */
+function outOfQuarantine(batch: DecidedBatch): DecidedBatch {
+  const { counters } = batch;
+  return { ...batch, counters: { ...counters, scanned: 0, failed: counters.failed - counters.scanned } };
+}
+
 /** One try of one batch. */
 class Attempt {
   outcome: BatchOutcome | undefined;
@@ -160,6 +166,13 @@ class Attempt {
       { migration: context.run.migration, collection: context.step.collection },
       session,
     );
+    if (this.source.isRetry)
+      await clearFailures(
+        context.state,
+        chunk,
+        [...batch.changes.map(({ before }) => before), ...batch.untouched],
+        session,
+      );
     await faultPoint('batch:after-checkpoint');
     this.#lap('audit');
 
@@ -186,11 +199,12 @@ class Attempt {
     const lookups = await this.#lookups(read);
     const transformer = { fn: context.step.up, locate: context.locate, timeoutMs: context.settings.transformTimeoutMs };
     const decisions = applyTransform(read.documents, transformer, lookups);
-    return decideBatch(read, decisions, {
+    const batch = decideBatch(read, decisions, {
       failuresLeft: context.tally.failuresLeft,
       changesLeft: context.tally.changesLeft,
       refused: effort.refused,
     });
+    return this.source.isRetry ? outOfQuarantine(batch) : batch;
   }
 
   async #lookups(read: ReadBatch): Promise<Lookups> {

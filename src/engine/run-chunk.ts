@@ -43,8 +43,9 @@ export async function runChunk(context: StepContext, chunk: Chunk, session: Clie
 }
 
 /**
- * Takes single documents through the pipeline (`--only`, and what verification found).
+ * Takes single documents through the pipeline (`--only`, `retry`, and what verification found).
  *
+ * @param isRetry they come out of quarantine
  * @returns the chunk after them
  */
 export async function runIds(
@@ -52,18 +53,23 @@ export async function runIds(
   chunk: Chunk,
   ids: readonly unknown[],
   session: ClientSession,
+  isRetry = false,
 ): Promise<Chunk> {
   let current = chunk;
-  for (let from = 0; from < ids.length && mayGoOn(context); from += context.settings.batchSize) {
+  for (let from = 0; from < ids.length; from += context.settings.batchSize) {
     const wanted = ids.slice(from, from + context.settings.batchSize);
-    const outcome = await runBatch(
-      context,
-      current,
-      idsSource(readFrom(context), context.step.filter, wanted),
-      session,
-    );
-    current = outcome.chunk;
-    report(context, outcome);
+    const done = new Set<string>();
+    for (let isOpen = true; isOpen && mayGoOn(context); ) {
+      const source = idsSource(readFrom(context), context.step.filter, wanted, { done, isRetry });
+      const outcome = await runBatch(context, current, source, session);
+      const { changes, untouched, failed, isLast } = outcome.batch;
+      for (const { before } of changes) done.add(before.key);
+      for (const { key } of untouched) done.add(key);
+      for (const { document } of failed) done.add(document.key);
+      current = outcome.chunk;
+      isOpen = !isLast;
+      report(context, outcome);
+    }
   }
   return current;
 }

@@ -13,6 +13,7 @@ import { requireTarget } from '../mongo/target.js';
 import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
 import { Recorder } from './recorder.js';
+import { retryStep } from './retry-step.js';
 import { mayGoOn, runChunk, runIds } from './run-chunk.js';
 import type { RunContext, StepContext } from './run-context.js';
 import { settleStrays } from './settle-strays.js';
@@ -24,6 +25,8 @@ export interface ForwardOptions {
   readonly limit?: number;
   /** Only these documents (a canary). */
   readonly only?: readonly unknown[];
+  /** The documents in quarantine, and then as usual. */
+  readonly retry?: boolean;
 }
 
 /** Carries a planned or stopped run on; returns its document as it is at the end. */
@@ -72,18 +75,30 @@ class Forward {
   async work(): Promise<void> {
     const { context, recorder } = this;
     await recorder.noteDeadRunner();
-    await recorder.go('running', context.run.state === 'planned' ? 'the first batch may be read' : 'resumed');
+    await recorder.go('running', this.#reason());
     const chunks = await requireChunks(context);
     // The counters of a run are those of its chunks; the ones in the run's document are a copy for people.
     context.tally.counters = chunks.reduce((sum, chunk) => addCounters(sum, chunk.counters), NO_COUNTERS);
     context.tally.batches = chunks.reduce((sum, chunk) => sum + chunk.seq, 0);
+    if (this.options.retry) await this.#retry();
     for (const index of context.run.steps.keys()) {
-      await this.#runStep(await stepContext(this.facts, context, index), chunks);
       if (!mayGoOn(context)) break;
+      await this.#runStep(await stepContext(this.facts, context, index), chunks);
     }
     if (this.options.only) return recorder.end('stopped', 'the documents asked for are done');
     if (await this.#rested()) return;
     await this.#verify();
+  }
+
+  #reason(): string {
+    if (this.options.retry) return 'the documents in quarantine are taken up again';
+    return this.context.run.state === 'planned' ? 'the first batch may be read' : 'resumed';
+  }
+
+  async #retry(): Promise<void> {
+    const [session] = this.sessions;
+    for (const index of this.context.run.steps.keys())
+      if (session) await retryStep(await stepContext(this.facts, this.context, index), session);
   }
 
   async #runStep(step: StepContext, chunks: readonly Chunk[]): Promise<void> {

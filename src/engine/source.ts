@@ -8,6 +8,8 @@ export interface Source {
   read(options: ReadOptions & { readonly session: ClientSession }): Promise<ReadBatch>;
   /** False for sources that add to a chunk without an end of their own. */
   readonly closesChunk: boolean;
+  /** True when the documents come out of quarantine: they were counted as failed before. */
+  readonly isRetry: boolean;
 }
 
 const NOTHING: ReadBatch = { documents: [], hasMore: false };
@@ -16,6 +18,7 @@ const NOTHING: ReadBatch = { documents: [], hasMore: false };
 export function collectionSource(from: ReadFrom, filter: Filter<Document> | undefined, chunk: Chunk): Source {
   return {
     closesChunk: true,
+    isRetry: false,
     read: async (options) => {
       const range = chunk.range ? rangeFilter(chunk.range, chunk.cursor) : undefined;
       return range ? readBatch(from, bothFilters(range, filter), options) : NOTHING;
@@ -23,10 +26,28 @@ export function collectionSource(from: ReadFrom, filter: Filter<Document> | unde
   };
 }
 
-/** The documents with these `_id`s that the filter still matches. */
-export function idsSource(from: ReadFrom, filter: Filter<Document> | undefined, ids: readonly unknown[]): Source {
+/**
+ * The documents with these `_id`s that the filter still matches, but for those that are done.
+ *
+ * @param done keys of documents that earlier batches have taken
+ */
+export function idsSource(
+  from: ReadFrom,
+  filter: Filter<Document> | undefined,
+  ids: readonly unknown[],
+  options: { readonly done: ReadonlySet<string>; readonly isRetry: boolean },
+): Source {
   return {
     closesChunk: false,
-    read: (options) => readBatch(from, bothFilters({ _id: { $in: ids } }, filter), options),
+    isRetry: options.isRetry,
+    read: async ({ limit, maxBytes, session }) => {
+      const read = await readBatch(from, bothFilters({ _id: { $in: ids } }, filter), {
+        limit: ids.length + 1,
+        maxBytes,
+        session,
+      });
+      const open = read.documents.filter(({ key }) => !options.done.has(key));
+      return { documents: open.slice(0, limit), hasMore: read.hasMore || open.length > limit };
+    },
   };
 }

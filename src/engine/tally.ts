@@ -25,7 +25,12 @@ export class Tally {
     this.conflictsRetried += redone;
     this.changedHere += batch.changed;
     this.scannedHere += batch.scanned;
-    this.failedHere += batch.failed;
+    this.failedHere += Math.max(0, batch.failed);
+  }
+
+  /** A quarantined document is gone. */
+  forgetFailed(): void {
+    this.counters = addCounters(this.counters, { ...NO_COUNTERS, scanned: -1, failed: -1 });
   }
 
   addUndo(batch: UndoCounters, redone: number): void {

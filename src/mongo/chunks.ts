@@ -73,6 +73,19 @@ export async function checkpoint(
   return result.matchedCount === 1;
 }
 
+/** Corrects counters of a chunk, where the lease is ours; false when it is another's. */
+export async function recount(
+  state: State,
+  chunk: string,
+  fence: string,
+  by: { readonly scanned: number; readonly failed: number },
+  session: ClientSession,
+): Promise<boolean> {
+  const change = { 'counters.scanned': by.scanned, 'counters.failed': by.failed };
+  const result = await state.chunks.updateOne({ _id: chunk, fence }, { $inc: change } as Document, { session });
+  return result.matchedCount === 1;
+}
+
 /** Makes a transaction conflict with a takeover where there is no cursor to move; false when the lease is another's. */
 export async function touchFence(state: State, chunk: string, fence: string, session: ClientSession): Promise<boolean> {
   const result = await state.chunks.updateOne({ _id: chunk, fence }, { $currentDate: { at: true } }, { session });

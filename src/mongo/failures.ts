@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { Binary, type ClientSession } from 'mongodb';
 import type { FailedDocument } from '../domain/batch.js';
-import { typedId } from '../domain/change.js';
+import { type StoredDocument, storedDocument, typedId } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
 import type { FailureDocument } from '../domain/failure.js';
 import { idKey } from '../kernel/raw-bson.js';
@@ -41,6 +41,38 @@ export async function storeFailures(
     };
     await state.failures.replaceOne({ _id: failureId(chunk, document.key) }, entry, { upsert: true, session });
   }
+}
+
+/** Takes documents out of quarantine, in the transaction that migrates them. */
+export async function clearFailures(
+  state: State,
+  chunk: Chunk,
+  documents: readonly StoredDocument[],
+  session: ClientSession,
+): Promise<void> {
+  if (documents.length === 0) return;
+  await state.failures.deleteMany({ _id: { $in: documents.map(({ key }) => failureId(chunk, key)) } }, { session });
+}
+
+/** Takes a document out of quarantine that is no longer there, or no longer chosen by the filter. */
+export async function forgetFailure(state: State, id: string, session: ClientSession): Promise<void> {
+  await state.failures.deleteOne({ _id: id }, { session });
+}
+
+/** The quarantined documents of one step: entry, and the document's `_id` exactly. */
+export async function listQuarantined(
+  state: State,
+  run: string,
+  step: number,
+): Promise<{ readonly entry: string; readonly key: string; readonly id: unknown }[]> {
+  const found = await state.failures
+    .find({ run, step }, { projection: { image: 1 } })
+    .sort({ _id: 1 })
+    .toArray();
+  return found.map(({ _id, image }) => {
+    const document = storedDocument(Buffer.from(image.buffer.subarray(0, image.position)));
+    return { entry: _id, key: document.key, id: typedId(document) };
+  });
 }
 
 /** Keys of the quarantined documents of one step. */

@@ -6,6 +6,7 @@ import { carryOn } from '../engine/run.js';
 import { GodwitError } from '../errors.js';
 import type { LoadedMigration } from '../migration/load.js';
 import { requireTransactions } from '../mongo/connect.js';
+import { countFailures } from '../mongo/failures.js';
 import { killSessions, sessionId } from '../mongo/leases.js';
 import { findCurrentRun, retireRun } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
@@ -17,6 +18,7 @@ import { idsOf } from './document-id.js';
 import {
   gitCommit,
   loadById,
+  requireRun,
   requireSameFile,
   runSettings,
   type Session,
@@ -29,6 +31,8 @@ export interface RunOptions extends SettingOverrides {
   readonly limit?: number | undefined;
   /** One document, by its `_id` as a text. */
   readonly only?: string | undefined;
+  /** Takes the quarantined documents up again first. */
+  readonly retry?: boolean | undefined;
   /** Stops at the next batch boundary. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -147,9 +151,23 @@ async function planOrResume(
   return { run: current, isNew: false };
 }
 
+/** There must be something in quarantine to take up. @throws GodwitError GODWIT_NOT_RUN, GODWIT_USAGE */
+async function requireQuarantine(session: Session, migration: string): Promise<void> {
+  const run = await requireRun(session, migration);
+  if (run.direction === 'up' && (await countFailures(session.state, run._id)) > 0) return;
+  throw new GodwitError(
+    'GODWIT_USAGE',
+    `wanted documents of ${migration} in quarantine to take up again, found none (${run.state})`,
+    {
+      next: [`godwit status ${migration}`],
+    },
+  );
+}
+
 /** Checks everything that can be checked before anything is touched. */
-async function prepare(session: Session, id: string): Promise<LoadedMigration> {
+async function prepare(session: Session, id: string, options: RunOptions): Promise<LoadedMigration> {
   const loaded = await loadById(session, id);
+  if (options.retry) await requireQuarantine(session, loaded.id);
   requireTransactions(session.server);
   for (const step of loaded.migration.steps) await requireTarget(session.db, step.collection, 'write');
   await requireDependencies(session, loaded);
@@ -175,14 +193,14 @@ export interface StartedRun {
 export function startRun(session: Session, id: string, options: RunOptions = {}): StartedRun {
   let sessions: readonly ClientSession[] = [];
   const work = async (): Promise<RunResult> => {
-    const loaded = await prepare(session, id);
+    const loaded = await prepare(session, id, options);
     await ensureState(session.state);
     const isCanary = options.limit !== undefined || options.only !== undefined;
     const settings = runSettings(session.config, isCanary ? { ...options, workers: 1 } : options);
     const only = options.only === undefined ? undefined : await idsOf(session, loaded, options.only);
     const { run, isNew } = await planOrResume(session, loaded, settings.workers);
     session.events.emit('run:planned', { run: run._id, migration: run.migration, total: run.total, resumed: !isNew });
-    if (run.state === 'completed') return resultOf(run, run, false, 0);
+    if (run.state === 'completed' && !options.retry) return resultOf(run, run, false, 0);
     const startedAt = performance.now();
     const after = await carryOn(
       {
@@ -199,7 +217,11 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
         },
       },
       run,
-      { ...(options.limit === undefined ? {} : { limit: options.limit }), ...(only === undefined ? {} : { only }) },
+      {
+        ...(options.limit === undefined ? {} : { limit: options.limit }),
+        ...(only === undefined ? {} : { only }),
+        ...(options.retry ? { retry: true } : {}),
+      },
     );
     return resultOf(after, run, isNew, performance.now() - startedAt);
   };

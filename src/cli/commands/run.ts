@@ -19,6 +19,7 @@ interface RunFlags {
   readonly batchSize?: number;
   readonly workers?: number;
   readonly maxFailures?: number;
+  readonly retry?: boolean;
 }
 
 async function lookDry(invocation: Invocation, session: Session, id: string, flags: RunFlags): Promise<number> {
@@ -83,6 +84,7 @@ async function runForReal(invocation: Invocation, session: Session, id: string, 
     batchSize: flags.batchSize,
     workers: flags.workers,
     maxFailures: flags.maxFailures,
+    retry: flags.retry,
     signal: interrupts.signal,
   });
   interrupts.onLeave(started.abort);
@@ -121,6 +123,17 @@ export function addRun(program: Command, done: (code: number) => void): void {
           flags.dryRun ? lookDry(invocation, session, id, flags) : runForReal(invocation, session, id, flags),
         );
       }),
+    );
+  program
+    .command('retry <id>')
+    .description('take the documents in quarantine up again, then go on as run does')
+    .option('--batch-size <n>', 'documents in a batch', wholeNumber)
+    .option('--workers <n>', 'chunks worked on at once', wholeNumber)
+    .option('--max-failures <n>', 'documents that may fail; 0 stops at the first', wholeNumber)
+    .action(
+      action<[string, RunFlags]>(done, (invocation, _options, id, flags) =>
+        invocation.withSession((session) => runForReal(invocation, session, id, { ...flags, retry: true })),
+      ),
     );
   addDryRunOptions(program.command('dry-run <id>').description('the same as run <id> --dry-run')).action(
     action<[string, RunFlags]>(done, (invocation, _options, id, flags) =>

@@ -1,0 +1,47 @@
+/** `retry`: the quarantined documents of a step go through the pipeline again, as they are in the collection now. */
+import type { ClientSession } from 'mongodb';
+import type { Chunk } from '../domain/chunk.js';
+import { idsChunk, recount } from '../mongo/chunks.js';
+import { forgetFailure, listQuarantined } from '../mongo/failures.js';
+import { bothFilters, readBatch } from '../mongo/read-batch.js';
+import { inTransaction } from '../mongo/transaction.js';
+import { leaseLost } from './run-batch.js';
+import { readFrom, runIds } from './run-chunk.js';
+import type { StepContext } from './run-context.js';
+
+/** Keys of those that are still there and still chosen. */
+async function present(context: StepContext, ids: readonly unknown[]): Promise<Set<string>> {
+  const filter = bothFilters({ _id: { $in: ids } }, context.step.filter);
+  const read = await readBatch(readFrom(context), filter, {
+    limit: ids.length + 1,
+    maxBytes: Number.POSITIVE_INFINITY,
+  });
+  return new Set(read.documents.map(({ key }) => key));
+}
+
+/** A document that is gone is neither scanned nor failed any more. */
+async function forget(context: StepContext, chunk: Chunk, entry: string, session: ClientSession): Promise<void> {
+  await inTransaction(session, async () => {
+    await forgetFailure(context.state, entry, session);
+    if (!(await recount(context.state, chunk._id, context.fence, { scanned: -1, failed: -1 }, session)))
+      throw leaseLost(context.run.migration);
+  });
+  context.tally.forgetFailed();
+}
+
+export async function retryStep(context: StepContext, session: ClientSession): Promise<void> {
+  const { batchSize } = context.settings;
+  const quarantined = await listQuarantined(context.state, context.run._id, context.stepIndex);
+  for (let at = 0; at < quarantined.length && !context.signal.aborted; at += batchSize) {
+    const portion = quarantined.slice(at, at + batchSize);
+    const there = await present(
+      context,
+      portion.map(({ id }) => id),
+    );
+    const chunk = await idsChunk(context.state, context.run._id, context.stepIndex, context.fence);
+    for (const { entry, key } of portion) if (!there.has(key)) await forget(context, chunk, entry, session);
+    const ids = portion.filter(({ key }) => there.has(key)).map(({ id }) => id);
+    const now = await idsChunk(context.state, context.run._id, context.stepIndex, context.fence);
+    await runIds(context, now, ids, session, true);
+  }
+}

@@ -10,6 +10,11 @@ export interface ReadBatch {
   readonly documents: readonly StoredDocument[];
   /** False when the range has nothing behind these documents. */
   readonly hasMore: boolean;
+  /**
+   * With a filter: `_id`s (as one-field documents) of everything in the window that was read, chosen or not, in order.
+   * The audit keeps those that were not chosen, so that a rollback can tell documents that came later.
+   */
+  readonly window?: readonly StoredDocument[];
 }
 
 export interface FailedDocument {

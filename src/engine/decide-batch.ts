@@ -38,13 +38,24 @@ export function decideBatch(read: ReadBatch, decisions: readonly Decision[], lim
     skipped,
     failed: failed.length,
   };
+  const isWhole = taken === read.documents.length;
   const last = read.documents[taken - 1];
+  const passed = passedOver(read, isWhole ? undefined : last);
+  const end = isWhole ? (read.window?.at(-1) ?? last) : last;
   return {
     changes,
-    untouched,
+    untouched: [...untouched, ...passed],
     failed,
     counters,
-    cursor: last ? { id: typedId(last) } : null,
-    isLast: taken === read.documents.length && !read.hasMore,
+    cursor: end ? { id: typedId(end) } : null,
+    isLast: isWhole && !read.hasMore,
   };
+}
+
+/** What the filter did not choose, up to `last`, or in the whole window. */
+function passedOver(read: ReadBatch, last: StoredDocument | undefined): readonly StoredDocument[] {
+  if (!read.window) return [];
+  const chosen = new Set(read.documents.map(({ key }) => key));
+  const end = last ? read.window.findIndex(({ key }) => key === last.key) : read.window.length;
+  return read.window.slice(0, end).filter(({ key }) => !chosen.has(key));
 }

@@ -2,9 +2,6 @@
  * Documents without a before image: in the part of the collection that the run has worked through, but in none of its
  * lists (changed, untouched, failed). They were inserted since, most likely in the new shape. The author's `down` takes
  * them back where there is one; a rollback has nothing else to put in their place.
- *
- * With a filter the run never saw the documents that it did not choose, so newcomers can't be told from them: the
- * collection is then named in `notLookedAt`.
  */
 
 import type { ClientSession } from 'mongodb';
@@ -29,11 +26,9 @@ export interface NewcomerReport {
   /** Left as they are. */
   readonly count: number;
   readonly listed: readonly { readonly collection: string; readonly id: unknown }[];
-  /** Collections in which newcomers can't be told apart. */
-  readonly notLookedAt: readonly string[];
 }
 
-export const NO_NEWCOMERS: NewcomerReport = { restored: 0, count: 0, listed: [], notLookedAt: [] };
+export const NO_NEWCOMERS: NewcomerReport = { restored: 0, count: 0, listed: [] };
 
 /** Documents that the audit of a chunk knows: changed, untouched, or taken back by `down` in an earlier rollback. */
 async function knownKeys(context: StepContext, chunk: Chunk): Promise<Set<string>> {
@@ -78,7 +73,6 @@ export async function settleNewcomers(
   chunks: readonly Chunk[],
   session: ClientSession | undefined,
 ): Promise<NewcomerReport> {
-  if (context.step.filter) return { ...NO_NEWCOMERS, notLookedAt: [context.step.collection] };
   const own = chunks.filter(({ step }) => step === context.stepIndex);
   const single = own.find(({ kind }) => kind === 'ids');
   const elsewhere = single ? await knownKeys(context, single) : new Set<string>();
@@ -93,7 +87,7 @@ export async function settleNewcomers(
       for (const id of outcome.left.slice(0, MAX_LISTED - listed.length))
         listed.push({ collection: context.step.collection, id });
     }
-  return { restored, count, listed, notLookedAt: [] };
+  return { restored, count, listed };
 }
 
 async function* strangers(

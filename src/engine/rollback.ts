@@ -102,7 +102,6 @@ const merge = (a: NewcomerReport, b: NewcomerReport): NewcomerReport => ({
   restored: a.restored + b.restored,
   count: a.count + b.count,
   listed: [...a.listed, ...b.listed],
-  notLookedAt: [...a.notLookedAt, ...b.notLookedAt],
 });
 
 /** What a rollback has done, from the chunks that it moved. */

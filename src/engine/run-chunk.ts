@@ -5,7 +5,7 @@ import type { ReadFrom } from '../mongo/read-batch.js';
 import { faultPoint } from './fault-points.js';
 import { type BatchOutcome, runBatch } from './run-batch.js';
 import type { RunContext, StepContext } from './run-context.js';
-import { collectionSource, idsSource } from './source.js';
+import { collectionSource, idsSource, Window } from './source.js';
 
 export const readFrom = (context: StepContext): ReadFrom => ({
   db: context.db,
@@ -33,8 +33,9 @@ function report(context: StepContext, outcome: BatchOutcome): void {
 export async function runChunk(context: StepContext, chunk: Chunk, session: ClientSession): Promise<Chunk> {
   await faultPoint('chunk:after-claim');
   let current = chunk;
+  const window = new Window();
   while (current.state === 'open' && mayGoOn(context)) {
-    const source = collectionSource(readFrom(context), context.step.filter, current);
+    const source = collectionSource(readFrom(context), context.step.filter, current, window);
     const outcome = await runBatch(context, current, source, session);
     current = outcome.chunk;
     report(context, outcome);

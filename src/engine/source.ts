@@ -1,7 +1,8 @@
 /** Where the documents of a batch come from: the collection itself, or a list of `_id`s. */
 import type { ClientSession, Document, Filter } from 'mongodb';
 import type { ReadBatch } from '../domain/batch.js';
-import { type Chunk, rangeFilter } from '../domain/chunk.js';
+import { typedId } from '../domain/change.js';
+import { type Chunk, type Cursor, type IdRange, rangeFilter } from '../domain/chunk.js';
 import { bothFilters, type ReadFrom, type ReadOptions, readBatch } from '../mongo/read-batch.js';
 
 export interface Source {
@@ -14,16 +15,71 @@ export interface Source {
 
 const NOTHING: ReadBatch = { documents: [], hasMore: false };
 
+/** `_id`s looked at for one batch of a filtered step, at most: bounds the time in which a snapshot is held. */
+const MAX_WINDOW = 20_000;
+
+/** How many `_id`s the next batch of a filtered step looks at: more while few of them are chosen. */
+export class Window {
+  #size = 0;
+
+  sizeFor(limit: number): number {
+    return Math.min(MAX_WINDOW, Math.max(this.#size, 2 * limit));
+  }
+
+  adapt(limit: number, chosen: number): void {
+    this.#size = chosen >= limit / 2 ? 2 * limit : 2 * this.sizeFor(limit);
+  }
+}
+
 /** What lies in the chunk's range after its cursor. */
-export function collectionSource(from: ReadFrom, filter: Filter<Document> | undefined, chunk: Chunk): Source {
+export function collectionSource(
+  from: ReadFrom,
+  filter: Filter<Document> | undefined,
+  chunk: Chunk,
+  window: Window,
+): Source {
   return {
     closesChunk: true,
     isRetry: false,
     read: async (options) => {
       const range = chunk.range ? rangeFilter(chunk.range, chunk.cursor) : undefined;
-      return range ? readBatch(from, bothFilters(range, filter), options) : NOTHING;
+      if (!range || !chunk.range) return NOTHING;
+      if (!filter) return readBatch(from, range, options);
+      return readWindow(from, { range: chunk.range, cursor: chunk.cursor, filter }, window, options);
     },
   };
+}
+
+interface Filtered {
+  readonly range: IdRange;
+  readonly cursor: Cursor | null;
+  readonly filter: Filter<Document>;
+}
+
+/** The chosen documents among the next `_id`s, and those `_id`s, in the same snapshot. */
+async function readWindow(
+  from: ReadFrom,
+  { range, cursor, filter }: Filtered,
+  window: Window,
+  options: ReadOptions,
+): Promise<ReadBatch> {
+  const all = rangeFilter(range, cursor) ?? {};
+  const size = window.sizeFor(options.limit);
+  const ids = await readBatch(from, all, {
+    ...options,
+    limit: size,
+    maxBytes: Number.POSITIVE_INFINITY,
+    idsOnly: true,
+  });
+  const last = ids.documents.at(-1);
+  if (!last) return NOTHING;
+  const bounded = rangeFilter({ ...range, upper: typedId(last) }, cursor) ?? all;
+  const read = await readBatch(from, bothFilters(bounded, filter), options);
+  window.adapt(options.limit, read.documents.length);
+  const end = read.documents.at(-1);
+  // A full batch may leave chosen documents behind its last one: the window ends there.
+  const upTo = read.hasMore && end ? ids.documents.findIndex(({ key }) => key === end.key) + 1 : ids.documents.length;
+  return { documents: read.documents, hasMore: read.hasMore || ids.hasMore, window: ids.documents.slice(0, upTo) };
 }
 
 /**

@@ -15,6 +15,8 @@ export interface ReadOptions {
   /** The batch is cut where its documents reach this many bytes (one document is always taken). */
   readonly maxBytes: number;
   readonly session?: ClientSession;
+  /** Only `_id`s are read: documents of one field. */
+  readonly idsOnly?: boolean;
 }
 
 /** The filter on `_id` and the migration's own, together. */
@@ -35,6 +37,7 @@ export async function readBatch(from: ReadFrom, filter: Document, options: ReadO
     limit: options.limit,
     // One more than the limit, so that the server closes the cursor with the first reply.
     batchSize: options.limit + 1,
+    ...(options.idsOnly ? { projection: { _id: 1 } } : {}),
     collectionUUID: new Binary(Buffer.from(from.uuid, 'hex'), 4),
   };
   const cursor = from.db.runCursorCommand(command, {

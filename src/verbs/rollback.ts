@@ -52,8 +52,6 @@ export interface RollbackResult {
   readonly conflicts: number;
   readonly conflictList: readonly ConflictView[];
   readonly noBeforeList: readonly { readonly collection: string; readonly id: ShownId }[];
-  /** Collections in which later documents can't be told from those that the filter left out. */
-  readonly noBeforeUnknown: readonly string[];
   /** True when every document is byte for byte as before the run. */
   readonly identical: boolean;
   readonly seconds: number;
@@ -80,7 +78,6 @@ function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number):
     conflicts: counters.conflicts,
     conflictList: conflicts.map((conflict) => ({ ...conflict, id: new ShownId(conflict.id) })),
     noBeforeList: newcomers.listed.map(({ collection, id }) => ({ collection, id: new ShownId(id) })),
-    noBeforeUnknown: newcomers.notLookedAt,
     identical: keptFields === 0 && goneSince === 0 && counters.conflicts === 0 && newcomers.count === 0,
     seconds: elapsedMs / 1_000,
   };

@@ -30,7 +30,10 @@ function nextOf(result: RunResult): string[] {
   if (result.state === 'completed' && result.failed === 0)
     return [`godwit verify ${migration}`, `godwit rollback ${migration} --dry-run   what the way back would do`];
   if (result.state === 'completed')
-    return [`godwit status ${migration}   lists the failures`, `godwit verify ${migration}`];
+    return [
+      `godwit status ${migration}   lists the failures`,
+      `godwit retry ${migration}    takes them up again, once their cause is mended`,
+    ];
   const goOn =
     result.state === 'failed'
       ? `godwit run ${migration} --max-failures ${Math.max(10, result.failed * 2)}`
@@ -101,10 +104,6 @@ export function renderRollback(
   const late = result.noBeforeList
     .slice(0, 5)
     .map(({ collection, id }) => `  no before image  ${collection}/_id ${id.text(options.clear)}`);
-  const unknown = result.noBeforeUnknown.map(
-    (name) =>
-      `  ? ${name}: the migration has a filter, so documents inserted since can't be told from those it left out`,
-  );
   const identical = `  identical afterwards: ${result.identical ? 'YES, every document of the run byte for byte' : 'NO: see the lines above'}`;
   return [
     rollbackHeadline(result, options.paint),
@@ -115,7 +114,6 @@ export function renderRollback(
       : []),
     ...late,
     ...(result.noBefore > late.length ? [`  ... ${formatCount(result.noBefore - late.length)} more: --json`] : []),
-    ...unknown,
     identical,
     '',
     ...nextLines(rollbackNext(result)),

@@ -10,7 +10,7 @@ import { type RollbackOptions, type RollbackResult, startRollback } from './verb
 import { type RunOptions, type RunResult, startRun } from './verbs/run.js';
 import { closeSession, openSession, type Session, type SessionInput } from './verbs/session.js';
 import { listMigrations, type MigrationStatus, statusOf } from './verbs/status.js';
-import { type VerifyResult, verify } from './verbs/verify.js';
+import { type VerifyOptions, type VerifyResult, verify } from './verbs/verify.js';
 
 export { amend } from './verbs/amend.js';
 export { audit } from './verbs/audit.js';
@@ -86,7 +86,7 @@ export class Godwit implements AsyncDisposable {
     return this.run(id, { ...options, retry: true });
   }
 
-  verify(id: string, options?: { readonly signal?: AbortSignal }): Promise<VerifyResult> {
+  verify(id: string, options?: VerifyOptions): Promise<VerifyResult> {
     return verify(this.session, id, options);
   }
 

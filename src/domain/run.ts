@@ -2,6 +2,7 @@
  * A run: one migration going forward once, and back again if need be. Its document in `migrations` holds the frozen
  * plan, the state with its history, the counters and the lease. A state is only ever changed along an edge of EDGES.
  */
+import type { Binary, Timestamp } from 'bson';
 import { type Edge, findEdge } from '../kernel/state-machine.js';
 import type { Counters, Cursor, UndoCounters } from './chunk.js';
 import type { Lease } from './lease.js';
@@ -9,6 +10,7 @@ import type { Lease } from './lease.js';
 export const RUN_STATES = [
   'planned',
   'running',
+  'catching-up',
   'verifying',
   'completed',
   'stopped',
@@ -22,7 +24,11 @@ export type RunState = (typeof RUN_STATES)[number];
 
 export const EDGES: readonly Edge<RunState>[] = [
   { from: 'planned', to: 'running', reason: 'the first batch may be read' },
-  { from: 'running', to: 'verifying', reason: 'all chunks are done' },
+  { from: 'running', to: 'catching-up', reason: 'all chunks are done' },
+  { from: 'catching-up', to: 'verifying', reason: 'what the application wrote meanwhile is through' },
+  { from: 'catching-up', to: 'stopped', reason: 'stopped on request or at its limit' },
+  { from: 'catching-up', to: 'interrupted', reason: 'Ctrl-C, or a runner that died' },
+  { from: 'catching-up', to: 'failed', reason: 'over the failure budget, or an error' },
   { from: 'verifying', to: 'completed', reason: 'nothing is left to change' },
   { from: 'running', to: 'stopped', reason: 'stopped on request or at its limit' },
   { from: 'verifying', to: 'stopped', reason: 'stopped on request' },
@@ -53,7 +59,7 @@ export const EDGES: readonly Edge<RunState>[] = [
 export const mayGo = (from: RunState, to: RunState): boolean => findEdge(EDGES, from, to) !== undefined;
 
 /** States that a living runner holds; found without one, the runner died. */
-export const LIVE_STATES: readonly RunState[] = ['planned', 'running', 'verifying', 'rolling-back'];
+export const LIVE_STATES: readonly RunState[] = ['planned', 'running', 'catching-up', 'verifying', 'rolling-back'];
 
 export const isLive = (state: RunState): boolean => LIVE_STATES.includes(state);
 
@@ -108,6 +114,10 @@ export interface RunDocument {
   /** The least `_id` that is not done yet, per unfinished chunk order; null before the first batch and at the end. */
   readonly resumeCursor: Cursor | null;
   readonly lease: Lease | null;
+  /** Sessions of every runner that this run has had: their writes are Godwit's own. */
+  readonly ownSessions: readonly Binary[];
+  /** The change stream: where it begins, how far it was read, and whether its history was lost. */
+  readonly stream: { readonly since: Timestamp; readonly token: unknown; readonly isLost: boolean };
   readonly ranBy: { readonly user: string; readonly host: string; readonly godwit: string; readonly node: string };
   readonly gitCommit: string | null;
 }

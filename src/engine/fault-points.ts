@@ -18,6 +18,8 @@ export const FAULT_POINTS = [
   'batch:after-data',
   'batch:before-commit',
   'batch:after-commit',
+  'touched:before-store',
+  'touched:after-store',
   'run:before-transition',
   'run:after-transition',
   'verify:before-verdict',

@@ -29,6 +29,8 @@ export interface InspectFacts {
   readonly chunks: readonly Chunk[];
   readonly locate: Locate;
   readonly transformTimeoutMs: number;
+  /** Transform every document again, also those that are as the run left them. */
+  readonly isFull: boolean;
 }
 
 /** What the look found about some documents. */
@@ -70,7 +72,7 @@ async function judge(
   known: Set<string>,
 ): Promise<Inspected> {
   const open = documents.filter(
-    (document) => !known.has(document.key) && !hashOf(document.key)?.equals(sha256(document.bytes)),
+    (document) => !known.has(document.key) && (facts.isFull || !hashOf(document.key)?.equals(sha256(document.bytes))),
   );
   const excused = documents.filter((document) => known.has(document.key)).length;
   const candidates = await chosen(facts, open);

@@ -3,10 +3,11 @@
  * whole one. Two planners at once are told apart by the unique index on the current run of a migration.
  */
 import { randomBytes } from 'node:crypto';
-import type { Db } from 'mongodb';
+import type { Db, Timestamp } from 'mongodb';
 import { type Chunk, NO_COUNTERS } from '../domain/chunk.js';
 import type { PlannedStep, RunDocument } from '../domain/run.js';
 import type { LoadedMigration } from '../migration/load.js';
+import { clusterTime } from '../mongo/changes.js';
 import { chunkId, dropChunks, insertChunks } from '../mongo/chunks.js';
 import type { ServerFacts } from '../mongo/connect.js';
 import { findCurrentRun, insertRun } from '../mongo/runs.js';
@@ -92,7 +93,13 @@ async function planStep(
   return { planned, chunks };
 }
 
-function newRun(id: string, loaded: LoadedMigration, steps: readonly PlannedStep[], facts: PlanFacts): RunDocument {
+function newRun(
+  id: string,
+  loaded: LoadedMigration,
+  steps: readonly PlannedStep[],
+  facts: PlanFacts,
+  since: Timestamp,
+): RunDocument {
   const { migration } = loaded;
   const owner = currentOwner();
   const now = new Date(Date.now() - facts.server.clockOffsetMs);
@@ -123,6 +130,8 @@ function newRun(id: string, loaded: LoadedMigration, steps: readonly PlannedStep
     finishedAt: null,
     resumeCursor: null,
     lease: null,
+    ownSessions: [],
+    stream: { since, token: null, isLost: false },
     ranBy: { user: owner.user, host: owner.host, godwit: facts.godwitVersion, node: process.version },
     gitCommit: facts.gitCommit,
   };
@@ -131,6 +140,8 @@ function newRun(id: string, loaded: LoadedMigration, steps: readonly PlannedStep
 /** Plans the migration; returns the frozen run, which may be the one that another process froze in the same moment. */
 export async function planRun(loaded: LoadedMigration, facts: PlanFacts): Promise<RunDocument> {
   const id = `r-${randomBytes(6).toString('hex')}`;
+  // The change stream begins here, before the first look at the data.
+  const since = await clusterTime(facts.db);
   const planned: PlannedChunks[] = [];
   for (const [index, step] of loaded.migration.steps.entries()) planned.push(await planStep(facts, id, index, step));
   const run = newRun(
@@ -138,6 +149,7 @@ export async function planRun(loaded: LoadedMigration, facts: PlanFacts): Promis
     loaded,
     planned.map((step) => step.planned),
     facts,
+    since,
   );
   await insertChunks(
     facts.state,

@@ -218,4 +218,5 @@ export const lookingContext = (facts: RunFacts, run: RunDocument): RunContext =>
   locate: locateIn(facts.loaded),
   tally: Tally.fresh(0),
   watch: NO_WATCH,
+  stop: () => undefined,
 });

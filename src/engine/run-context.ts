@@ -2,6 +2,7 @@
 import type { Collection, Db, MongoClient } from 'mongodb';
 import type { TransformStep } from '../domain/migration.js';
 import type { RunDocument } from '../domain/run.js';
+import type { GodwitError } from '../errors.js';
 import type { Events } from '../events.js';
 import type { State } from '../mongo/state.js';
 import type { Locate } from './apply-transform.js';
@@ -31,6 +32,8 @@ export interface RunContext {
   readonly events: Events;
   /** Told when documents are held: ends the transaction when this process can't any more. */
   readonly watch: Watch;
+  /** Stops the run with this error, at the next batch boundary. */
+  readonly stop: (error: GodwitError) => void;
   /** Aborted when the run is to stop: at the next batch boundary. */
   readonly signal: AbortSignal;
 }

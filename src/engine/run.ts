@@ -10,6 +10,7 @@ import type { RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { idsChunk, listChunks } from '../mongo/chunks.js';
 import { requireTarget } from '../mongo/target.js';
+import { CatchUp, drainUntilQuiet } from './catch-up.js';
 import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
 import { Recorder } from './recorder.js';
@@ -64,6 +65,8 @@ export async function stepContext(facts: RunFacts, context: RunContext, index: n
 }
 
 class Forward {
+  #catchUp: CatchUp | undefined;
+
   constructor(
     private readonly facts: RunFacts,
     private readonly context: RunContext,
@@ -80,14 +83,27 @@ class Forward {
     // The counters of a run are those of its chunks; the ones in the run's document are a copy for people.
     context.tally.counters = chunks.reduce((sum, chunk) => addCounters(sum, chunk.counters), NO_COUNTERS);
     context.tally.batches = chunks.reduce((sum, chunk) => sum + chunk.seq, 0);
-    if (this.options.retry) await this.#retry();
-    for (const index of context.run.steps.keys()) {
+    const steps: StepContext[] = [];
+    for (const index of context.run.steps.keys()) steps.push(await stepContext(this.facts, context, index));
+    this.#catchUp = CatchUp.start(context, steps, context.stop);
+    try {
+      await this.#forward(steps, chunks);
+    } finally {
+      await this.#catchUp.close();
+    }
+  }
+
+  async #forward(steps: readonly StepContext[], chunks: readonly Chunk[]): Promise<void> {
+    const { context, recorder } = this;
+    const [session] = this.sessions;
+    if (this.options.retry && session) for (const step of steps) await retryStep(step, session);
+    for (const step of steps) {
       if (!mayGoOn(context)) break;
-      await this.#runStep(await stepContext(this.facts, context, index), chunks);
+      await this.#runStep(step, chunks);
     }
     if (this.options.only) return recorder.end('stopped', 'the documents asked for are done');
     if (await this.#rested()) return;
-    await this.#verify();
+    await this.#finish(steps);
   }
 
   #reason(): string {
@@ -95,21 +111,11 @@ class Forward {
     return this.context.run.state === 'planned' ? 'the first batch may be read' : 'resumed';
   }
 
-  async #retry(): Promise<void> {
-    const [session] = this.sessions;
-    for (const index of this.context.run.steps.keys())
-      if (session) await retryStep(await stepContext(this.facts, this.context, index), session);
-  }
-
   async #runStep(step: StepContext, chunks: readonly Chunk[]): Promise<void> {
     const [session] = this.sessions;
     if (this.options.only && session) {
-      await runIds(
-        step,
-        await idsChunk(step.state, step.run._id, step.stepIndex, step.fence),
-        this.options.only,
-        session,
-      );
+      const chunk = await idsChunk(step.state, step.run._id, step.stepIndex, step.fence);
+      await runIds(step, chunk, this.options.only, session);
       return;
     }
     const open = chunks.filter(
@@ -132,22 +138,27 @@ class Forward {
     const { tally, signal } = this.context;
     if (signal.aborted) throw signal.reason;
     if (tally.isOverBudget) {
-      await this.recorder.end(
-        'failed',
-        `${tally.counters.failed} documents failed, ${this.facts.settings.maxFailures} allowed`,
-      );
+      const because = `${tally.counters.failed} documents failed, ${this.facts.settings.maxFailures} allowed`;
+      await this.recorder.end('failed', because);
       return true;
     }
     if (tally.isAtLimit) await this.recorder.end('stopped', `at the limit of ${this.options.limit} changed documents`);
     return tally.isAtLimit;
   }
 
-  async #verify(): Promise<void> {
-    await this.recorder.store();
-    await this.recorder.go('verifying', 'all chunks are done');
+  /** What the application wrote meanwhile, then a look at everything; the run is complete when nothing is left. */
+  async #finish(steps: readonly StepContext[]): Promise<void> {
     const [session] = this.sessions;
-    for (const index of this.context.run.steps.keys())
-      if (session) await settleStrays(await stepContext(this.facts, this.context, index), session);
+    if (!session || !this.#catchUp) return;
+    await this.recorder.store();
+    await this.recorder.go('catching-up', 'all chunks are done');
+    const isExact = await drainUntilQuiet(this.#catchUp, steps, session);
+    if (await this.#rested()) return;
+    await this.recorder.go('verifying', 'what the application wrote meanwhile is through');
+    const isFull = !isExact || this.#catchUp.hasUnknownDependants;
+    for (const step of steps)
+      await settleStrays(step, session, { isExact, isFull: isFull && Object.keys(step.step.lookup).length > 0 });
+    if (isExact) await drainUntilQuiet(this.#catchUp, steps, session);
     if (await this.#rested()) return;
     await faultPoint('verify:before-verdict');
     await this.recorder.end('completed', 'nothing is left to change');

@@ -1,6 +1,7 @@
 /**
- * After the chunks: what the application wrote behind the cursors meanwhile (inserted, or saved in the old shape) goes
- * through the same pipeline, pass by pass, until a pass finds nothing. That last pass is the run's verification.
+ * After the chunks and the catch-up: a look at every document, which is the run's verification. What it finds goes
+ * through the same pipeline. With a change stream one pass is enough, since whatever it finds was written after it was
+ * caught up with; without one, passes go on until one finds nothing.
  */
 import type { ClientSession } from 'mongodb';
 import { typedId } from '../domain/change.js';
@@ -13,7 +14,7 @@ import type { StepContext } from './run-context.js';
 /** Passes before the run says that the application keeps writing. */
 const MAX_PASSES = 10;
 
-async function inspectFacts(context: StepContext): Promise<InspectFacts> {
+async function inspectFacts(context: StepContext): Promise<Omit<InspectFacts, 'isFull'>> {
   const chunks = await listChunks(context.state, context.run._id);
   return {
     db: context.db,
@@ -28,10 +29,10 @@ async function inspectFacts(context: StepContext): Promise<InspectFacts> {
 }
 
 /** One pass over everything. @returns how many documents had to be taken through the pipeline */
-async function pass(context: StepContext, session: ClientSession): Promise<number> {
+async function pass(context: StepContext, session: ClientSession, isFull: boolean): Promise<number> {
   let strays = 0;
   let checked = 0;
-  for await (const found of inspectStep(await inspectFacts(context), context.stepIndex)) {
+  for await (const found of inspectStep({ ...(await inspectFacts(context)), isFull }, context.stepIndex)) {
     checked += found.checked;
     context.events.emit('run:verify', { run: context.run._id, checked, total: context.run.total });
     if (!mayGoOn(context)) break;
@@ -46,16 +47,25 @@ async function pass(context: StepContext, session: ClientSession): Promise<numbe
   return strays;
 }
 
-/** Passes until one finds nothing; returns early when the run may not go on. */
-export async function settleStrays(context: StepContext, session: ClientSession): Promise<void> {
+export interface SettleOptions {
+  /** The change stream has told of everything that was written. */
+  readonly isExact: boolean;
+  /** Run the transform on documents that are as the run left them, too: what they looked up may have changed. */
+  readonly isFull: boolean;
+}
+
+/** Passes until the run may be called complete; returns early when it may not go on. */
+export async function settleStrays(
+  context: StepContext,
+  session: ClientSession,
+  options: SettleOptions,
+): Promise<void> {
   for (let count = 0; count < MAX_PASSES; count += 1) {
-    const strays = await pass(context, session);
+    const strays = await pass(context, session, options.isFull);
     if (context.signal.aborted) throw context.signal.reason;
-    if (strays === 0 || !mayGoOn(context)) return;
-    context.events.emit('run:note', {
-      run: context.run._id,
-      note: `${strays} documents were written in the old shape meanwhile; looking again`,
-    });
+    if (strays === 0 || options.isExact || !mayGoOn(context)) return;
+    const note = `${strays} documents were written in the old shape meanwhile; looking again`;
+    context.events.emit('run:note', { run: context.run._id, note });
   }
   throw new GodwitError(
     'GODWIT_STILL_WRITTEN',

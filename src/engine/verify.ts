@@ -35,6 +35,8 @@ export interface VerifyFacts {
   readonly events: Events;
   readonly transformTimeoutMs: number;
   readonly signal: AbortSignal;
+  /** Transform every document again, not only those that are no longer as the run left them. */
+  readonly isFull: boolean;
 }
 
 const equal = (name: string, expected: number | string, found: number | string): Check => ({
@@ -63,6 +65,7 @@ async function inspectAll(facts: VerifyFacts, index: number): Promise<{ check: C
       chunks,
       locate: locateIn(facts.loaded),
       transformTimeoutMs: facts.transformTimeoutMs,
+      isFull: facts.isFull,
     },
     index,
   );

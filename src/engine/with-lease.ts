@@ -59,6 +59,7 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
           tally,
           events,
           signal,
+          stop: (error) => lost.abort(error),
           watch: sentinel ?? NO_WATCH,
         },
         sessions,

@@ -43,9 +43,13 @@ export async function takeLease(state: State, run: string, options: TakeOptions)
     expiresAt: inMs(options.leaseMs),
     sessions: { $concatArrays: [{ $ifNull: ['$lease.sessions', []] }, { $literal: options.sessions }] },
   };
-  return state.runs.findOneAndUpdate({ _id: run, $or: free } as Filter<RunDocument>, [{ $set: { lease } }], {
-    returnDocument: 'after',
-  });
+  return state.runs.findOneAndUpdate(
+    { _id: run, $or: free } as Filter<RunDocument>,
+    [{ $set: { lease, ownSessions: { $concatArrays: ['$ownSessions', { $literal: options.sessions }] } } }],
+    {
+      returnDocument: 'after',
+    },
+  );
 }
 
 /** Ends the sessions that a dead holder left, then the lease lists only the new holder's. */

@@ -6,6 +6,7 @@ import type { FailureDocument } from '../domain/failure.js';
 import type { RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { codeOf } from './server-errors.js';
+import type { TouchedDocument } from './touched.js';
 
 /** Version of the state's format; a higher one in the database is refused. */
 export const STATE_FORMAT = 1;
@@ -16,6 +17,7 @@ export interface State {
   readonly chunks: Collection<Chunk>;
   readonly audit: Collection<AuditDocument>;
   readonly failures: Collection<FailureDocument>;
+  readonly touched: Collection<TouchedDocument>;
 }
 
 /** Everything is read and written with majority: what a failover could take back is not state. */
@@ -28,6 +30,7 @@ export function openState(db: Db, prefix: string): State {
     chunks: db.collection<Chunk>(`${prefix}_chunks`, CONCERNS),
     audit: db.collection<AuditDocument>(`${prefix}_audit`, CONCERNS),
     failures: db.collection<FailureDocument>(`${prefix}_failures`, CONCERNS),
+    touched: db.collection<TouchedDocument>(`${prefix}_touched`, CONCERNS),
   };
 }
 
@@ -73,8 +76,8 @@ async function createIfMissing(db: Db, name: string): Promise<void> {
  * transactions conflict with each other.
  */
 export async function ensureState(state: State): Promise<void> {
-  const { db, runs, chunks, audit, failures } = state;
-  for (const { collectionName } of [runs, chunks, audit, failures]) await createIfMissing(db, collectionName);
+  const { db, runs, chunks, audit, failures, touched } = state;
+  for (const { collectionName } of [runs, chunks, audit, failures, touched]) await createIfMissing(db, collectionName);
   await runs.createIndex(
     { migration: 1 },
     { name: 'current', unique: true, partialFilterExpression: { current: true } },
@@ -86,4 +89,5 @@ export async function ensureState(state: State): Promise<void> {
   );
   await audit.createIndex({ run: 1, first: 1, last: 1 }, { name: 'document' });
   await failures.createIndex({ run: 1, chunk: 1 }, { name: 'run_chunk' });
+  await touched.createIndex({ run: 1, step: 1, _id: 1 }, { name: 'run_step' });
 }

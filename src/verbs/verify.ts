@@ -8,12 +8,14 @@ export interface VerifyResult extends Verification {
   readonly seconds: number;
 }
 
+export interface VerifyOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Transform every document again, not only those that are no longer as the run left them. */
+  readonly full?: boolean | undefined;
+}
+
 /** Reads everything, writes nothing. */
-export async function verify(
-  session: Session,
-  id: string,
-  options: { readonly signal?: AbortSignal | undefined } = {},
-): Promise<VerifyResult> {
+export async function verify(session: Session, id: string, options: VerifyOptions = {}): Promise<VerifyResult> {
   const startedAt = performance.now();
   const loaded = await loadById(session, id);
   const run = await requireRun(session, loaded.id);
@@ -21,6 +23,15 @@ export async function verify(
   const { db, state, events, config } = session;
   const { transformTimeoutMs } = runSettings(config);
   const signal = options.signal ?? new AbortController().signal;
-  const verification = await verifyRun({ db, state, loaded, run, events, transformTimeoutMs, signal });
+  const verification = await verifyRun({
+    db,
+    state,
+    loaded,
+    run,
+    events,
+    transformTimeoutMs,
+    signal,
+    isFull: options.full ?? false,
+  });
   return { migration: loaded.id, runId: run._id, ...verification, seconds: (performance.now() - startedAt) / 1_000 };
 }

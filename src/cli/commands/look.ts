@@ -76,14 +76,15 @@ export function addLook(program: Command, done: (code: number) => void): void {
 function addVerify(program: Command, done: (code: number) => void): void {
   program
     .command('verify <id>')
+    .option('--full', 'transform every document again, not only those that are no longer as the run left them')
     .description('prove a run: nothing left to change, audit complete, validators and invariants hold')
     .action(
-      action<[string]>(done, (invocation, _options, id) =>
+      action<[string, { full?: boolean }]>(done, (invocation, _options, id, flags) =>
         invocation.withSession(async (session) => {
           const { io } = invocation;
           const progress = invocation.progress(session, `${id} (verify)`);
-          const result = await verify(session, id, { signal: invocation.interrupts.signal }).finally(() =>
-            progress.stop(),
+          const result = await verify(session, id, { signal: invocation.interrupts.signal, full: flags.full }).finally(
+            () => progress.stop(),
           );
           io.json(result);
           io.print(renderVerify(result, io.paint));

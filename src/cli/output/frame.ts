@@ -11,7 +11,11 @@ export interface FrameSpace {
   readonly paint: Paint;
 }
 
-const STATE_WORDS: Readonly<Record<string, string>> = { reading: 'READING', 'rolling-back': 'ROLLING BACK' };
+const STATE_WORDS: Readonly<Record<string, string>> = {
+  reading: 'READING',
+  'rolling-back': 'ROLLING BACK',
+  'catching-up': 'CATCHING UP',
+};
 
 export const stateWord = (state: string): string => STATE_WORDS[state] ?? state.toUpperCase();
 

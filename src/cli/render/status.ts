@@ -11,6 +11,7 @@ const SIGNS: Readonly<Record<string, string>> = {
   broken: 'x',
   planned: '>',
   running: '>',
+  'catching-up': '>',
   verifying: '>',
   'rolling-back': '<',
   completed: 'ok',
@@ -23,6 +24,7 @@ const SIGNS: Readonly<Record<string, string>> = {
 /** First what runs or waits for somebody, then the rest by id. */
 const ORDER = [
   'running',
+  'catching-up',
   'verifying',
   'rolling-back',
   'failed',
@@ -44,12 +46,12 @@ const paintState = (row: MigrationStatus, paint: Paint): string => {
   const text = `${SIGNS[row.state] ?? ' '} ${row.state}`;
   if (row.state === 'completed') return paint('ok', text);
   if (['failed', 'broken', 'interrupted'].includes(row.state)) return paint('fail', text);
-  return ['running', 'verifying', 'rolling-back'].includes(row.state) ? paint('run', text) : text;
+  return ['running', 'catching-up', 'verifying', 'rolling-back'].includes(row.state) ? paint('run', text) : text;
 };
 
 function summary(rows: readonly MigrationStatus[]): string {
   const count = (...states: string[]): number => rows.filter(({ state }) => states.includes(state)).length;
-  return `${count('running', 'verifying', 'rolling-back')} running, ${count('failed', 'interrupted', 'broken', 'stopped')} need a person, ${count('pending', 'planned')} pending, ${count('completed')} completed`;
+  return `${count('running', 'catching-up', 'verifying', 'rolling-back')} running, ${count('failed', 'interrupted', 'broken', 'stopped')} need a person, ${count('pending', 'planned')} pending, ${count('completed')} completed`;
 }
 
 export function renderList(rows: readonly MigrationStatus[], where: string, paint: Paint, columns: number): string[] {

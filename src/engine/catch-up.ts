@@ -1,0 +1,190 @@
+/**
+ * Documents that the application writes while a run goes on. The stream is opened before the first read and read while
+ * the chunks run; what was touched is stored before the stream's token moves, so that nothing is lost when the runner
+ * dies in between (an event that comes twice changes nothing). After the chunks the touched documents go through the
+ * same pipeline as all others.
+ */
+import type { ClientSession } from 'mongodb';
+import type { GodwitError } from '../errors.js';
+import { pause } from '../kernel/retry.js';
+import { type ChangeEvent, Changes, clusterTime, HistoryLost } from '../mongo/changes.js';
+import { idsChunk } from '../mongo/chunks.js';
+import { translateServerError } from '../mongo/server-errors.js';
+import { listTouched, removeTouched, storeLost, storeToken, storeTouched, type Touch } from '../mongo/touched.js';
+import { dependantsOf, lookedUpCollections } from './dependants.js';
+import { faultPoint } from './fault-points.js';
+import { targetReplaced } from './lease-keeper.js';
+import { mayGoOn, runIds } from './run-chunk.js';
+import type { RunContext, StepContext } from './run-context.js';
+
+/** How often the stream's place is stored when nothing happens, in ms. */
+const TOKEN_MS = 5_000;
+/** How long the stream may take to arrive at a moment, in ms. */
+const ARRIVE_MS = 120_000;
+
+export class CatchUp {
+  /** Why the stream cannot tell what was touched; null while it can. */
+  lostBecause: string | null = null;
+  readonly #changes: Changes;
+  #upTo = 0n;
+  #isClosed = false;
+  #tokenAt = performance.now();
+  #work: Promise<void> = Promise.resolve();
+
+  private constructor(
+    private readonly context: RunContext,
+    private readonly steps: readonly StepContext[],
+    private readonly onReplaced: (error: GodwitError) => void,
+  ) {
+    const { db, run } = context;
+    const collections = new Set([...steps.map(({ step }) => step.collection), ...lookedUpCollections(steps)]);
+    this.#changes = new Changes({
+      db,
+      collections: [...collections],
+      ownSessions: run.ownSessions,
+      token: run.stream.token,
+      since: run.stream.since,
+    });
+    if (run.stream.isLost) this.lostBecause = 'its history was lost earlier in this run';
+  }
+
+  /** @param onReplaced called when a target is dropped or renamed */
+  static start(context: RunContext, steps: readonly StepContext[], onReplaced: (error: GodwitError) => void): CatchUp {
+    const catchUp = new CatchUp(context, steps, onReplaced);
+    catchUp.#work = catchUp.#read();
+    return catchUp;
+  }
+
+  async #read(): Promise<void> {
+    while (!this.#isClosed && this.lostBecause === null) {
+      try {
+        await this.#readOnce();
+      } catch (error) {
+        if (this.#isClosed) return;
+        await this.#lose(error);
+      }
+    }
+  }
+
+  async #readOnce(): Promise<void> {
+    const { events, token, upTo } = await this.#changes.next();
+    const { state, run, fence } = this.context;
+    if (events.length > 0) {
+      await faultPoint('touched:before-store');
+      await storeTouched(state, run._id, await this.#touches(events));
+      await faultPoint('touched:after-store');
+    }
+    if (events.length > 0 || performance.now() - this.#tokenAt > TOKEN_MS) {
+      await storeToken(state, run._id, fence, token);
+      this.#tokenAt = performance.now();
+    }
+    this.#upTo = upTo;
+  }
+
+  async #lose(error: unknown): Promise<void> {
+    const { state, run, fence, events } = this.context;
+    this.lostBecause = error instanceof HistoryLost ? error.message : translateServerError(error).message;
+    events.emit('run:note', {
+      run: run._id,
+      note: `the change stream ended (${this.lostBecause}); all documents are checked again at the end`,
+    });
+    // When this fails as well, the next runner resumes from the old token and finds out for itself.
+    await storeLost(state, run._id, fence).catch(() => undefined);
+  }
+
+  /** The documents that have to be looked at again, step by step. */
+  async #touches(events: readonly ChangeEvent[]): Promise<Touch[]> {
+    const touches: Touch[] = [];
+    for (const event of events) {
+      if (event.kind === 'replaced-collection') this.#noteReplaced(event.collection);
+      for (const step of this.steps) {
+        if (event.kind === 'written' && step.step.collection === event.collection)
+          touches.push({ step: step.stepIndex, id: event.id });
+        const dependants = await dependantsOf(step, event);
+        if (dependants === 'unknown') this.hasUnknownDependants = true;
+        else for (const id of dependants) touches.push({ step: step.stepIndex, id });
+      }
+    }
+    return touches;
+  }
+
+  /** True when a looked-up document changed in a way that hides who depended on it. */
+  hasUnknownDependants = false;
+
+  #noteReplaced(collection: string): void {
+    const isTarget = collection === '' || this.steps.some(({ step }) => step.collection === collection);
+    if (isTarget)
+      this.onReplaced(
+        targetReplaced(`${this.context.db.databaseName}.${collection}`, this.context.run.migration, true),
+      );
+  }
+
+  /** Waits until the stream has seen everything up to now; false when it can't tell any more. */
+  async arrive(): Promise<boolean> {
+    const { db, state, run, signal } = this.context;
+    const now = (await clusterTime(db)).toBigInt();
+    const deadline = performance.now() + ARRIVE_MS;
+    while (this.lostBecause === null && this.#upTo <= now) {
+      if (signal.aborted) throw signal.reason;
+      if (performance.now() > deadline)
+        await this.#lose(new HistoryLost(`it did not arrive within ${ARRIVE_MS / 1_000} s`));
+      // The stream's place moves with the oplog: on an idle server it is this write that moves it.
+      await state.runs.updateOne({ _id: run._id }, { $currentDate: { updatedAt: true } });
+      await pause(20, signal);
+    }
+    return this.lostBecause === null;
+  }
+
+  /** Takes the touched documents of a step through the pipeline, once each. @returns how many there were */
+  async drain(step: StepContext, session: ClientSession): Promise<number> {
+    const { state, run, settings } = this.context;
+    let after = '';
+    let count = 0;
+    while (mayGoOn(step)) {
+      const entries = await listTouched(state, run._id, step.stepIndex, after, settings.batchSize);
+      const last = entries.at(-1);
+      if (!last) break;
+      const chunk = await idsChunk(state, run._id, step.stepIndex, step.fence);
+      await runIds(
+        step,
+        chunk,
+        entries.map(({ id }) => id),
+        session,
+      );
+      if (!mayGoOn(step)) break;
+      await removeTouched(state, entries);
+      count += entries.length;
+      after = String(last._id);
+    }
+    return count;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#changes.close();
+    await this.#work;
+  }
+}
+
+/** Rounds of catching up before the look at everything: each meets only what was written during the one before. */
+const MAX_ROUNDS = 5;
+
+/**
+ * Takes everything that was touched until now through the pipeline. Ends beside an application that never rests: what
+ * it writes after the last round begins is after the run.
+ *
+ * @returns false when the stream can't tell what was touched
+ */
+export async function drainUntilQuiet(
+  catchUp: CatchUp,
+  steps: readonly StepContext[],
+  session: ClientSession,
+): Promise<boolean> {
+  for (let round = 0; round < MAX_ROUNDS; round += 1) {
+    if (!(await catchUp.arrive())) return false;
+    let count = 0;
+    for (const step of steps) count += await catchUp.drain(step, session);
+    if (count === 0) break;
+  }
+  return catchUp.lostBecause === null;
+}

@@ -1,0 +1,48 @@
+/**
+ * Documents whose transform reads another document by `lookup`: when that one changes, they have to be looked at
+ * again (a snapshot does not conflict with a change of what was only read).
+ */
+import type { Document, Filter } from 'mongodb';
+import type { ChangeEvent } from '../mongo/changes.js';
+import type { StepContext } from './run-context.js';
+
+export const lookedUpCollections = (steps: readonly StepContext[]): string[] =>
+  steps.flatMap(({ step }) => Object.values(step.lookup).map(({ from }) => from));
+
+function valuesAt(value: unknown, path: readonly string[]): unknown[] {
+  if (Array.isArray(value)) return value.flatMap((item) => valuesAt(item, path));
+  const [name, ...rest] = path;
+  if (name === undefined) return value === undefined ? [] : [value];
+  return value !== null && typeof value === 'object' ? valuesAt((value as Document)[name], rest) : [];
+}
+
+/** Values by which the changed document is looked up now; null when it is gone or has none. */
+async function foreignValues(
+  context: StepContext,
+  from: string,
+  field: string,
+  id: unknown,
+): Promise<unknown[] | null> {
+  if (field === '_id') return [id];
+  const found = await context.db.collection(from).findOne({ _id: id } as Filter<Document>, { promoteValues: false });
+  const values = found ? valuesAt(found, field.split('.')) : [];
+  return values.length > 0 ? values : null;
+}
+
+/**
+ * `_id`s of the documents of this step that read the changed one.
+ *
+ * @returns `unknown` when the event does not tell by which value they did: it was deleted, or its key is gone
+ */
+export async function dependantsOf(context: StepContext, event: ChangeEvent): Promise<readonly unknown[] | 'unknown'> {
+  const ids: unknown[] = [];
+  for (const { from, localField, foreignField } of Object.values(context.step.lookup)) {
+    if (from !== event.collection || event.kind === 'replaced-collection') continue;
+    const values = await foreignValues(context, from, foreignField, event.id);
+    if (values === null) return 'unknown';
+    const filter = { [localField]: { $in: values } } as Filter<Document>;
+    const found = await context.target.find(filter, { projection: { _id: 1 }, promoteValues: false }).toArray();
+    ids.push(...found.map(({ _id }) => _id as unknown));
+  }
+  return ids;
+}

@@ -1,0 +1,134 @@
+/**
+ * What the application does to collections while a run goes on: one change stream on the database. Godwit's own
+ * writes are filtered out on the server, by the sessions of their transactions.
+ */
+import {
+  type Binary,
+  type ChangeStream,
+  type Db,
+  type Document,
+  MongoServerError,
+  type ResumeToken,
+  type Timestamp,
+} from 'mongodb';
+import { codeOf } from './server-errors.js';
+
+export interface ChangeEvent {
+  readonly kind: 'written' | 'deleted' | 'replaced-collection';
+  readonly collection: string;
+  /** Exact; absent when the collection itself changed. */
+  readonly id?: unknown;
+}
+
+export interface Portion {
+  readonly events: readonly ChangeEvent[];
+  readonly token: ResumeToken;
+  /** Everything up to this cluster time has been seen. */
+  readonly upTo: bigint;
+}
+
+export interface ChangesFrom {
+  readonly db: Db;
+  readonly collections: readonly string[];
+  readonly ownSessions: readonly Binary[];
+  /** Where to begin: a stored token, or a cluster time. */
+  readonly token: ResumeToken | null;
+  readonly since: Timestamp;
+}
+
+/** Thrown when the oplog no longer holds what the stream would have to read. */
+export class HistoryLost extends Error {}
+
+/** Events in one portion, at most. */
+const PORTION = 1_000;
+/** How long the server waits for something to happen, in ms. */
+const AWAIT_MS = 200;
+
+const DOCUMENT_OPERATIONS = ['insert', 'update', 'replace', 'delete'];
+const COLLECTION_OPERATIONS = ['drop', 'rename', 'dropDatabase', 'invalidate'];
+
+function pipelineFor({ collections, ownSessions }: ChangesFrom): Document[] {
+  return [
+    {
+      $match: {
+        $or: [
+          {
+            operationType: { $in: DOCUMENT_OPERATIONS },
+            'ns.coll': { $in: collections },
+            'lsid.id': { $nin: ownSessions },
+          },
+          { operationType: { $in: ['drop', 'rename'] }, 'ns.coll': { $in: collections } },
+          { operationType: { $in: ['dropDatabase', 'invalidate'] } },
+        ],
+      },
+    },
+    // Keys only: an event with a whole document may exceed 16 MiB.
+    { $project: { _id: 1, operationType: 1, ns: 1, documentKey: 1 } },
+  ];
+}
+
+function toEvent(change: Document): ChangeEvent {
+  const operation = String(change['operationType']);
+  const collection = String((change['ns'] as Document | undefined)?.['coll'] ?? '');
+  if (COLLECTION_OPERATIONS.includes(operation)) return { kind: 'replaced-collection', collection };
+  const id: unknown = (change['documentKey'] as Document)['_id'];
+  return { kind: operation === 'delete' ? 'deleted' : 'written', collection, id };
+}
+
+/**
+ * The cluster time that a resume token stands for: its key string begins with the type of a timestamp (0x82), then
+ * 32 bits of seconds and 32 bits of ordinal. Not documented, but stable since MongoDB 4.2; pinned by
+ * test/integration/changes.test.ts.
+ */
+export function timeOfToken(token: ResumeToken): bigint {
+  const data = String((token as Document | undefined)?.['_data'] ?? '');
+  return /^82[0-9A-F]{16}/i.test(data) ? BigInt(`0x${data.slice(2, 18)}`) : 0n;
+}
+
+/** The cluster time of the last operation that this server knows of. */
+export async function clusterTime(db: Db): Promise<Timestamp> {
+  const { operationTime } = await db.command({ ping: 1 });
+  return operationTime as Timestamp;
+}
+
+const LOST_CODES = new Set([286, 280, 136]);
+
+export class Changes {
+  readonly #stream: ChangeStream;
+
+  constructor(from: ChangesFrom) {
+    const start = from.token ? { resumeAfter: from.token } : { startAtOperationTime: from.since };
+    this.#stream = from.db.watch(pipelineFor(from), {
+      ...start,
+      promoteValues: false,
+      maxAwaitTimeMS: AWAIT_MS,
+      batchSize: PORTION,
+    });
+  }
+
+  /**
+   * What has happened since the last call; waits a moment for something to happen.
+   *
+   * @throws HistoryLost, or the driver's error when the stream cannot be resumed
+   */
+  async next(): Promise<Portion> {
+    const events: ChangeEvent[] = [];
+    try {
+      for (let change = await this.#stream.tryNext(); change; change = await this.#stream.tryNext()) {
+        events.push(toEvent(change as Document));
+        if (events.length >= PORTION) break;
+      }
+    } catch (error) {
+      const isLost = error instanceof MongoServerError && error.hasErrorLabel('NonResumableChangeStreamError');
+      if (isLost || LOST_CODES.has(codeOf(error) ?? 0))
+        throw new HistoryLost('the oplog no longer holds the history', { cause: error });
+      throw error;
+    }
+    const token = this.#stream.resumeToken;
+    return { events, token, upTo: timeOfToken(token) };
+  }
+
+  async close(): Promise<void> {
+    await this.#stream.close().catch(() => undefined);
+  }
+}

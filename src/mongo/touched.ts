@@ -1,0 +1,84 @@
+/** The `migrations_touched` collection: `_id`s that the application wrote during a run, until they are through. */
+import { createHash } from 'node:crypto';
+import { toBytes } from '../kernel/values.js';
+import { STATE_FORMAT, type State } from './state.js';
+
+export interface TouchedDocument {
+  readonly _id: string;
+  readonly godwit: number;
+  readonly run: string;
+  readonly step: number;
+  /** The document's `_id`, exactly. */
+  readonly id: unknown;
+  /** How often it was touched: an entry is removed only when nothing came in between. */
+  readonly seen: number;
+}
+
+export interface Touch {
+  readonly step: number;
+  readonly id: unknown;
+}
+
+function touchedId(run: string, { step, id }: Touch): string {
+  const digest = createHash('sha256')
+    .update(toBytes(new Map([['', id]])))
+    .digest('hex');
+  return `${run}/${step}/${digest.slice(0, 32)}`;
+}
+
+/** Stores them, durably, before the stream's token moves on. */
+export async function storeTouched(state: State, run: string, touches: readonly Touch[]): Promise<void> {
+  if (touches.length === 0) return;
+  await state.touched.bulkWrite(
+    touches.map((touch) => ({
+      updateOne: {
+        filter: { _id: touchedId(run, touch) },
+        update: { $setOnInsert: { godwit: STATE_FORMAT, run, step: touch.step, id: touch.id }, $inc: { seen: 1 } },
+        upsert: true,
+      },
+    })),
+    { ordered: false },
+  );
+}
+
+/** The next entries of a step after `after`, in the order of their keys. */
+export function listTouched(
+  state: State,
+  run: string,
+  step: number,
+  after: string,
+  limit: number,
+): Promise<TouchedDocument[]> {
+  return state.touched
+    .find({ run, step, _id: { $gt: after } }, { promoteValues: false })
+    .sort({ _id: 1 })
+    .limit(limit)
+    .toArray();
+}
+
+/** Removes entries whose documents are through, but for those that were touched again meanwhile. */
+export async function removeTouched(state: State, entries: readonly TouchedDocument[]): Promise<void> {
+  if (entries.length === 0) return;
+  await state.touched.bulkWrite(
+    entries.map(({ _id, seen }) => ({ deleteOne: { filter: { _id: String(_id), seen } } })),
+    { ordered: false },
+  );
+}
+
+export const countTouched = (state: State, run: string): Promise<number> => state.touched.countDocuments({ run });
+
+/** Keeps the stream's place, where the lease is ours. */
+export async function storeToken(state: State, run: string, fence: string, token: unknown): Promise<void> {
+  await state.runs.updateOne(
+    { _id: run, 'lease.fence': fence } as object,
+    { $set: { 'stream.token': token } } as object,
+  );
+}
+
+/** From here on the run ends with passes over everything, since the stream cannot tell. */
+export async function storeLost(state: State, run: string, fence: string): Promise<void> {
+  await state.runs.updateOne(
+    { _id: run, 'lease.fence': fence } as object,
+    { $set: { 'stream.isLost': true } } as object,
+  );
+}

@@ -1,0 +1,137 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import { Changes, clusterTime, timeOfToken } from '../../src/mongo/changes.js';
+import { dryRun } from '../../src/verbs/dry-run.js';
+import { startRollback } from '../../src/verbs/rollback.js';
+import { startRun } from '../../src/verbs/run.js';
+import { closeSession, openSession } from '../../src/verbs/session.js';
+import { useDatabase } from '../support/database.js';
+import { makeProject } from '../support/project.js';
+
+interface Contact {
+  _id: number;
+  mail?: string;
+  v?: number;
+  n?: number;
+  owner?: number;
+  ownerName?: string;
+}
+
+const project = (step: string): Promise<string> =>
+  makeProject({
+    'scripts/migrations/m1.mjs': `import { defineMigration, transform } from 'godwit';
+export default defineMigration({ description: 'a test', steps: [transform({ collection: 'contacts', ${step} })] });
+`,
+  });
+
+const LOWER = `up: (doc) => ({ ...doc, mail: doc.mail?.toLowerCase(), v: 2 })`;
+const OWNED = `lookup: { owner: { from: 'owners', localField: 'owner', foreignField: '_id' } },
+  up: (doc, { lookup }) => ({ ...doc, ownerName: lookup.owner.get(doc.owner)?.name })`;
+
+describe('the change stream', () => {
+  const { client, db, uri } = useDatabase('changes');
+  const contacts = db.collection<Contact>('contacts');
+
+  const fill = (count: number): Promise<unknown> =>
+    contacts.insertMany(Array.from({ length: count }, (_, _id) => ({ _id: _id * 2, mail: `P${_id}@X.test`, n: 0 })));
+
+  test('tells of foreign writes only, by their keys, and how far it has come', async () => {
+    await contacts.insertOne({ _id: 0 });
+    const own = client.startSession();
+    const since = await clusterTime(db);
+    const ownSessions = own.id?.id ? [own.id.id] : [];
+    const changes = new Changes({ db, collections: ['contacts'], ownSessions, token: null, since });
+    await own.withTransaction(() => contacts.updateOne({ _id: 0 }, { $set: { n: 1 } }, { session: own }));
+    await contacts.updateOne({ _id: 0 }, { $set: { n: 2 } });
+    await db.collection('others').insertOne({ n: 1 });
+    const now = (await clusterTime(db)).toBigInt();
+    await db.collection('others').insertOne({ n: 2 });
+    const seen: unknown[] = [];
+    for (let upTo = 0n; upTo <= now; ) {
+      const portion = await changes.next();
+      seen.push(...portion.events.map(({ kind, collection, id }) => [kind, collection, Number(id)]));
+      expect(portion.upTo).toBe(timeOfToken(portion.token));
+      upTo = portion.upTo;
+    }
+    expect(seen).toEqual([['written', 'contacts', 0]]);
+    await changes.close();
+    await own.endSession();
+  });
+
+  test('lets a run end beside an application that never stops inserting in the old shape, and loses none of its writes', async () => {
+    await fill(3_000);
+    const cwd = await project(LOWER);
+    const session = await openSession({ cwd, uri });
+    let isOver = false;
+    const inserted: number[] = [];
+    const increments = new Map<number, number>();
+    const application = async (): Promise<void> => {
+      for (let n = 0; !isOver; n += 1) {
+        const id = 1 + 2 * n;
+        await contacts.insertOne({ _id: id, mail: `NEW${n}@X.test`, n: 0 });
+        inserted.push(id);
+        const other = 2 * ((n * 7) % 3_000);
+        await contacts.updateOne({ _id: other }, { $inc: { n: 1 } });
+        increments.set(other, (increments.get(other) ?? 0) + 1);
+        if (n % 10 === 0) await contacts.replaceOne({ _id: id }, { mail: `SAVED${n}@X.test`, n: 5 });
+      }
+    };
+    const writing = application();
+    const result = await startRun(session, 'm1', { batchSize: 100 }).result;
+    const afterRun = inserted.length;
+    isOver = true;
+    await writing;
+    expect(result.state).toBe('completed');
+    expect(afterRun).toBeGreaterThan(10);
+    for (const [_id, n] of increments) expect((await contacts.findOne({ _id }))?.n).toBe(n);
+    // What came after the run's last look is in the old shape, and nothing else is.
+    const old = await contacts.find({ v: { $ne: 2 } }).toArray();
+    expect(old.length).toBeLessThan(inserted.length);
+    const again = await dryRun(session, 'm1');
+    expect(again.report.wouldChange).toBe(old.length);
+    await closeSession(session);
+  });
+
+  test('sends documents through again whose looked-up document changed behind the cursor', async () => {
+    await db.collection<{ _id: number; name: string }>('owners').insertMany([
+      { _id: 1, name: 'Ada' },
+      { _id: 2, name: 'Bob' },
+    ]);
+    await contacts.insertMany(Array.from({ length: 600 }, (_, _id) => ({ _id, owner: 1 + (_id % 2) })));
+    const cwd = await project(OWNED);
+    const session = await openSession({ cwd, uri });
+    let hasChanged = false;
+    session.events.on('run:batch', () => {
+      if (hasChanged) return;
+      hasChanged = true;
+      void db.collection<{ _id: number }>('owners').updateOne({ _id: 1 }, { $set: { name: 'Ada Lovelace' } });
+    });
+    const result = await startRun(session, 'm1', { batchSize: 50, workers: 1 }).result;
+    expect(result.state).toBe('completed');
+    expect(await contacts.distinct('ownerName')).toEqual(['Ada Lovelace', 'Bob']);
+    expect(await contacts.countDocuments({ ownerName: 'Ada Lovelace' })).toBe(300);
+    const back = await startRollback(session, 'm1').result;
+    expect(back.conflicts).toBe(0);
+    expect(await contacts.countDocuments({ ownerName: { $exists: true } })).toBe(0);
+    await closeSession(session);
+  });
+
+  test.each([
+    ['dropped', () => db.collection('contacts').drop()],
+    ['renamed', () => db.collection('contacts').rename('contacts_old')],
+  ])('stops the run when its collection is %s', async (_what, act) => {
+    await fill(4_000);
+    const cwd = await project(LOWER);
+    const session = await openSession({ cwd, uri });
+    let acted: Promise<unknown> | undefined;
+    session.events.on('run:batch', () => {
+      acted ??= sleep(5).then(act);
+    });
+    await expect(startRun(session, 'm1', { batchSize: 20 }).result).rejects.toMatchObject({
+      code: 'GODWIT_TARGET_REPLACED',
+    });
+    await acted;
+    expect((await db.collection('migrations').findOne({ current: true }))?.['state']).toBe('failed');
+    await closeSession(session);
+  });
+});

@@ -44,12 +44,9 @@ export class Invocation {
   }
 
   /** Opens a session for `work` and closes it, whatever happens. */
-  async withSession<T>(
-    work: (session: Session) => Promise<T>,
-    overrides: Readonly<Record<string, unknown>> = {},
-  ): Promise<T> {
+  async withSession<T>(work: (session: Session) => Promise<T>, isForRun = false): Promise<T> {
     const { uri, db, env, config } = this.options;
-    const session = await openSession({ cwd: this.cwd, uri, db, environment: env, file: config, overrides });
+    const session = await openSession({ cwd: this.cwd, uri, db, environment: env, file: config, isForRun });
     try {
       return await work(session);
     } finally {

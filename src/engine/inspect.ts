@@ -5,16 +5,16 @@
  */
 import type { Db } from 'mongodb';
 import { decodeHashes } from '../domain/audit-entry.js';
-import { type Decision, plainOf, type StoredDocument, typedId } from '../domain/change.js';
+import { type Decision, type StoredDocument, typedId } from '../domain/change.js';
 import { type Chunk, type Cursor, chunkOfRange, coveringRanges, type IdRange, rangeFilter } from '../domain/chunk.js';
 import type { TransformStep } from '../domain/migration.js';
 import { sha256 } from '../kernel/raw-bson.js';
 import { auditOfChunk } from '../mongo/audit-entries.js';
 import { quarantinedKeys } from '../mongo/failures.js';
-import { readLookups } from '../mongo/lookups.js';
 import { bothFilters, type ReadFrom, readBatch } from '../mongo/read-batch.js';
 import type { State } from '../mongo/state.js';
 import { applyTransform, type Locate } from './apply-transform.js';
+import { lookupsFor } from './lookups-for.js';
 
 /** Documents read at once. */
 const READ_SIZE = 1_000;
@@ -76,8 +76,7 @@ async function judge(
   );
   const excused = documents.filter((document) => known.has(document.key)).length;
   const candidates = await chosen(facts, open);
-  const hasLookups = Object.keys(facts.step.lookup).length > 0;
-  const lookups = hasLookups ? await readLookups(facts.db, facts.step.lookup, candidates.map(plainOf)) : {};
+  const lookups = await lookupsFor(facts.db, facts.step, candidates);
   const transformer = { fn: facts.step.up, locate: facts.locate, timeoutMs: facts.transformTimeoutMs };
   const strays = applyTransform(candidates, transformer, lookups).filter(
     ({ kind }) => kind === 'changed' || kind === 'failed',

@@ -8,19 +8,19 @@
 import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
 import type { DecidedBatch, ReadBatch } from '../domain/batch.js';
-import { plainOf } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
 import { GodwitError } from '../errors.js';
 import type { BatchTimes } from '../events.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
 import { clearFailures, storeFailures } from '../mongo/failures.js';
-import { type Lookups, readLookups } from '../mongo/lookups.js';
 import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
 import { writeBatch } from '../mongo/write-batch.js';
 import { applyTransform } from './apply-transform.js';
+import { checkFirst } from './check-first.js';
 import { decideBatch } from './decide-batch.js';
 import { Effort } from './effort.js';
 import { faultPoint } from './fault-points.js';
+import { lookupsFor } from './lookups-for.js';
 import type { StepContext } from './run-context.js';
 import type { Source } from './source.js';
 
@@ -196,20 +196,16 @@ class Attempt {
 
   async #decide(read: ReadBatch): Promise<DecidedBatch> {
     const { context, effort } = this;
-    const lookups = await this.#lookups(read);
+    const lookups = await lookupsFor(context.db, context.step, read.documents, this.session);
     const transformer = { fn: context.step.up, locate: context.locate, timeoutMs: context.settings.transformTimeoutMs };
-    const decisions = applyTransform(read.documents, transformer, lookups);
+    const decided = applyTransform(read.documents, transformer, lookups);
+    const isFirst = this.chunk.seq === 0;
+    const decisions = isFirst ? await checkFirst(context, decided, transformer, this.session) : decided;
     const batch = decideBatch(read, decisions, {
       failuresLeft: context.tally.failuresLeft,
       changesLeft: context.tally.changesLeft,
       refused: effort.refused,
     });
     return this.source.isRetry ? outOfQuarantine(batch) : batch;
-  }
-
-  async #lookups(read: ReadBatch): Promise<Lookups> {
-    const { step, db } = this.context;
-    if (Object.keys(step.lookup).length === 0) return {};
-    return readLookups(db, step.lookup, read.documents.map(plainOf), this.session);
   }
 }

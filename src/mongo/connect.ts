@@ -39,6 +39,8 @@ export interface ConnectOptions {
   readonly uri: string;
   /** Database; the one in the URI's path when left out. */
   readonly db?: string | undefined;
+  /** Longest silence on a connection with a question under way, in ms. Default: none. */
+  readonly socketTimeoutMs?: number | undefined;
   /** For tests: sees every command that is sent. */
   readonly onCommand?: ((name: string) => void) | undefined;
 }
@@ -54,7 +56,11 @@ function databaseOf(uri: string, named: string | undefined): string {
 
 function createClient(options: ConnectOptions): MongoClient {
   try {
-    return new MongoClient(options.uri, { ...LIMITS, monitorCommands: options.onCommand !== undefined });
+    return new MongoClient(options.uri, {
+      ...LIMITS,
+      ...(options.socketTimeoutMs === undefined ? {} : { socketTimeoutMS: options.socketTimeoutMs }),
+      monitorCommands: options.onCommand !== undefined,
+    });
   } catch (error) {
     const detail =
       error instanceof MongoParseError || error instanceof Error ? redactUris(error.message) : String(error);

@@ -4,13 +4,13 @@
  */
 import { deflateSync } from 'node:zlib';
 import type { Db } from 'mongodb';
-import { type Change, type Decision, plainOf, type StoredDocument, storedDocument, typedId } from '../domain/change.js';
+import { type Change, type Decision, type StoredDocument, storedDocument, typedId } from '../domain/change.js';
 import { type Cursor, coveringRanges, rangeFilter } from '../domain/chunk.js';
 import type { TransformStep } from '../domain/migration.js';
 import { applyTransform, type Locate } from '../engine/apply-transform.js';
+import { lookupsFor } from '../engine/lookups-for.js';
 import type { Events } from '../events.js';
 import { toBytes } from '../kernel/values.js';
-import { type Lookups, readLookups } from '../mongo/lookups.js';
 import { bothFilters, type ReadFrom, readBatch } from '../mongo/read-batch.js';
 import { sampleDocumentIds } from '../mongo/sample-ids.js';
 import { requireTarget, type Target } from '../mongo/target.js';
@@ -123,10 +123,6 @@ export class StepAnalysis {
         message: "the collection's validator would refuse it",
       });
   }
-}
-
-async function lookupsFor(db: Db, step: TransformStep, documents: readonly StoredDocument[]): Promise<Lookups> {
-  return Object.keys(step.lookup).length === 0 ? {} : readLookups(db, step.lookup, documents.map(plainOf));
 }
 
 async function takeBatch(

@@ -15,6 +15,8 @@ import { findCurrentRun, listCurrentRuns } from '../mongo/runs.js';
 import { checkState, openState, type State } from '../mongo/state.js';
 
 export interface SessionInput extends ConfigInput {
+  /** A run is to be made: a dead network is noticed well before the lease ends. */
+  readonly isForRun?: boolean;
   /** For tests: the name of every command that is sent to the server. */
   readonly onCommand?: (name: string) => void;
 }
@@ -24,6 +26,11 @@ export interface Session extends Connection {
   readonly state: State;
   readonly events: Events;
 }
+
+/** Part of the lease that a connection may be silent for. */
+const SILENCE_SHARE = 2 / 3;
+/** … but not less than this, in ms: a busy server is no dead one. */
+const LEAST_SILENCE_MS = 5_000;
 
 /** This package's version. */
 export const VERSION: string = (
@@ -51,7 +58,10 @@ export async function openSession(input: SessionInput): Promise<Session> {
         ],
       },
     );
-  const connection = await connect({ uri: config.uri, db: config.db, onCommand: input.onCommand });
+  const socketTimeoutMs = input.isForRun
+    ? Math.max(LEAST_SILENCE_MS, config.settings.leaseMs * SILENCE_SHARE)
+    : undefined;
+  const connection = await connect({ uri: config.uri, db: config.db, socketTimeoutMs, onCommand: input.onCommand });
   try {
     const { db: stateDb, prefix } = config.settings.state;
     const state = openState(stateDb ? connection.client.db(stateDb) : connection.db, prefix);

@@ -116,7 +116,7 @@ describe('the change stream', () => {
     await closeSession(session);
   });
 
-  test.each([
+  test.each<[string, () => Promise<unknown>]>([
     ['dropped', () => db.collection('contacts').drop()],
     ['renamed', () => db.collection('contacts').rename('contacts_old')],
   ])('stops the run when its collection is %s', async (_what, act) => {
@@ -125,7 +125,7 @@ describe('the change stream', () => {
     const session = await openSession({ cwd, uri });
     let acted: Promise<unknown> | undefined;
     session.events.on('run:batch', () => {
-      acted ??= sleep(5).then(act);
+      acted ??= sleep(5).then(() => act());
     });
     await expect(startRun(session, 'm1', { batchSize: 20 }).result).rejects.toMatchObject({
       code: 'GODWIT_TARGET_REPLACED',

@@ -38,7 +38,7 @@ export function addRollback(program: Command, done: (code: number) => void): voi
           if (!result.dryRun && flags.only === undefined && result.state !== 'rolled-back')
             return restingExit(result.state);
           return result.conflicts + result.noBefore > 0 ? EXIT.withFailures : EXIT.done;
-        }),
+        }, flags.dryRun !== true),
       ),
     );
 }

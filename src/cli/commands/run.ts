@@ -119,8 +119,10 @@ export function addRun(program: Command, done: (code: number) => void): void {
             'wanted --dry-run beside --sample, --out or --show-values, found a real run',
             { next: [`godwit run ${id} --dry-run`] },
           );
-        return invocation.withSession((session) =>
-          flags.dryRun ? lookDry(invocation, session, id, flags) : runForReal(invocation, session, id, flags),
+        return invocation.withSession(
+          (session) =>
+            flags.dryRun ? lookDry(invocation, session, id, flags) : runForReal(invocation, session, id, flags),
+          !flags.dryRun,
         );
       }),
     );
@@ -132,7 +134,7 @@ export function addRun(program: Command, done: (code: number) => void): void {
     .option('--max-failures <n>', 'documents that may fail; 0 stops at the first', wholeNumber)
     .action(
       action<[string, RunFlags]>(done, (invocation, _options, id, flags) =>
-        invocation.withSession((session) => runForReal(invocation, session, id, { ...flags, retry: true })),
+        invocation.withSession((session) => runForReal(invocation, session, id, { ...flags, retry: true }), true),
       ),
     );
   addDryRunOptions(program.command('dry-run <id>').description('the same as run <id> --dry-run')).action(

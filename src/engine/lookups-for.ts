@@ -1,0 +1,24 @@
+import type { ClientSession, Db, Document } from 'mongodb';
+import { plainOf, type StoredDocument } from '../domain/change.js';
+import type { TransformStep } from '../domain/migration.js';
+import { type Lookups, readLookups } from '../mongo/lookups.js';
+
+/** What a step looks up for these documents; nothing is asked when it looks nothing up. */
+export async function lookupsFor(
+  db: Db,
+  step: TransformStep,
+  documents: readonly StoredDocument[],
+  session?: ClientSession,
+): Promise<Lookups> {
+  if (Object.keys(step.lookup).length === 0) return {};
+  return readLookups(db, step.lookup, documents.map(readable), session);
+}
+
+/** A document that JavaScript cannot read looks nothing up; the transform reports it. */
+function readable(document: StoredDocument): Document {
+  try {
+    return plainOf(document);
+  } catch {
+    return {};
+  }
+}

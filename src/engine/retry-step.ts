@@ -42,6 +42,6 @@ export async function retryStep(context: StepContext, session: ClientSession): P
     for (const { entry, key } of portion) if (!there.has(key)) await forget(context, chunk, entry, session);
     const ids = portion.filter(({ key }) => there.has(key)).map(({ id }) => id);
     const now = await idsChunk(context.state, context.run._id, context.stepIndex, context.fence);
-    await runIds(context, now, ids, session, true);
+    await runIds(context, now, ids, session, 'retry');
   }
 }

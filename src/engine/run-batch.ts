@@ -8,7 +8,7 @@
 import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
 import type { DecidedBatch, ReadBatch } from '../domain/batch.js';
-import type { Chunk } from '../domain/chunk.js';
+import type { Chunk, Counters } from '../domain/chunk.js';
 import { GodwitError } from '../errors.js';
 import type { BatchTimes } from '../events.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
@@ -22,7 +22,7 @@ import { Effort } from './effort.js';
 import { faultPoint } from './fault-points.js';
 import { lookupsFor } from './lookups-for.js';
 import type { StepContext } from './run-context.js';
-import type { Source } from './source.js';
+import type { Counting, Source } from './source.js';
 
 export interface BatchOutcome {
   readonly batch: DecidedBatch;
@@ -99,10 +99,12 @@ async function settle(context: StepContext, chunk: Chunk, error: unknown): Promi
   return error instanceof CommitUnknown ? 'committed' : stored;
 }
 
-/** Documents that were counted as scanned and failed before: only what became of them now is added. */
-function outOfQuarantine(batch: DecidedBatch): DecidedBatch {
-  const { counters } = batch;
-  return { ...batch, counters: { ...counters, scanned: 0, failed: counters.failed - counters.scanned } };
+/** What a batch adds to the counters: `scanned` stays the sum of the others. */
+function counted(counters: Counters, counts: Counting): Counters {
+  if (counts === 'all') return counters;
+  const { scanned, changed, failed } = counters;
+  if (counts === 'retry') return { ...counters, scanned: 0, failed: failed - scanned };
+  return { scanned: changed + failed, changed, unchanged: 0, skipped: 0, failed };
 }
 
 /** One try of one batch. */
@@ -166,7 +168,7 @@ class Attempt {
       { migration: context.run.migration, collection: context.step.collection },
       session,
     );
-    if (this.source.isRetry)
+    if (this.source.counts === 'retry')
       await clearFailures(
         context.state,
         chunk,
@@ -206,6 +208,6 @@ class Attempt {
       changesLeft: context.tally.changesLeft,
       refused: effort.refused,
     });
-    return this.source.isRetry ? outOfQuarantine(batch) : batch;
+    return { ...batch, counters: counted(batch.counters, this.source.counts) };
   }
 }

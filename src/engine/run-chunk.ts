@@ -5,7 +5,7 @@ import type { ReadFrom } from '../mongo/read-batch.js';
 import { faultPoint } from './fault-points.js';
 import { type BatchOutcome, runBatch } from './run-batch.js';
 import type { RunContext, StepContext } from './run-context.js';
-import { collectionSource, idsSource, Window } from './source.js';
+import { type Counting, collectionSource, idsSource, Window } from './source.js';
 
 export const readFrom = (context: StepContext): ReadFrom => ({
   db: context.db,
@@ -46,7 +46,7 @@ export async function runChunk(context: StepContext, chunk: Chunk, session: Clie
 /**
  * Takes single documents through the pipeline (`--only`, `retry`, and what verification found).
  *
- * @param isRetry they come out of quarantine
+ * @param counts what of them is counted
  * @returns the chunk after them
  */
 export async function runIds(
@@ -54,14 +54,14 @@ export async function runIds(
   chunk: Chunk,
   ids: readonly unknown[],
   session: ClientSession,
-  isRetry = false,
+  counts: Counting = 'changes',
 ): Promise<Chunk> {
   let current = chunk;
   for (let from = 0; from < ids.length; from += context.settings.batchSize) {
     const wanted = ids.slice(from, from + context.settings.batchSize);
     const done = new Set<string>();
     for (let isOpen = true; isOpen && mayGoOn(context); ) {
-      const source = idsSource(readFrom(context), context.step.filter, wanted, { done, isRetry });
+      const source = idsSource(readFrom(context), context.step.filter, wanted, { done, counts });
       const outcome = await runBatch(context, current, source, session);
       const { changes, untouched, failed, isLast } = outcome.batch;
       for (const { before } of changes) done.add(before.key);

@@ -5,12 +5,18 @@ import { typedId } from '../domain/change.js';
 import { type Chunk, type Cursor, type IdRange, rangeFilter } from '../domain/chunk.js';
 import { bothFilters, type ReadFrom, type ReadOptions, readBatch } from '../mongo/read-batch.js';
 
+/**
+ * `all`: every document for the first time. `changes`: documents that the plan's ranges count as well, so only what is
+ * changed or fails is added. `retry`: documents out of quarantine, which were counted as failed before.
+ */
+export type Counting = 'all' | 'changes' | 'retry';
+
 export interface Source {
   read(options: ReadOptions & { readonly session: ClientSession }): Promise<ReadBatch>;
   /** False for sources that add to a chunk without an end of their own. */
   readonly closesChunk: boolean;
-  /** True when the documents come out of quarantine: they were counted as failed before. */
-  readonly isRetry: boolean;
+  /** What of its documents is counted. */
+  readonly counts: Counting;
 }
 
 const NOTHING: ReadBatch = { documents: [], hasMore: false };
@@ -40,7 +46,7 @@ export function collectionSource(
 ): Source {
   return {
     closesChunk: true,
-    isRetry: false,
+    counts: 'all',
     read: async (options) => {
       const range = chunk.range ? rangeFilter(chunk.range, chunk.cursor) : undefined;
       if (!range || !chunk.range) return NOTHING;
@@ -91,11 +97,11 @@ export function idsSource(
   from: ReadFrom,
   filter: Filter<Document> | undefined,
   ids: readonly unknown[],
-  options: { readonly done: ReadonlySet<string>; readonly isRetry: boolean },
+  options: { readonly done: ReadonlySet<string>; readonly counts: Counting },
 ): Source {
   return {
     closesChunk: false,
-    isRetry: options.isRetry,
+    counts: options.counts,
     read: async ({ limit, maxBytes, session }) => {
       const read = await readBatch(from, bothFilters({ _id: { $in: ids } }, filter), {
         limit: ids.length + 1,

@@ -1,6 +1,6 @@
 /** Puts the before and after images of a decided batch into its transaction; only then may the batch be written. */
 import type { ClientSession } from 'mongodb';
-import { type AuditDirection, encodeImages, splitImages } from '../domain/audit-entry.js';
+import { type AuditDirection, chainAfter, digestOf, encodeImages, splitImages } from '../domain/audit-entry.js';
 import { type DecidedBatch, type JournaledBatch, markJournaled } from '../domain/batch.js';
 import { typedId } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
@@ -25,8 +25,12 @@ export async function journal(
   const { changes, untouched } = batch;
   const [first] = changes;
   const last = changes.at(-1);
-  const parts = splitImages(encodeImages(changes, untouched), MAX_PART_BYTES);
+  const images = encodeImages(changes, untouched);
+  const digest = digestOf(images);
+  // Rollbacks have no chain of their own: they are told by the batches that they undo.
+  const chain = where.direction === 'up' ? chainAfter(chunk.chain, digest) : digest;
+  const parts = splitImages(images, MAX_PART_BYTES);
   const ends = first && last ? { first: typedId(first.before), last: typedId(last.before) } : {};
-  await insertAudit(state, chunk, { ...where, n: changes.length, ...ends, parts }, session);
-  return markJournaled(batch);
+  await insertAudit(state, chunk, { ...where, n: changes.length, ...ends, digest, chain, parts }, session);
+  return markJournaled(batch, chain);
 }

@@ -3,6 +3,7 @@
  * with the data. Images lie one after the other (BSON is self-delimiting), deflated: exact for all that the server
  * can hold, whatever the nesting. The hashes are SHA-256 of each after image, in the same order.
  */
+import { createHash } from 'node:crypto';
 import { deflateSync, inflateSync } from 'node:zlib';
 import type { Binary } from 'bson';
 import { idKey, splitDocuments } from '../kernel/raw-bson.js';
@@ -30,6 +31,10 @@ export interface AuditDocument {
   /** Least and greatest `_id` of the changed documents; absent when n is 0. */
   readonly first?: unknown;
   readonly last?: unknown;
+  /** SHA-256 of the batch's images, in hex: tells an edited one. */
+  readonly digest: string;
+  /** SHA-256 over the chain of the batch before and this digest, in hex: tells a missing or swapped one. */
+  readonly chain: string;
   readonly codec: 'zlib';
   readonly before: Binary;
   readonly patch: Binary;
@@ -62,6 +67,17 @@ const IMAGE_FIELDS = ['before', 'patch', 'hashes', 'untouched'] as const;
 
 /** The four payloads of a batch. */
 export type Images = Readonly<Record<(typeof IMAGE_FIELDS)[number], Buffer>>;
+
+/** Digest of a batch's images, in hex. Lengths are part of it, so that nothing can move from one payload to the next. */
+export function digestOf(images: Images): string {
+  const hash = createHash('sha256');
+  for (const field of IMAGE_FIELDS) hash.update(`${field}:${images[field].length}:`).update(images[field]);
+  return hash.digest('hex');
+}
+
+/** The chain after a batch; it begins with the empty text. */
+export const chainAfter = (previous: string, digest: string): string =>
+  createHash('sha256').update(`${previous}${digest}`).digest('hex');
 
 const NO_BYTES = Buffer.alloc(0);
 

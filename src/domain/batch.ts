@@ -38,10 +38,13 @@ declare const JOURNALED: unique symbol;
 /** A decided batch whose before images are in the same transaction. Made by the journal only. */
 export interface JournaledBatch extends DecidedBatch {
   readonly [JOURNALED]: true;
+  /** The chunk's audit chain with this batch, in hex. */
+  readonly chain: string;
 }
 
 /** Marks a batch as journaled; called by audit/journal.ts once the images are inserted, and by nobody else. */
-export const markJournaled = (batch: DecidedBatch): JournaledBatch => batch as JournaledBatch;
+export const markJournaled = (batch: DecidedBatch, chain: string): JournaledBatch =>
+  ({ ...batch, chain }) as JournaledBatch;
 
 export interface WrittenBatch {
   /** Documents that the statements matched; equals the number of changes or the transaction is aborted. */

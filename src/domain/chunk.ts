@@ -180,6 +180,8 @@ export interface Chunk {
   /** Number of batches committed. */
   readonly seq: number;
   readonly counters: Counters;
+  /** Head of the chunk's audit chain, in hex: covers the last batch. */
+  readonly chain: string;
   /** The lease that may commit batches here. */
   readonly fence: string;
   readonly at: Date;

@@ -88,6 +88,16 @@ function decideRow(entry: AuditEntry, current: StoredDocument, options: UndoOpti
   return { ...(writes ? { restore } : {}), conflict, counts: 'conflicts' };
 }
 
+/** A batch whose audit was edited: nothing of it is written back, and its documents are listed. */
+export function refuseUndo(ids: readonly unknown[], n: number, collection: string): UndoBatch {
+  const because = 'the audit of its batch was changed outside Godwit';
+  return {
+    restores: [],
+    counters: { ...NO_UNDO, conflicts: n },
+    conflicts: ids.map((id) => ({ collection, id, fields: [], because })),
+  };
+}
+
 /** Decides a whole batch. `current` holds the documents that still exist, by key. */
 export function decideUndo(
   entries: readonly AuditEntry[],

@@ -52,8 +52,9 @@ type HashOf = (key: string) => Buffer | undefined;
 async function hashesOf(facts: InspectFacts, chunk: Chunk | undefined): Promise<Hashes> {
   const hashes: Hashes = new Map();
   if (!chunk) return hashes;
-  for await (const { head, images } of auditOfChunk(facts.state, chunk, 'up'))
-    if (head.n > 0) for (const { key, hash } of decodeHashes(images)) hashes.set(key, hash);
+  // Hashes that cannot be trusted are not used: those documents are transformed again.
+  for await (const { head, images, isIntact } of auditOfChunk(facts.state, chunk, 'up'))
+    if (head.n > 0 && isIntact) for (const { key, hash } of decodeHashes(images)) hashes.set(key, hash);
   return hashes;
 }
 

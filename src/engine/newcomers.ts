@@ -30,12 +30,16 @@ export interface NewcomerReport {
 
 export const NO_NEWCOMERS: NewcomerReport = { restored: 0, count: 0, listed: [] };
 
-/** Documents that the audit of a chunk knows: changed, untouched, or taken back by `down` in an earlier rollback. */
-async function knownKeys(context: StepContext, chunk: Chunk): Promise<Set<string>> {
+/**
+ * Documents that the audit of a chunk knows: changed, untouched, or taken back by `down` in an earlier rollback. Null
+ * when it can't be trusted: its documents are conflicts then, and are not called newcomers as well.
+ */
+async function knownKeys(context: StepContext, chunk: Chunk): Promise<Set<string> | null> {
   const keys = new Set<string>();
-  for await (const { head, images } of auditOfChunk(context.state, chunk, 'down'))
-    if (head.seq < 0 && head.n > 0) for (const { key } of decodeHashes(images)) keys.add(key);
-  for await (const { head, images } of auditOfChunk(context.state, chunk, 'up')) {
+  for await (const { head, images, isIntact } of auditOfChunk(context.state, chunk, 'down'))
+    if (head.seq < 0 && head.n > 0 && isIntact) for (const { key } of decodeHashes(images)) keys.add(key);
+  for await (const { head, images, isIntact } of auditOfChunk(context.state, chunk, 'up')) {
+    if (!isIntact) return null;
     if (head.n > 0) for (const { key } of decodeHashes(images)) keys.add(key);
     for (const key of decodeUntouched(images)) keys.add(key);
   }
@@ -59,7 +63,8 @@ async function* placesToLook(
   for (const range of coveringRanges(ranges.flatMap((chunk) => (chunk.range ? [chunk.range] : [])))) {
     const chunk = chunkOfRange(ranges, range);
     const worked = chunk ? workedRange(chunk, range, wasCompleted) : wasCompleted ? range : null;
-    if (worked) yield { range: worked, known: chunk ? await knownKeys(context, chunk) : new Set() };
+    const known = chunk ? await knownKeys(context, chunk) : new Set<string>();
+    if (worked && known) yield { range: worked, known };
   }
 }
 
@@ -75,7 +80,7 @@ export async function settleNewcomers(
 ): Promise<NewcomerReport> {
   const own = chunks.filter(({ step }) => step === context.stepIndex);
   const single = own.find(({ kind }) => kind === 'ids');
-  const elsewhere = single ? await knownKeys(context, single) : new Set<string>();
+  const elsewhere = (single && (await knownKeys(context, single))) ?? new Set<string>();
   for (const key of await quarantinedKeys(context.state, context.run._id, context.stepIndex)) elsewhere.add(key);
   const listed: { collection: string; id: unknown }[] = [];
   let [count, restored] = [0, 0];

@@ -77,6 +77,7 @@ async function planStep(
       cursor: null,
       seq: 0,
       counters: NO_COUNTERS,
+      chain: '',
       fence: 'none',
       at: new Date(),
       undo: null,

@@ -1,12 +1,12 @@
 /** Records in the run's document what happens to it: transitions along the table's edges, and figures for people. */
+import type { Chunk, Cursor } from '../domain/chunk.js';
 import { isLive, type RunDocument, type RunState } from '../domain/run.js';
 import { type GodwitError, isGodwitError } from '../errors.js';
-import { listChunks } from '../mongo/chunks.js';
+import { firstOpenChunk } from '../mongo/chunks.js';
 import { storeProgress, transition } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { faultPoint } from './fault-points.js';
 import { currentOwner } from './owner.js';
-import { resumeCursor } from './resume-cursor.js';
 import type { RunContext } from './run-context.js';
 
 /** How often the figures are stored for others to see, in ms. */
@@ -14,6 +14,12 @@ const STORE_MS = 1_000;
 
 const endOf = (error: GodwitError): RunState =>
   error.code === 'GODWIT_INTERRUPTED' ? 'interrupted' : error.code === 'GODWIT_STOPPED' ? 'stopped' : 'failed';
+
+/** Where a resumed run goes on: the cursor of its first chunk that is not done. Null at either end of the run. */
+function resumeCursor(open: Chunk | null): Cursor | null {
+  if (!open) return null;
+  return open.cursor ?? (open.range && 'lower' in open.range ? { id: open.range.lower } : null);
+}
 
 export class Recorder {
   #state: RunState;
@@ -102,13 +108,12 @@ export class Recorder {
     const conflictsRetried = tally.conflictsRetried - this.#conflictsStored;
     this.#storedAt = now;
     this.#conflictsStored = tally.conflictsRetried;
-    const chunks = await listChunks(state, this.#run._id);
     await storeProgress(state, this.#run._id, {
       counters: tally.counters,
       undo: tally.undo,
       batches: tally.batches,
       conflictsRetried,
-      resumeCursor: resumeCursor(chunks),
+      resumeCursor: resumeCursor(await firstOpenChunk(state, this.#run._id)),
       workedMs,
     });
   }

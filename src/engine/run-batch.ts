@@ -7,7 +7,7 @@
  */
 import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
-import type { DecidedBatch, ReadBatch } from '../domain/batch.js';
+import type { DecidedBatch, JournaledBatch, ReadBatch } from '../domain/batch.js';
 import type { Chunk, Counters } from '../domain/chunk.js';
 import { GodwitError } from '../errors.js';
 import type { BatchTimes } from '../events.js';
@@ -159,7 +159,7 @@ class Attempt {
       session,
     );
     await faultPoint('batch:after-audit');
-    const moved = this.#moved(batch);
+    const moved = this.#moved(journaled);
     if (!(await checkpoint(context.state, chunk, moved, session))) throw new CheckpointMismatch('checkpoint');
     await storeFailures(
       context.state,
@@ -188,11 +188,12 @@ class Attempt {
     return this.outcome;
   }
 
-  #moved(batch: DecidedBatch): Checkpoint {
+  #moved(batch: JournaledBatch): Checkpoint {
     return {
       cursor: batch.cursor ?? this.chunk.cursor,
       counters: countersAfter(this.chunk, batch.counters),
       isDone: this.source.closesChunk && batch.isLast,
+      chain: batch.chain,
     };
   }
 

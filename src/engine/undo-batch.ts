@@ -4,13 +4,13 @@
  */
 import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
-import { decodeEntries, joinImages } from '../domain/audit-entry.js';
+import { type AuditDocument, decodeEntries } from '../domain/audit-entry.js';
 import type { DecidedBatch } from '../domain/batch.js';
 import { type Change, type StoredDocument, storedDocument, typedId } from '../domain/change.js';
 import { addUndo, type Chunk, type ChunkUndo, MAX_LISTED_CONFLICTS, NO_COUNTERS, NO_UNDO } from '../domain/chunk.js';
-import { decideUndo, type Restore, type UndoBatch } from '../domain/undo.js';
+import { decideUndo, type Restore, refuseUndo, type UndoBatch } from '../domain/undo.js';
 import { GodwitError } from '../errors.js';
-import { readParts } from '../mongo/audit-entries.js';
+import { readBatchAudit } from '../mongo/audit-entries.js';
 import { findChunk, undoCheckpoint } from '../mongo/chunks.js';
 import { readBatch } from '../mongo/read-batch.js';
 import { codeOf } from '../mongo/server-errors.js';
@@ -62,18 +62,19 @@ export async function decideUndoBatch(
     readonly overlay?: ReadonlyMap<string, Buffer>;
   },
 ): Promise<UndoBatch> {
-  const parts = await readParts(context.state, chunk._id, 'up', seq, options.session);
-  const [head] = parts;
-  if (!head || parts.length !== head.parts)
+  const place = { run: chunk.run, chunk: chunk._id, direction: 'up', round: 0, seq } as const;
+  const batch = await readBatchAudit(context.state, place, options.session);
+  if (!batch)
     throw new GodwitError(
       'GODWIT_STATE_LOST',
       `wanted the audit of batch ${seq} of chunk ${chunk._id}, found it gone`,
-      {
-        next: ['restore the audit collection from a backup', `godwit status ${context.run.migration}`],
-      },
+      { next: ['restore the audit collection from a backup', `godwit status ${context.run.migration}`] },
     );
+  const { head, images } = batch;
   if (head.n === 0) return { restores: [], counters: NO_UNDO, conflicts: [] };
-  const entries = decodeEntries(joinImages(parts));
+  // `force` is for the application's edits; images that cannot be trusted are never written.
+  if (!batch.isIntact) return refuseUndo(idsIn(head), head.n, context.step.collection);
+  const entries = decodeEntries(images);
   const ids = entries.map(({ before }) => typedId(before));
   const read = await readBatch(
     readFrom(context),
@@ -93,6 +94,9 @@ export async function decideUndoBatch(
     refused: options.effort.refused,
   });
 }
+
+/** The ends of a batch that cannot be decoded with trust: enough to find it. */
+const idsIn = (head: AuditDocument): unknown[] => [head.first, head.last].filter((id) => id !== undefined);
 
 export const toDecided = (undone: UndoBatch): DecidedBatch => ({
   changes: undone.restores.map(({ change }) => change),

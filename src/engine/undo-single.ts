@@ -69,7 +69,7 @@ async function decideOnly(
   const [document] = await readIds(context, [id], session);
   const batches = (await auditAround(context.state, context.run._id, id)).filter(({ head }) => head.direction === 'up');
   const entries = batches
-    .filter(({ head }) => head.step === context.stepIndex)
+    .filter(({ head, isIntact }) => head.step === context.stepIndex && isIntact)
     .flatMap(({ images }) => decodeEntries(images))
     .filter(({ before }) => document === undefined || before.key === document.key);
   const [oldest] = entries;

@@ -1,11 +1,13 @@
 /** Proves a run: nothing left to change, the audit whole, validators kept, the author's own invariants. Reads only. */
 import type { Db, Document, Filter } from 'mongodb';
+import { chainAfter } from '../domain/audit-entry.js';
+import type { Chunk } from '../domain/chunk.js';
 import type { VerifyContext } from '../domain/migration.js';
 import type { RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import type { Events } from '../events.js';
 import { type LoadedMigration, locateIn } from '../migration/load.js';
-import { auditTotals } from '../mongo/audit-entries.js';
+import { auditOfChunk, auditTotals } from '../mongo/audit-entries.js';
 import { listChunks } from '../mongo/chunks.js';
 import { countFailures } from '../mongo/failures.js';
 import { readOnlyDb } from '../mongo/read-only-db.js';
@@ -87,7 +89,33 @@ async function checkAudit(facts: VerifyFacts): Promise<Check[]> {
   return [
     equal('audit entries of changed documents', changed, totals.entries),
     equal('audit batches without a gap', batches, totals.batches),
+    await checkChains(facts),
   ];
+}
+
+/** Chunks whose audit chain is broken: a batch is missing, was swapped, or edited. */
+async function checkChains(facts: VerifyFacts): Promise<Check> {
+  let broken = 0;
+  let where = '';
+  for (const chunk of await listChunks(facts.state, facts.run._id)) {
+    const at = await brokenAt(facts.state, chunk);
+    if (at === null) continue;
+    broken += 1;
+    where ||= ` (first: chunk ${chunk.n} of step ${chunk.step + 1}, batch ${at})`;
+  }
+  return equal(`audit chains that are broken${where}`, 0, broken);
+}
+
+/** Number of the first batch that does not fit the chain; null when all do, up to the head in the chunk. */
+async function brokenAt(state: State, chunk: Chunk): Promise<number | null> {
+  let chain = '';
+  let seq = 0;
+  for await (const { head, isIntact } of auditOfChunk(state, chunk, 'up')) {
+    seq += 1;
+    chain = chainAfter(chain, head.digest);
+    if (head.seq !== seq || !isIntact || head.chain !== chain) return head.seq;
+  }
+  return chain === chunk.chain ? null : seq + 1;
 }
 
 async function checkValidator(db: Db, collection: string): Promise<Check[]> {

@@ -1,6 +1,6 @@
 /** The `migrations_audit` collection: one document (or a few parts) per batch. */
 import { Binary, type ClientSession, type Document, type Filter } from 'mongodb';
-import { type AuditDirection, type AuditDocument, type Images, joinImages } from '../domain/audit-entry.js';
+import { type AuditDirection, type AuditDocument, digestOf, type Images, joinImages } from '../domain/audit-entry.js';
 import type { Chunk } from '../domain/chunk.js';
 import { STATE_FORMAT, type State } from './state.js';
 
@@ -11,6 +11,8 @@ export interface AuditBatch {
   readonly n: number;
   readonly first?: unknown;
   readonly last?: unknown;
+  readonly digest: string;
+  readonly chain: string;
   readonly parts: readonly Images[];
 }
 
@@ -37,6 +39,8 @@ export async function insertAudit(
         parts: batch.parts.length,
         n: part === 0 ? batch.n : 0,
         ...(isHead ? { first: batch.first, last: batch.last } : {}),
+        digest: batch.digest,
+        chain: batch.chain,
         codec: 'zlib',
         before: new Binary(images.before),
         patch: new Binary(images.patch),
@@ -49,23 +53,38 @@ export async function insertAudit(
   }
 }
 
+export type BatchPlace = Pick<AuditDocument, 'run' | 'chunk' | 'direction' | 'round' | 'seq'>;
+
 /** The parts of one batch, in order. */
-export function readParts(
-  state: State,
-  chunk: string,
-  direction: AuditDirection,
-  seq: number,
-  session?: ClientSession,
-): Promise<AuditDocument[]> {
+function readParts(state: State, place: BatchPlace, session?: ClientSession): Promise<AuditDocument[]> {
+  const { run, chunk, direction, round, seq } = place;
   return state.audit
-    .find({ chunk, direction, seq, run: chunk.slice(0, chunk.indexOf('/')) }, session ? { session } : {})
+    .find({ run, chunk, direction, round, seq }, session ? { session } : {})
     .sort({ part: 1 })
     .toArray();
+}
+
+/** One batch, put together; null when it is not all there. */
+export async function readBatchAudit(
+  state: State,
+  place: BatchPlace,
+  session?: ClientSession,
+): Promise<StoredAuditBatch | null> {
+  const parts = await readParts(state, place, session);
+  const [head] = parts;
+  return head && parts.length === head.parts ? toBatch(head, parts) : null;
 }
 
 export interface StoredAuditBatch {
   readonly head: AuditDocument;
   readonly images: Images;
+  /** False when the images are not those that were stored with the batch. */
+  readonly isIntact: boolean;
+}
+
+function toBatch(head: AuditDocument, parts: readonly AuditDocument[]): StoredAuditBatch {
+  const images = joinImages(parts);
+  return { head, images, isIntact: digestOf(images) === head.digest };
 }
 
 /** Batches in the order of their parts, put together again. */
@@ -75,7 +94,7 @@ async function* joined(documents: AsyncIterable<AuditDocument>): AsyncGenerator<
     parts.push(document);
     const [head] = parts;
     if (head && parts.length === head.parts) {
-      yield { head, images: joinImages(parts) };
+      yield toBatch(head, parts);
       parts = [];
     }
   }
@@ -93,12 +112,7 @@ export async function auditAround(state: State, run: string, id: unknown): Promi
     .find(filter as Filter<AuditDocument>)
     .sort({ at: 1 })
     .toArray();
-  return Promise.all(
-    heads.map(async (head) => ({
-      head,
-      images: joinImages(await readParts(state, head.chunk, head.direction, head.seq)),
-    })),
-  );
+  return Promise.all(heads.map(async (head) => toBatch(head, await readParts(state, head))));
 }
 
 /** The least sequence number among the rollbacks of single documents of a chunk; 0 when there are none. */

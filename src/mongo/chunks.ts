@@ -17,6 +17,10 @@ export async function dropChunks(state: State, run: string): Promise<void> {
 export const listChunks = (state: State, run: string): Promise<Chunk[]> =>
   state.chunks.find({ run }).sort({ step: 1, n: 1 }).toArray();
 
+/** The first range that is not worked through, in the order of steps and `_id`s. */
+export const firstOpenChunk = (state: State, run: string): Promise<Chunk | null> =>
+  state.chunks.findOne({ run, state: 'open', kind: 'range' }, { sort: { step: 1, n: 1 } });
+
 /** The chunk that takes single documents, made when first needed. */
 export async function idsChunk(state: State, run: string, step: number, fence: string): Promise<Chunk> {
   const _id = chunkId(run, step, -1);
@@ -32,6 +36,7 @@ export async function idsChunk(state: State, run: string, step: number, fence: s
     state: 'open',
     cursor: null,
     seq: 0,
+    chain: '',
     counters: { scanned: 0, changed: 0, unchanged: 0, skipped: 0, failed: 0 },
     fence,
     at: new Date(),
@@ -50,6 +55,7 @@ export interface Checkpoint {
   readonly cursor: Cursor | null;
   readonly counters: Counters;
   readonly isDone: boolean;
+  readonly chain: string;
 }
 
 /**
@@ -64,7 +70,12 @@ export async function checkpoint(
   session: ClientSession,
 ): Promise<boolean> {
   const filter: Filter<Chunk> = { _id: chunk._id, fence: chunk.fence, seq: chunk.seq };
-  const set: Document = { cursor: moved.cursor, counters: moved.counters, state: moved.isDone ? 'done' : 'open' };
+  const set: Document = {
+    cursor: moved.cursor,
+    counters: moved.counters,
+    state: moved.isDone ? 'done' : 'open',
+    chain: moved.chain,
+  };
   const result = await state.chunks.updateOne(
     filter,
     { $set: set, $inc: { seq: 1 }, $currentDate: { at: true } },
@@ -122,6 +133,7 @@ export function afterCheckpoint(chunk: Chunk, moved: Checkpoint): Chunk {
     counters: moved.counters,
     state: moved.isDone ? 'done' : 'open',
     seq: chunk.seq + 1,
+    chain: moved.chain,
   };
 }
 

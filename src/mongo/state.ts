@@ -83,6 +83,7 @@ export async function ensureState(state: State): Promise<void> {
     { name: 'current', unique: true, partialFilterExpression: { current: true } },
   );
   await chunks.createIndex({ run: 1, step: 1, n: 1 }, { name: 'run_step_n' });
+  await chunks.createIndex({ run: 1, state: 1, step: 1, n: 1 }, { name: 'open' });
   await audit.createIndex(
     { run: 1, chunk: 1, direction: 1, round: 1, seq: 1, part: 1 },
     { name: 'batch', unique: true },

@@ -45,12 +45,24 @@ interface Found {
   readonly entry: AuditEntry;
 }
 
+/** @throws GodwitError GODWIT_STATE_EDITED for images that are not those that were stored */
+function entriesIn({ head, images, isIntact }: StoredAuditBatch): AuditEntry[] {
+  if (isIntact) return decodeEntries(images);
+  throw new GodwitError(
+    'GODWIT_STATE_EDITED',
+    `wanted the audit of batch ${head.seq} of chunk ${head.chunk}, found it changed outside Godwit`,
+    {
+      next: ['godwit verify ID   names every broken place', 'restore the audit collection from a backup'],
+    },
+  );
+}
+
 async function* entriesOf(session: Session, run: RunDocument): AsyncGenerator<Found> {
   const chunks: readonly Chunk[] = await listChunks(session.state, run._id);
   for (const direction of ['up', 'down'] as const)
     for (const chunk of chunks)
       for await (const batch of auditOfChunk(session.state, chunk, direction))
-        if (batch.head.n > 0) for (const entry of decodeEntries(batch.images)) yield { batch, entry };
+        if (batch.head.n > 0) for (const entry of entriesIn(batch)) yield { batch, entry };
 }
 
 async function* entriesOfDocument(session: Session, run: RunDocument, text: string): AsyncGenerator<Found> {
@@ -59,7 +71,7 @@ async function* entriesOfDocument(session: Session, run: RunDocument, text: stri
     const relaxed = JSON.stringify(candidate);
     let any = false;
     for (const batch of await auditAround(session.state, run._id, candidate))
-      for (const entry of decodeEntries(batch.images)) {
+      for (const entry of entriesIn(batch)) {
         const id = typedId(entry.before);
         if (JSON.stringify(toExtendedJson({ id })) !== wanted && JSON.stringify(Number(id)) !== relaxed) continue;
         any = true;

@@ -34,6 +34,8 @@ export interface EventMap {
   'run:undo': [{ readonly run: string; readonly undo: UndoCounters; readonly total: number }];
   /** Verification is under way. */
   'run:verify': [{ readonly run: string; readonly checked: number; readonly total: number }];
+  /** A following run has caught up once more: how long that took (ms), and documents caught up with so far. */
+  'run:follow': [{ readonly run: string; readonly lagMs: number; readonly caughtUp: number }];
   /** Something a person would want to know: one sentence. */
   'run:note': [{ readonly run: string; readonly note: string }];
   /** Documents looked at by a dry run. */

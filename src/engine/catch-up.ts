@@ -188,3 +188,25 @@ export async function drainUntilQuiet(
   }
   return catchUp.lostBecause === null;
 }
+
+/** How often a following run looks for what was written, in ms. */
+const FOLLOW_MS = 250;
+
+/**
+ * Goes on catching up, so that an application of the old version can keep writing: until the run is to stop, or the
+ * stream can't tell any more.
+ */
+export async function follow(catchUp: CatchUp, steps: readonly StepContext[], session: ClientSession): Promise<void> {
+  const [first] = steps;
+  let total = 0;
+  while (first && mayGoOn(first)) {
+    const startedAt = performance.now();
+    if (!(await catchUp.arrive())) return;
+    let count = 0;
+    for (const step of steps) count += await catchUp.drain(step, session);
+    total += count;
+    const lagMs = performance.now() - startedAt;
+    first.events.emit('run:follow', { run: first.run._id, lagMs, caughtUp: total });
+    await pause(FOLLOW_MS, first.signal);
+  }
+}

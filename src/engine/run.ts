@@ -10,7 +10,7 @@ import type { RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { idsChunk, listChunks } from '../mongo/chunks.js';
 import { requireTarget } from '../mongo/target.js';
-import { CatchUp, drainUntilQuiet } from './catch-up.js';
+import { CatchUp, drainUntilQuiet, follow } from './catch-up.js';
 import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
 import { Recorder } from './recorder.js';
@@ -26,6 +26,8 @@ export interface ForwardOptions {
   readonly limit?: number;
   /** Only these documents (a canary). */
   readonly only?: readonly unknown[];
+  /** Keep catching up with the application until stopped. */
+  readonly follow?: boolean;
   /** The documents in quarantine, and then as usual. */
   readonly retry?: boolean;
 }
@@ -153,6 +155,7 @@ class Forward {
     await this.recorder.store();
     await this.recorder.go('catching-up', 'all chunks are done');
     const isExact = await drainUntilQuiet(this.#catchUp, steps, session);
+    if (this.options.follow && isExact) await follow(this.#catchUp, steps, session);
     if (await this.#rested()) return;
     await this.recorder.go('verifying', 'what the application wrote meanwhile is through');
     const isFull = !isExact || this.#catchUp.hasUnknownDependants;

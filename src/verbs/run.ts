@@ -31,6 +31,8 @@ export interface RunOptions extends SettingOverrides {
   readonly limit?: number | undefined;
   /** One document, by its `_id` as a text. */
   readonly only?: string | undefined;
+  /** Keeps catching up with an application that writes the old shape, until stopped. */
+  readonly follow?: boolean | undefined;
   /** Takes the quarantined documents up again first. */
   readonly retry?: boolean | undefined;
   /** Stops at the next batch boundary. */
@@ -221,6 +223,7 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
         ...(options.limit === undefined ? {} : { limit: options.limit }),
         ...(only === undefined ? {} : { only }),
         ...(options.retry ? { retry: true } : {}),
+        ...(options.follow ? { follow: true } : {}),
       },
     );
     return resultOf(after, run, isNew, performance.now() - startedAt);

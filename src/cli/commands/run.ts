@@ -20,6 +20,7 @@ interface RunFlags {
   readonly workers?: number;
   readonly maxFailures?: number;
   readonly retry?: boolean;
+  readonly follow?: boolean;
 }
 
 async function lookDry(invocation: Invocation, session: Session, id: string, flags: RunFlags): Promise<number> {
@@ -85,6 +86,7 @@ async function runForReal(invocation: Invocation, session: Session, id: string, 
     workers: flags.workers,
     maxFailures: flags.maxFailures,
     retry: flags.retry,
+    follow: flags.follow,
     signal: interrupts.signal,
   });
   interrupts.onLeave(started.abort);
@@ -111,6 +113,7 @@ export function addRun(program: Command, done: (code: number) => void): void {
     .option('--only <docid>', 'only this document (a canary)')
     .option('--workers <n>', 'chunks worked on at once', wholeNumber)
     .option('--max-failures <n>', 'documents that may fail; 0 stops at the first', wholeNumber)
+    .option('--follow', 'keep catching up with an application that writes the old shape, until stopped')
     .action(
       action<[string, RunFlags]>(done, async (invocation, _options, id, flags) => {
         if (!flags.dryRun && (flags.sample !== undefined || flags.out !== undefined || flags.showValues))

@@ -30,6 +30,8 @@ function stateLine(view: ProgressView, { columns, paint }: FrameSpace): string {
 }
 
 function endLine(view: ProgressView): string {
+  if (view.following)
+    return `ends     when stopped: it follows the application, ${formatDuration(view.following.lagMs)} behind, ${formatCount(view.following.caughtUp)} documents caught up`;
   const { end } = view;
   if ('unknown' in end) return `ends     unknown: ${end.unknown}`;
   const now = Date.now();

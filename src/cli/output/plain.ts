@@ -3,6 +3,8 @@ import { DateTime } from 'luxon';
 import type { ProgressView } from './progress-view.js';
 
 function eta(view: ProgressView): string {
+  if (view.following)
+    return `when-stopped lag=${Math.round(view.following.lagMs)}ms caught-up=${view.following.caughtUp}`;
   const { end } = view;
   if ('unknown' in end) return 'unknown';
   const clock = (seconds: number): string => DateTime.now().plus({ seconds }).toFormat('HH:mm:ss');

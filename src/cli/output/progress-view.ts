@@ -21,6 +21,8 @@ export class ProgressView {
   done = 0;
   total = 0;
   batches = 0;
+  /** Set while the run follows the application. */
+  following: { readonly lagMs: number; readonly caughtUp: number } | null = null;
   batchMs = 0;
   batchDocuments = 0;
   readonly startedAt = performance.now();
@@ -62,6 +64,10 @@ export class ProgressView {
   undone({ undo, total }: { readonly undo: UndoCounters; readonly total: number }): void {
     const done = undo.restored + undo.keptFields + undo.alreadyBack + undo.goneSince + undo.conflicts;
     this.#move(done, Math.max(total, done), done);
+  }
+
+  followed({ lagMs, caughtUp }: EventMap['run:follow'][0]): void {
+    this.following = { lagMs, caughtUp };
   }
 
   verified({ checked, total }: EventMap['run:verify'][0]): void {

@@ -30,6 +30,7 @@ function listen(events: Events, view: ProgressView): void {
   events.on('run:batch', (event) => view.batch(event));
   events.on('run:undo', (event) => view.undone(event));
   events.on('run:verify', (event) => view.verified(event));
+  events.on('run:follow', (event) => view.followed(event));
   events.on('dry-run:progress', (event) => view.scanned(event.scanned, event.total));
 }
 
@@ -64,7 +65,8 @@ function showLines(io: Io, events: Events, view: ProgressView): Progress {
   };
   events.on('run:state', write);
   events.on('run:note', ({ note }) => io.note(`note=${JSON.stringify(note)}`));
-  for (const name of ['run:batch', 'run:undo', 'run:verify', 'dry-run:progress'] as const) events.on(name, maybe);
+  for (const name of ['run:batch', 'run:undo', 'run:verify', 'run:follow', 'dry-run:progress'] as const)
+    events.on(name, maybe);
   const timer = setInterval(maybe, 10_000);
   return { stop: () => clearInterval(timer) };
 }
@@ -76,6 +78,7 @@ function showJsonLines(io: Io, events: Events): Progress {
     'run:batch',
     'run:undo',
     'run:verify',
+    'run:follow',
     'run:note',
     'dry-run:progress',
   ] as const)

@@ -22,6 +22,8 @@ describe('a run that follows', () => {
     await until(async () => (await people.countDocuments({ v: 2 })) === 600);
     expect(await people.countDocuments({ mail: /[A-Z]/ })).toBe(0);
 
+    // A look or two at nothing, so that the lag is told.
+    await sleep(2_000);
     child.kill('SIGTERM');
     const { code, stdout, stderr } = await end;
     expect([code, (JSON.parse(stdout) as { state: string }).state]).toEqual([7, 'stopped']);

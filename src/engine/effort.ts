@@ -5,6 +5,7 @@
 import type { DocumentFailure } from '../domain/change.js';
 import { GodwitError, isGodwitError } from '../errors.js';
 import { backoffMs, pause } from '../kernel/retry.js';
+import { LockDenied } from '../mongo/lock-first.js';
 import {
   classifyBatchError,
   codeOf,
@@ -19,8 +20,12 @@ import { CountMismatch, RefusedDocument } from '../mongo/write-batch.js';
 
 /** Tries of one batch before it is halved. */
 const TRIES_BEFORE_HALVING = 3;
+/** Tries of a document alone before it is locked first. */
+const TRIES_BEFORE_LOCK = 2;
 /** Tries of a batch that cannot be halved any more. */
 const TRIES_ALONE = 40;
+/** Longest pause after a conflict, in ms. */
+const CONFLICT_PAUSE_MS = 60;
 /** Tries after interruptions that are no conflicts, while a primary answers. */
 const TRIES_INTERRUPTED = 20;
 /** How long a server that does not answer is waited for, in ms. */
@@ -50,23 +55,34 @@ export class Effort {
   redone = 0;
   /** Documents of the try under way, in the order of their writes: set by the batch. */
   writing: readonly string[] = [];
+  /** The one document of the try under way, when it is alone: set by the batch. */
+  alone: { readonly id: unknown } | null = null;
 
   readonly #wanted: number;
   #conflicts = 0;
+  #conflictsAlone = 0;
+  #isLockDenied = false;
   #interrupted = 0;
   #outageSince: number | null = null;
 
-  constructor(batchSize: number) {
-    this.#wanted = batchSize;
-    this.limit = batchSize;
+  /** @param limit documents to begin with: fewer than a batch where the last one met conflicts */
+  constructor(limit: number) {
+    this.#wanted = limit;
+    this.limit = limit;
+  }
+
+  /** The document to lock first: one that met conflicts although it was alone. */
+  get hot(): { readonly id: unknown } | null {
+    return this.#conflictsAlone >= TRIES_BEFORE_LOCK && !this.#isLockDenied ? this.alone : null;
   }
 
   /** Decides on the next try; returns after the pause that it needs, or throws what ends the run. */
   async after(error: unknown, signal: AbortSignal, onOutage: () => void): Promise<void> {
     if (isGodwitError(error)) throw error;
-    if (error instanceof RefusedDocument) return this.#refuse(error);
+    if (error instanceof RefusedDocument) return this.#refuse(error, signal, onOutage);
+    if (error instanceof LockDenied) this.#isLockDenied = true;
     const kind =
-      error instanceof CountMismatch
+      error instanceof CountMismatch || error instanceof LockDenied
         ? 'conflict'
         : error instanceof CommitUnknown
           ? 'interrupted'
@@ -97,9 +113,9 @@ export class Effort {
     }
   }
 
-  async #refuse(error: RefusedDocument): Promise<void> {
-    const kind = classifyBatchError(error.cause);
-    if (kind !== 'document') throw translateServerError(error.cause);
+  async #refuse(error: RefusedDocument, signal: AbortSignal, onOutage: () => void): Promise<void> {
+    // Something else than the document was in the way: a conflict, an election.
+    if (classifyBatchError(error.cause) !== 'document') return this.after(error.cause, signal, onOutage);
     const key = this.writing[error.index];
     if (key === undefined) throw translateServerError(error.cause);
     this.refused.set(key, refusalOf(error.cause));
@@ -108,6 +124,7 @@ export class Effort {
 
   async #conflict(error: unknown, signal: AbortSignal): Promise<void> {
     this.#conflicts += 1;
+    if (this.limit === 1) this.#conflictsAlone += 1;
     this.redone += 1;
     if (this.#conflicts % TRIES_BEFORE_HALVING === 0) this.limit = Math.max(1, Math.floor(this.limit / 2));
     if (this.#conflicts > TRIES_ALONE + TRIES_BEFORE_HALVING * Math.ceil(Math.log2(this.#wanted + 1)))
@@ -119,7 +136,8 @@ export class Effort {
           cause: error,
         },
       );
-    await pause(backoffMs(this.#conflicts), signal);
+    // Short: whoever was there first is gone after one write.
+    await pause(backoffMs(this.#conflicts, Math.random, 2, CONFLICT_PAUSE_MS), signal);
   }
 
   #halve(error: unknown): void {

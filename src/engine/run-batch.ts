@@ -8,11 +8,13 @@
 import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
 import type { DecidedBatch, JournaledBatch, ReadBatch } from '../domain/batch.js';
+import { typedId } from '../domain/change.js';
 import type { Chunk, Counters } from '../domain/chunk.js';
 import { GodwitError } from '../errors.js';
 import type { BatchTimes } from '../events.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
 import { clearFailures, storeFailures } from '../mongo/failures.js';
+import { lockDocument, unmarkDocument, withoutMark } from '../mongo/lock-first.js';
 import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
 import { writeBatch } from '../mongo/write-batch.js';
 import { applyTransform } from './apply-transform.js';
@@ -29,6 +31,8 @@ export interface BatchOutcome {
   /** The chunk as it stands after the batch. */
   readonly chunk: Chunk;
   readonly redone: number;
+  /** Documents that the committed try was allowed. */
+  readonly limit: number;
   readonly times: BatchTimes;
 }
 
@@ -50,8 +54,9 @@ export async function runBatch(
   chunk: Chunk,
   source: Source,
   session: ClientSession,
+  limit = context.settings.batchSize,
 ): Promise<BatchOutcome> {
-  const effort = new Effort(context.settings.batchSize);
+  const effort = new Effort(limit);
   let current = chunk;
   for (;;) {
     const attempt = new Attempt(context, current, source, session, effort);
@@ -145,7 +150,8 @@ class Attempt {
 
   async #body(): Promise<BatchOutcome> {
     const { context, chunk, session, effort } = this;
-    const read = await this.source.read({ limit: effort.limit, maxBytes: context.settings.maxBatchBytes, session });
+    const { hot } = effort;
+    const read = await this.#read(hot);
     this.#lap('read');
     const batch = await this.#decide(read);
     await faultPoint('batch:after-read');
@@ -181,11 +187,31 @@ class Attempt {
     effort.writing = batch.changes.map(({ before }) => before.key);
     context.watch.hold(session);
     await writeBatch(context.target, journaled, { session, isSingle: effort.isSingle });
+    if (hot) await unmarkDocument(context.target, hot.id, session);
     await faultPoint('batch:after-data');
     this.#lap('write');
-    this.outcome = { batch, chunk: afterCheckpoint(chunk, moved), redone: effort.redone, times: this.#times };
+    this.outcome = {
+      batch,
+      chunk: afterCheckpoint(chunk, moved),
+      redone: effort.redone,
+      limit: effort.limit,
+      times: this.#times,
+    };
     await faultPoint('batch:before-commit');
     return this.outcome;
+  }
+
+  /** Reads the batch; a hot document is locked before. */
+  async #read(hot: { readonly id: unknown } | null): Promise<ReadBatch> {
+    const { context, effort, session } = this;
+    if (hot) {
+      context.watch.hold(session);
+      await lockDocument(context.target, hot.id, session);
+    }
+    const read = await this.source.read({ limit: effort.limit, maxBytes: context.settings.maxBatchBytes, session });
+    const [first, second] = read.documents;
+    effort.alone = first && !second ? { id: typedId(first) } : null;
+    return hot ? withoutMark(read) : read;
   }
 
   #moved(batch: JournaledBatch): Checkpoint {

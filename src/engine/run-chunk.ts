@@ -34,9 +34,13 @@ export async function runChunk(context: StepContext, chunk: Chunk, session: Clie
   await faultPoint('chunk:after-claim');
   let current = chunk;
   const window = new Window();
+  const { batchSize } = context.settings;
+  let limit = batchSize;
   while (current.state === 'open' && mayGoOn(context)) {
     const source = collectionSource(readFrom(context), context.step.filter, current, window);
-    const outcome = await runBatch(context, current, source, session);
+    const outcome = await runBatch(context, current, source, session, limit);
+    // Near a hot document small pieces go on; behind it they grow again.
+    limit = Math.min(batchSize, outcome.redone > 0 ? outcome.limit : 2 * outcome.limit);
     current = outcome.chunk;
     report(context, outcome);
   }

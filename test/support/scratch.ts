@@ -1,0 +1,70 @@
+/** Databases of their own for the cases of a table, which may be carried out side by side; and what is in them. */
+import { createHash, randomBytes } from 'node:crypto';
+import { BSON, type Db, MongoClient } from 'mongodb';
+import { afterAll, beforeAll } from 'vitest';
+import { withDatabase } from './database.js';
+
+export interface ScratchDatabase {
+  readonly db: Db;
+  readonly name: string;
+  /** With the database in its path. */
+  readonly uri: string;
+}
+
+export interface Scratch {
+  /** A new, empty database; dropped at the end of the file. */
+  make(): ScratchDatabase;
+}
+
+/** @param server gives the URI of the server, asked for when the file's tests begin */
+export function useScratch(label: string, server: () => string): Scratch {
+  let client: MongoClient | undefined;
+  const made: Db[] = [];
+  beforeAll(async () => {
+    client = await new MongoClient(server()).connect();
+  });
+  afterAll(async () => {
+    for (const db of made) await db.dropDatabase();
+    await client?.close();
+  });
+  return {
+    make: () => {
+      if (!client) throw new Error('wanted to be called inside a test or a hook');
+      const name = `t_${label}_${randomBytes(4).toString('hex')}`;
+      const db = client.db(name);
+      made.push(db);
+      return { db, name, uri: withDatabase(server(), name) };
+    },
+  };
+}
+
+/** Hash of one collection, as the server counts it; undefined where there is none. */
+export async function hashOf(db: Db, collection: string): Promise<string | undefined> {
+  const { collections } = await db.command({ dbHash: 1, collections: [collection] });
+  return (collections as Record<string, string>)[collection];
+}
+
+/** Everything in a database: the name, kind and hash of every collection. */
+export async function everything(db: Db): Promise<Record<string, string>> {
+  const listed = await db.listCollections().toArray();
+  const { collections } = await db.command({ dbHash: 1 });
+  const hashes = collections as Record<string, string>;
+  return Object.fromEntries(
+    listed
+      .map(({ name, type }) => [name, `${type} ${hashes[name] ?? ''}`] as const)
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
+  );
+}
+
+/** Bytes of every document of a collection, by `_id`, as one hash: exact where `dbHash` would be, too. */
+export async function bytesOf(db: Db, collection: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const raw of db.collection(collection).find({}, { raw: true, sort: { _id: 1 } }))
+    hash.update(raw as unknown as Uint8Array);
+  return hash.digest('hex');
+}
+
+/** Every document of a collection as Extended JSON text: what a reader of the state would see. */
+export async function textOf(db: Db, collection: string): Promise<string> {
+  return BSON.EJSON.stringify(await db.collection(collection).find().toArray(), { relaxed: false });
+}

@@ -167,12 +167,12 @@ describe('a migration that cannot be run', () => {
       Object.fromEntries(Object.entries(files).map(([name, text]) => [`scripts/migrations/${name}`, text])),
     );
     const results: CommandResult[] = [];
-    for (const args of only
-      ? [['run', 'm1']]
-      : [
+    for (const args of dryToo
+      ? [
           ['run', 'm1', '--dry-run'],
           ['run', 'm1'],
-        ])
+        ]
+      : [['run', 'm1']])
       results.push(await runCommand([...args, '--json'], { cwd, uri }));
     return { results, before, after: await everything(db) };
   });

@@ -2,7 +2,7 @@ import { describe, expect, inject, test } from 'vitest';
 import { carriedOut } from '../support/cases.js';
 import { type CommandResult, runCommand } from '../support/command.js';
 import { makeProject } from '../support/project.js';
-import { errorOf, expectRefusal, type Refusal } from '../support/refusal.js';
+import { errorOf, expectRefusal, expectRefusalInWords, type Refusal } from '../support/refusal.js';
 import { everything, useScratch } from '../support/scratch.js';
 
 interface Case extends Refusal {
@@ -249,6 +249,7 @@ describe('a command line or a configuration that is wrong', () => {
     test(`is refused, and nothing is written: ${one.title}`, () => {
       const { result, before, after } = seen(one);
       expectRefusal(result, one);
+      expectRefusalInWords(result);
       expect(after).toEqual(before);
       expect(`${result.stdout}${result.stderr}`).not.toContain('Zq9pass');
     });

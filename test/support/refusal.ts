@@ -29,6 +29,12 @@ export function expectRefusal(result: CommandResult, { exit, code, says }: Refus
   expect({ exit: result.code, code: error.code }).toEqual({ exit, code });
   expect(error.message).toMatch(says);
   expect(error.next.length, 'it says what to do next').toBeGreaterThan(0);
-  expect(result.stderr.replace(/\s+/g, ' ')).toContain(`error ${code}: ${error.message}`.replace(/\s+/g, ' ').trim());
-  expect(result.stderr).toContain('next: ');
+}
+
+/** The same error, for a person, on stderr. */
+export function expectRefusalInWords(result: CommandResult): void {
+  const { code, message, next } = errorOf(result);
+  const words = (text: string): string => text.replace(/\s+/g, ' ').trim();
+  expect(words(result.stderr)).toContain(words(`error ${code}: ${message}`));
+  expect(words(result.stderr)).toContain(words(`next: ${next.join(' ')}`));
 }

@@ -65,8 +65,6 @@ export async function removeTouched(state: State, entries: readonly TouchedDocum
   );
 }
 
-export const countTouched = (state: State, run: string): Promise<number> => state.touched.countDocuments({ run });
-
 /** Keeps the stream's place, where the lease is ours. */
 export async function storeToken(state: State, run: string, fence: string, token: unknown): Promise<void> {
   await state.runs.updateOne(

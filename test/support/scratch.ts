@@ -1,5 +1,5 @@
 /** Databases of their own for the cases of a table, which may be carried out side by side; and what is in them. */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { BSON, type Db, MongoClient } from 'mongodb';
 import { afterAll, beforeAll } from 'vitest';
 import { withDatabase } from './database.js';
@@ -54,14 +54,6 @@ export async function everything(db: Db): Promise<Record<string, string>> {
       .map(({ name, type }) => [name, `${type} ${hashes[name] ?? ''}`] as const)
       .sort(([a], [b]) => (a < b ? -1 : 1)),
   );
-}
-
-/** Bytes of every document of a collection, by `_id`, as one hash: exact where `dbHash` would be, too. */
-export async function bytesOf(db: Db, collection: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const raw of db.collection(collection).find({}, { raw: true, sort: { _id: 1 } }))
-    hash.update(raw as unknown as Uint8Array);
-  return hash.digest('hex');
 }
 
 /** Every document of a collection as Extended JSON text: what a reader of the state would see. */

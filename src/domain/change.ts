@@ -100,7 +100,9 @@ export function decide(document: StoredDocument, plain: Doc, output: unknown): D
     return compare(document, plain, output);
   } catch (error) {
     if (error instanceof UnstorableValue) return fail(document, 'GODWIT_TRANSFORM_VALUE', error.message);
-    throw error;
+    // A name with a null byte, an object that only looks like a BSON value: whatever it is, it is this document's.
+    const found = error instanceof Error ? error.name : 'an error';
+    return fail(document, 'GODWIT_TRANSFORM_VALUE', `wanted a document that BSON can hold from up(), found ${found}`);
   }
 }
 

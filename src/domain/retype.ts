@@ -59,10 +59,13 @@ export function retype(
   if (value === null || typeof value !== 'object') return retypeScalar(value, plain, typed, path);
   if (path.length > MAX_DEPTH)
     throw new UnstorableValue(path.slice(0, 3), `nested deeper than ${MAX_DEPTH} levels, or a cycle`);
-  if (isKept(value)) return typedAt(stored, value.path);
+  // Left as it was given, which is frozen: the exact value, all the way down.
+  if (value === plain && typed !== undefined) return typed;
+  if (isKept(value)) return requireDates(typedAt(stored, value.path), path);
   if (outcomeOf(value)) throw new UnstorableValue(path, 'a skip() or reject() inside a document');
-  if (value instanceof Date || value instanceof RegExp || value instanceof Uint8Array) return value;
-  if (bsonType(value) !== undefined) return retypeBson(value, path);
+  if (value instanceof Date) return requireDates(value, path);
+  if (value instanceof RegExp || value instanceof Uint8Array) return value;
+  if (bsonType(value) !== undefined) return retypeBson(value, stored, path);
   if (Array.isArray(value))
     return value.map(
       (item, index) => retype(item, child(plain, index), child(typed, index), stored, [...path, String(index)]) ?? null,
@@ -83,14 +86,25 @@ function entriesOf(value: object, path: readonly string[]): Iterable<[string, un
   throw new UnstorableValue(path, `an instance of class ${value.constructor?.name ?? 'unknown'}`);
 }
 
-function retypeBson(value: object, path: readonly string[]): Typed {
-  const own = rewrap(value);
+/** The value as it is; refused where it holds a date that `bson` would write as 1970. */
+function requireDates(value: Typed, path: readonly string[]): Typed {
+  if (value instanceof Date && Number.isNaN(value.getTime()))
+    throw new UnstorableValue(path, "an invalid date, or one beyond JavaScript's");
+  if (Array.isArray(value) || isPlainObject(value))
+    for (const [key, item] of Object.entries(value)) requireDates(item, [...path, key]);
+  return value;
+}
+
+function retypeBson(value: object, stored: StoredTyped, path: readonly string[]): Typed {
+  const own = rewrap(value, (inner) => retype(inner, undefined, undefined, stored, [...path, bsonType(value) ?? '']));
   if (own === undefined) throw new UnstorableValue(path, `a BSON value of unknown class "${bsonType(value)}"`);
   return own;
 }
 
 function retypeScalar(value: unknown, plain: Plain, typed: Typed, path: readonly string[]): Typed {
   if (typeof value === 'function' || typeof value === 'symbol') throw new UnstorableValue(path, `a ${typeof value}`);
+  if (typeof value === 'bigint' && BigInt.asIntN(64, value) !== value)
+    throw new UnstorableValue(path, 'an integer of more than 64 bits');
   const isSame = Object.is(value, plain) && typed !== undefined && typed !== null;
   return isSame && (typeof value === 'number' || typeName(typed) === 'symbol') ? typed : value;
 }

@@ -65,7 +65,10 @@ type ForeignValue = {
   fields: BSON.Document;
 };
 
-const REWRAP: Readonly<Record<string, (value: ForeignValue) => unknown>> = {
+/** What is to become of a value inside a value. */
+type Inner = (value: unknown) => unknown;
+
+const REWRAP: Readonly<Record<string, (value: ForeignValue, inner: Inner) => unknown>> = {
   ObjectId: (value) => new BSON.ObjectId(Uint8Array.from(value.id)),
   ObjectID: (value) => new BSON.ObjectId(Uint8Array.from(value.id)),
   Binary: (value) => new BSON.Binary(Uint8Array.from(value.buffer.subarray(0, value.position)), value.sub_type),
@@ -78,13 +81,19 @@ const REWRAP: Readonly<Record<string, (value: ForeignValue) => unknown>> = {
   BSONRegExp: (value) => new BSON.BSONRegExp(value.pattern, value.options),
   BSONSymbol: (value) => new BSON.BSONSymbol(String(value.value)),
   Symbol: (value) => new BSON.BSONSymbol(String(value.value)),
-  Code: (value) => new BSON.Code(value.code, value.scope),
-  DBRef: (value) =>
-    new BSON.DBRef(value.collection, rewrap(value.oid as object) as BSON.ObjectId, value.db, value.fields),
+  Code: (value, inner) => new BSON.Code(value.code, value.scope && (inner(value.scope) as BSON.Document)),
+  DBRef: (value, inner) =>
+    new BSON.DBRef(
+      value.collection,
+      inner(value.oid) as BSON.ObjectId,
+      value.db,
+      inner(value.fields) as BSON.Document,
+    ),
   MinKey: () => new BSON.MinKey(),
   MaxKey: () => new BSON.MaxKey(),
 };
 
+/** Without Code and DBRef, which hold values of their own. */
 const OWN_CLASSES = [
   BSON.ObjectId,
   BSON.Binary,
@@ -95,8 +104,6 @@ const OWN_CLASSES = [
   BSON.Int32,
   BSON.BSONRegExp,
   BSON.BSONSymbol,
-  BSON.Code,
-  BSON.DBRef,
   BSON.MinKey,
   BSON.MaxKey,
 ];
@@ -104,11 +111,13 @@ const OWN_CLASSES = [
 /**
  * The same BSON value as an instance of this package's `bson`: as it is when it is one already, rebuilt by its
  * `_bsontype` when another copy made it. `undefined` when no BSON class has that name.
+ *
+ * @param inner called for the scope of a Code, the id and the fields of a DBRef
  */
-export function rewrap(value: object): unknown {
+export function rewrap(value: object, inner: (value: unknown) => unknown): unknown {
   if (OWN_CLASSES.some((own) => value instanceof own)) return value;
   const make = REWRAP[bsonType(value) ?? ''];
-  return make ? make(value as ForeignValue) : undefined;
+  return make ? make(value as ForeignValue, inner) : undefined;
 }
 
 /** True for an object whose keys are its content: no class but Object, no array, no BSON value. */

@@ -33,11 +33,6 @@ const LARGE: readonly Case[] = [
     documents: () => [{ mail: 'A@x.test', blob: text(15.9 * MIB) }, { mail: 'B@x.test' }],
     up: LOWER,
   },
-  {
-    title: 'a document of 15.9 MB, of bytes, whose large field moves',
-    documents: () => [{ mail: 'A@x.test', blob: new Binary(randomBytes(15.9 * MIB)) }],
-    up: `({ blob, ...doc }, { keep }) => (blob ? { ...doc, moved: keep('blob') } : doc)`,
-  },
 ];
 
 describe('large documents', () => {
@@ -69,14 +64,8 @@ describe('large documents', () => {
 const FAILING: readonly (Case & { readonly code: string; readonly says: RegExp })[] = [
   {
     title: 'a text of 15.9 MB that grows beyond 16 MiB',
-    documents: () => [{ _id: 1, blob: text(15.9 * MIB) }, { _id: 2 }],
-    up: `(doc) => ({ ...doc, more: 'y'.repeat(200_000) })`,
-    code: 'GODWIT_TOO_LARGE',
-    says: /wanted at most 16777216 bytes, found 168\d{5} \(before: 166\d{5}\)/,
-  },
-  {
-    title: 'bytes of 15.9 MB that grow beyond 16 MiB',
-    documents: () => [{ _id: 1, blob: new Binary(randomBytes(15.9 * MIB)) }, { _id: 2 }],
+    // The number is one of the message, which is Godwit's own and quotes nothing of the document.
+    documents: () => [{ _id: 1, limit: 16_777_216, blob: text(15.9 * MIB) }, { _id: 2 }],
     up: `(doc) => ({ ...doc, more: 'y'.repeat(200_000) })`,
     code: 'GODWIT_TOO_LARGE',
     says: /wanted at most 16777216 bytes, found 168\d{5} \(before: 166\d{5}\)/,

@@ -1,0 +1,83 @@
+/** Killing a run again and again, and looking at what is there by a client of one's own. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Db } from 'mongodb';
+import { type CommandOptions, finished, startCommand } from './command.js';
+
+/** A small deterministic generator (mulberry32, public domain), so that a failing seed can be tried again. */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** Documents with a before image in the audit: what is committed, as the server tells it. */
+export async function audited(db: Db, direction: 'up' | 'down' = 'up'): Promise<number> {
+  const [sum] = await db
+    .collection('migrations_audit')
+    .aggregate<{ n: number }>([{ $match: { direction } }, { $group: { _id: null, n: { $sum: '$n' } } }])
+    .toArray();
+  return sum?.n ?? 0;
+}
+
+export interface Kill {
+  /** Documents committed when the runner was dead. */
+  readonly done: number;
+  /** From the start of that process to its first commit, in ms; null when it was killed before. */
+  readonly firstCommitMs: number | null;
+}
+
+/**
+ * Starts the command and kills it with SIGKILL once `more` documents have been committed in this attempt (0: at once
+ * after a random moment).
+ */
+export async function killAfter(
+  args: readonly string[],
+  options: CommandOptions,
+  db: Db,
+  more: number,
+  waitMs: number,
+): Promise<Kill> {
+  const before = await audited(db);
+  const child = startCommand([...args, '--progress', 'none'], options);
+  const end = finished(child);
+  let isOver = false;
+  void end.then(() => {
+    isOver = true;
+  });
+  const startedAt = performance.now();
+  let firstCommitMs: number | null = null;
+  for (let done = before; !isOver && done < before + more; done = await audited(db)) {
+    if (done > before) firstCommitMs ??= performance.now() - startedAt;
+    await sleep(5);
+  }
+  await sleep(waitMs);
+  child.kill('SIGKILL');
+  await end;
+  return { done: await audited(db), firstCommitMs };
+}
+
+/** What must hold after any number of kills: batches whole and in order, sums right, no document changed twice. */
+export async function brokenInvariants(db: Db): Promise<string[]> {
+  const broken: string[] = [];
+  const chunks = await db.collection('migrations_chunks').find().toArray();
+  for (const chunk of chunks) {
+    const batches = await db
+      .collection('migrations_audit')
+      .find({ chunk: chunk['_id'], direction: 'up', part: 0 })
+      .sort({ seq: 1 })
+      .toArray();
+    const seqs = batches.map((batch) => batch['seq'] as number);
+    if (seqs.some((seq, at) => seq !== at + 1) || seqs.length !== chunk['seq'])
+      broken.push(`I1: ${chunk['_id']} has batches ${seqs}, its seq is ${chunk['seq']}`);
+    const { scanned, changed, unchanged, skipped, failed } = chunk['counters'] as Record<string, number>;
+    const entries = batches.reduce((sum, batch) => sum + (batch['n'] as number), 0);
+    if (entries !== changed) broken.push(`I1: ${chunk['_id']} changed ${changed}, its audit has ${entries}`);
+    if (scanned !== (changed ?? 0) + (unchanged ?? 0) + (skipped ?? 0) + (failed ?? 0))
+      broken.push(`I15: ${chunk['_id']} does not add up`);
+  }
+  return broken;
+}

@@ -83,17 +83,15 @@ describe('a run that is killed at random moments', () => {
     ],
   ])('comes back hash-identical when its transform %s', { timeout: 120_000 }, async (_what, up) => {
     const random = randomFrom(SEED + up.length);
-    await db
-      .collection<{ _id: number }>('people')
-      .insertMany(
-        Array.from({ length: 3_000 }, (_, _id) => ({
-          _id,
-          fullName: `P ${_id}`,
-          fax: `9${_id}`,
-          n: _id,
-          tail: { deep: [1, { two: 2 }] },
-        })),
-      );
+    await db.collection<{ _id: number }>('people').insertMany(
+      Array.from({ length: 3_000 }, (_, _id) => ({
+        _id,
+        fullName: `P ${_id}`,
+        fax: `9${_id}`,
+        n: _id,
+        tail: { deep: [1, { two: 2 }] },
+      })),
+    );
     const before = await dataHash(db);
     const cwd = await makeMigration(up);
     const args = ['run', 'm1', '--batch-size', '50'];

@@ -27,8 +27,12 @@ export class Sentinel implements Watch {
 
   private constructor(uri: string, sessions: readonly ClientSession[]) {
     this.#places = new Map(sessions.map((session, at) => [session, at]));
-    // Detached: a group of its own, so that killing the runner's group leaves it alive.
-    this.#child = spawn(process.execPath, [MAIN], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+    // Detached: a group of its own, so that killing the runner's group leaves it alive. The pid is for people: `ps`
+    // shows whose sentinel it is.
+    this.#child = spawn(process.execPath, [MAIN, String(process.pid)], {
+      detached: true,
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
     this.#child.unref();
     // A sentinel that died is no reason to stop: the lease still protects the data, only waits get longer.
     this.#child.on('error', () => undefined);

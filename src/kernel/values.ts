@@ -83,12 +83,7 @@ const REWRAP: Readonly<Record<string, (value: ForeignValue, inner: Inner) => unk
   Symbol: (value) => new BSON.BSONSymbol(String(value.value)),
   Code: (value, inner) => new BSON.Code(value.code, value.scope && (inner(value.scope) as BSON.Document)),
   DBRef: (value, inner) =>
-    new BSON.DBRef(
-      value.collection,
-      inner(value.oid) as BSON.ObjectId,
-      value.db,
-      inner(value.fields) as BSON.Document,
-    ),
+    new BSON.DBRef(value.collection, inner(value.oid) as BSON.ObjectId, value.db, inner(value.fields) as BSON.Document),
   MinKey: () => new BSON.MinKey(),
   MaxKey: () => new BSON.MaxKey(),
 };

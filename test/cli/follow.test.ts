@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { finished, runJson, startCommand } from '../support/command.js';
+import { until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
 import { makeMigration } from '../support/project.js';
 
@@ -39,8 +40,3 @@ describe('a run that follows', () => {
     expect(back.json['goneSince']).toBe(0);
   });
 });
-
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  for (const deadline = performance.now() + 30_000; !(await isTrue()); await sleep(50))
-    if (performance.now() > deadline) throw new Error('waited 30 s in vain');
-}

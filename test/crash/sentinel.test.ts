@@ -1,25 +1,12 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { finished, startCommand } from '../support/command.js';
+import { sentinelsOf, until } from '../support/crash.js';
 import { dataHash, useDatabase } from '../support/database.js';
 import { makeMigration } from '../support/project.js';
 
 /** Well below the 60 to 90 s that the server needs to end an orphan by itself; far above the 2 s of the sentinel. */
 const LONGEST_WAIT_MS = 15_000;
-
-/** Process ids of sentinels on this machine. */
-const sentinels = (): number[] =>
-  readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('sentinel-main');
-      } catch {
-        return false; // gone meanwhile
-      }
-    })
-    .map(Number);
 
 describe('the sentinel', () => {
   const { db, uri } = useDatabase('sentinel');
@@ -37,7 +24,7 @@ describe('the sentinel', () => {
     const env = { GODWIT_TEST: '1', GODWIT_FAULT: `batch:after-data:2:${fault}` };
     const child = startCommand(['run', 'm1', '--batch-size', '50', '--progress', 'none'], { cwd, uri, env });
     const end = finished(child);
-    await waitFor(async () => (await people.countDocuments({ mark: 'done' })) === 50);
+    await until(async () => (await people.countDocuments({ mark: 'done' })) === 50);
     await sleep(600);
 
     const startedAt = performance.now();
@@ -59,19 +46,11 @@ describe('the sentinel', () => {
     await fill();
     const before = await dataHash(db);
     const cwd = await project();
-    const ran = await finished(startCommand(['run', 'm1', '--progress', 'none'], { cwd, uri }));
-    expect(ran.code).toBe(0);
+    const runner = startCommand(['run', 'm1', '--progress', 'none'], { cwd, uri });
+    expect((await finished(runner)).code).toBe(0);
     const back = await finished(startCommand(['rollback', 'm1', '--progress', 'none'], { cwd, uri }));
     expect(back.code).toBe(0);
     expect(await dataHash(db)).toEqual(before);
-    await waitFor(async () => sentinels().length === 0);
+    await until(() => sentinelsOf(runner.pid ?? 0).length === 0);
   });
 });
-
-async function waitFor(isTrue: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!(await isTrue())) {
-    if (performance.now() > deadline) throw new Error('waited 20 s in vain');
-    await sleep(50);
-  }
-}

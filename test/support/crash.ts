@@ -1,4 +1,5 @@
 /** Killing a run again and again, and looking at what is there by a client of one's own. */
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from 'mongodb';
 import { type CommandOptions, finished, startCommand } from './command.js';
@@ -58,6 +59,26 @@ export async function killAfter(
   child.kill('SIGKILL');
   await end;
   return { done: await audited(db), firstCommitMs };
+}
+
+/** Process ids of the sentinels of a runner (Linux: the command line names it). */
+export function sentinelsOf(runner: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`sentinel-main.js\0${runner}\0`);
+      } catch {
+        return false; // gone meanwhile
+      }
+    })
+    .map(Number);
+}
+
+/** Looks again and again until it is so. */
+export async function until(isTrue: () => Promise<boolean> | boolean, limitMs = 30_000): Promise<void> {
+  for (const deadline = performance.now() + limitMs; !(await isTrue()); await sleep(25))
+    if (performance.now() > deadline) throw new Error(`waited ${limitMs / 1_000} s in vain`);
 }
 
 /** What must hold after any number of kills: batches whole and in order, sums right, no document changed twice. */

@@ -1,11 +1,11 @@
 /** What every command shares: global options, the session, progress, confirmation, and how it ends. */
-import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { GodwitError } from '../errors.js';
 import { closeSession, openSession, type Session } from '../godwit.js';
 import { Interrupts } from './interrupts.js';
 import { Io } from './output/io.js';
 import { type Progress, type ProgressStyle, showProgress } from './output/progress.js';
+import { ask } from './output/prompt.js';
 
 export interface GlobalOptions {
   readonly uri?: string;
@@ -74,7 +74,9 @@ export class Invocation {
     const place = session.config.isProduction
       ? `production ${name}`
       : `${name} on ${session.server.hosts.join(', ') || 'a server elsewhere'}`;
-    const given = this.options.yes ?? (await this.#ask(`${act} in ${place}. Type the database's name to go on: `));
+    const given =
+      this.options.yes ??
+      (this.options.json ? undefined : await ask(`${act} in ${place}. Type the database's name to go on: `));
     if (given === name) return;
     const found = given === undefined ? 'none (there is no terminal to ask on)' : 'another one';
     throw new GodwitError(
@@ -84,16 +86,6 @@ export class Invocation {
         next: [`add --yes ${name}`, 'nothing was touched'],
       },
     );
-  }
-
-  async #ask(question: string): Promise<string | undefined> {
-    if (!process.stdin.isTTY || this.options.json) return undefined;
-    const prompt = createInterface({ input: process.stdin, output: process.stderr });
-    try {
-      return (await prompt.question(question)).trim();
-    } finally {
-      prompt.close();
-    }
   }
 }
 

@@ -9,7 +9,7 @@ const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
 
 /** Code blocks of the README in this language. */
 const blocks = (language: string): string[] =>
-  [...README.matchAll(new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``, 'g'))].map((match) => match[1] ?? '');
+  [...README.matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, 'g'))].map((match) => match[1] ?? '');
 
 describe('the README', () => {
   const { db, uri } = useDatabase('readme');

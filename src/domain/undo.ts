@@ -22,13 +22,27 @@ export interface UndoOptions {
   readonly down: ((current: StoredDocument) => Change | null) | undefined;
   /** Documents that the server refused in an earlier try of this batch. */
   readonly refused: ReadonlyMap<string, DocumentFailure>;
+  /** Documents that the server could not put together exactly in an earlier try of this batch. */
+  readonly inexact: ReadonlySet<string>;
 }
 
-/** A document to be written back. `whole`: its exact bytes are put in place, since its order of fields changed. */
+/**
+ * How a document is written back. `fields`: some are set and removed. `whole`: the exact document is put in place,
+ * since the order of its fields changed. `ordered`: the same for a document that JavaScript cannot carry or that is
+ * huge; the server puts it together from the fields that it has.
+ */
+export type RestoreKind = 'fields' | 'whole' | 'ordered';
+
+/** A document to be written back. */
 export interface Restore {
   readonly change: Change;
-  readonly whole: boolean;
+  readonly how: RestoreKind;
+  /** Names in the order that they had. */
+  readonly order: readonly string[];
 }
+
+/** Largest document that is sent whole, in bytes: a statement must hold it. */
+const MAX_WHOLE_BYTES = 8 * 1024 * 1024;
 
 export interface UndoBatch {
   readonly restores: readonly Restore[];
@@ -51,13 +65,16 @@ function exactChange(entry: AuditEntry, current: StoredDocument): Change {
   return changeOf(current, set, unset);
 }
 
-function exactRow(entry: AuditEntry, current: StoredDocument): Row {
-  const byFields = exactChange(entry, current);
-  if (byFields.after.equals(entry.before.bytes))
-    return { restore: { change: byFields, whole: false }, counts: 'restored' };
-  if (!isDocumentCarried(entry.before)) return { restore: { change: byFields, whole: false }, counts: 'keptFields' };
-  const after = entry.before.bytes;
-  return { restore: { change: { ...byFields, after, hash: sha256(after) }, whole: true }, counts: 'restored' };
+const byFields = (change: Change): Restore => ({ change, how: 'fields', order: [] });
+
+function exactRow(entry: AuditEntry, current: StoredDocument, options: UndoOptions): Row {
+  const change = exactChange(entry, current);
+  const { bytes, fields } = entry.before;
+  if (change.after.equals(bytes)) return { restore: byFields(change), counts: 'restored' };
+  if (options.inexact.has(current.key)) return { restore: byFields(change), counts: 'keptFields' };
+  const how = bytes.length <= MAX_WHOLE_BYTES && isDocumentCarried(entry.before) ? 'whole' : 'ordered';
+  const exact: Change = { ...change, after: bytes, hash: sha256(bytes) };
+  return { restore: { change: exact, how, order: fields.map(({ name }) => name) }, counts: 'restored' };
 }
 
 function conflictOf(
@@ -74,15 +91,15 @@ function decideRow(entry: AuditEntry, current: StoredDocument, options: UndoOpti
   if (refusal) return { conflict: conflictOf(current, [], refusal.message, options), counts: 'conflicts' };
   const inverse = invert(entry, current, sha256(current.bytes), options.onConflict);
   if (inverse.kind === 'alreadyBack') return { counts: 'alreadyBack' };
-  if (inverse.kind === 'exact') return exactRow(entry, current);
-  const restore: Restore = { change: changeOf(current, inverse.set, inverse.unset), whole: false };
+  if (inverse.kind === 'exact') return exactRow(entry, current, options);
+  const restore = byFields(changeOf(current, inverse.set, inverse.unset));
   if (inverse.conflicts.length === 0) return { restore, counts: 'keptFields' };
   const fields = inverse.conflicts.map(({ field }) => field);
   if (options.onConflict === 'force') {
     return { restore, conflict: conflictOf(current, fields, 'overwritten', options), counts: 'keptFields' };
   }
   const byDown = options.down?.(current);
-  if (byDown) return { restore: { change: byDown, whole: false }, counts: 'keptFields' };
+  if (byDown) return { restore: byFields(byDown), counts: 'keptFields' };
   const conflict = conflictOf(current, fields, 'the application changed the same fields since', options);
   const writes = inverse.set.size > 0 || inverse.unset.length > 0;
   return { ...(writes ? { restore } : {}), conflict, counts: 'conflicts' };

@@ -45,12 +45,17 @@ export function refusalOf(error: unknown): DocumentFailure {
   return { code: 'GODWIT_UNEXPECTED', message: `the server refuses it (code ${code ?? 'none'})` };
 }
 
+/** Thrown inside a transaction whose result is not what was wanted, once the documents are named in `inexact`. */
+export class Inexact extends Error {}
+
 export class Effort {
   /** Documents to read in the next try. */
   limit: number;
   /** One statement a document, to learn which one is refused. */
   isSingle = false;
   readonly refused = new Map<string, DocumentFailure>();
+  /** Documents that came out otherwise than they should: set by the batch with Inexact. */
+  readonly inexact = new Set<string>();
   /** Tries that ended in a conflict or an interruption. */
   redone = 0;
   /** Documents of the try under way, in the order of their writes: set by the batch. */
@@ -80,6 +85,7 @@ export class Effort {
   async after(error: unknown, signal: AbortSignal, onOutage: () => void): Promise<void> {
     if (isGodwitError(error)) throw error;
     if (error instanceof RefusedDocument) return this.#refuse(error, signal, onOutage);
+    if (error instanceof Inexact) return;
     if (error instanceof LockDenied) this.#isLockDenied = true;
     const kind =
       error instanceof CountMismatch || error instanceof LockDenied

@@ -15,9 +15,16 @@ import { findChunk, undoCheckpoint } from '../mongo/chunks.js';
 import { readBatch } from '../mongo/read-batch.js';
 import { codeOf } from '../mongo/server-errors.js';
 import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
-import { applyWrites, forwardWrite, RefusedDocument, type Write, wholeWrite } from '../mongo/write-batch.js';
+import {
+  applyWrites,
+  forwardWrite,
+  orderedWrite,
+  RefusedDocument,
+  type Write,
+  wholeWrite,
+} from '../mongo/write-batch.js';
 import { applyTransform } from './apply-transform.js';
-import { Effort } from './effort.js';
+import { Effort, Inexact } from './effort.js';
 import { faultPoint } from './fault-points.js';
 import { leaseLost } from './run-batch.js';
 import { readFrom } from './run-chunk.js';
@@ -34,8 +41,30 @@ export const nextUndo = (chunk: Chunk): number => (chunk.undo ? chunk.undo.seq -
 
 class CheckpointMismatch extends Error {}
 
-export function restoreWrite({ change, whole }: Restore): Write {
-  return whole ? wholeWrite({ bytes: change.after }, typedId(change.before)) : forwardWrite(change);
+export function restoreWrite({ change, how, order }: Restore): Write {
+  if (how === 'whole') return wholeWrite({ bytes: change.after }, typedId(change.before));
+  return how === 'ordered' ? orderedWrite(change, order) : forwardWrite(change);
+}
+
+/**
+ * Documents that the server put together are read back in the same transaction: where it could not carry something
+ * either, the batch is redone with their fields only.
+ */
+export async function requireExact(
+  context: StepContext,
+  restores: readonly Restore[],
+  effort: Effort,
+  session: ClientSession,
+): Promise<void> {
+  const ordered = restores.filter(({ how }) => how === 'ordered').map(({ change }) => change);
+  if (ordered.length === 0) return;
+  const filter = { _id: { $in: ordered.map(({ before }) => typedId(before)) } };
+  const limits = { limit: ordered.length + 1, maxBytes: Number.POSITIVE_INFINITY, session };
+  const read = await readBatch(readFrom(context), filter, limits);
+  const found = new Map(read.documents.map(({ key, bytes }) => [key, bytes]));
+  const wrong = ordered.filter(({ before, after }) => !found.get(before.key)?.equals(after));
+  for (const { before } of wrong) effort.inexact.add(before.key);
+  if (wrong.length > 0) throw new Inexact('put together otherwise');
 }
 
 /** The author's `down` on one document, as a change; null when it does not give one. */
@@ -92,6 +121,7 @@ export async function decideUndoBatch(
     onConflict: options.onConflict,
     down: downOf(context),
     refused: options.effort.refused,
+    inexact: options.effort.inexact,
   });
 }
 
@@ -180,6 +210,7 @@ async function body(context: StepContext, chunk: Chunk, seq: number, options: Bo
     isSingle: effort.isSingle,
     bypassDocumentValidation: options.bypass,
   });
+  await requireExact(context, undone.restores, effort, session);
   await faultPoint('rollback:after-data');
   await faultPoint('rollback:before-commit');
   return { undone, chunk: { ...chunk, undo }, redone: effort.redone };

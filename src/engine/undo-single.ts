@@ -18,7 +18,7 @@ import { Effort } from './effort.js';
 import { leaseLost } from './run-batch.js';
 import { readFrom } from './run-chunk.js';
 import type { StepContext } from './run-context.js';
-import { downOf, restoreWrite, toDecided } from './undo-batch.js';
+import { downOf, requireExact, restoreWrite, toDecided } from './undo-batch.js';
 
 type Decide = (session: ClientSession | undefined, effort: Effort) => Promise<UndoBatch>;
 
@@ -36,6 +36,7 @@ async function undoAside(context: StepContext, session: ClientSession, decide: D
           throw leaseLost(context.run.migration);
         effort.writing = undone.restores.map(({ change }) => change.before.key);
         await applyWrites(context.target, undone.restores.map(restoreWrite), { session, isSingle: effort.isSingle });
+        await requireExact(context, undone.restores, effort, session);
         return undone;
       });
     } catch (error) {
@@ -82,6 +83,7 @@ async function decideOnly(
     onConflict,
     down: downOf(context),
     refused: effort.refused,
+    inexact: effort.inexact,
   });
 }
 
@@ -113,7 +115,7 @@ export async function undoNewcomers(
     const left: unknown[] = [];
     for (const document of await readIds(context, ids, own)) {
       const change = down(document);
-      if (change) restores.push({ change, whole: false });
+      if (change) restores.push({ change, how: 'fields', order: [] });
       else left.push(typedId(document));
     }
     return { restores, left };

@@ -18,7 +18,20 @@ export type Write =
       readonly set: ReadonlyMap<string, unknown>;
       readonly unset: readonly string[];
     }
-  | { readonly kind: 'whole'; readonly id: unknown; readonly bytes: number; readonly document: Document };
+  | { readonly kind: 'whole'; readonly id: unknown; readonly bytes: number; readonly document: Document }
+  | {
+      readonly kind: 'ordered';
+      readonly id: unknown;
+      readonly bytes: number;
+      readonly fields: readonly OrderedField[];
+    };
+
+/** A field at its place: with a new value, or with the one that the document has. */
+export interface OrderedField {
+  readonly name: string;
+  readonly value?: unknown;
+  readonly isKept: boolean;
+}
 
 /** Thrown when a statement matched another number of documents than it was given: the transaction must not commit. */
 export class CountMismatch extends Error {
@@ -65,10 +78,16 @@ function removing(names: readonly string[]): Document[] {
   return names.every(isOrdinary) ? [{ $unset: [...names] }] : [unsetStage(names)];
 }
 
+function orderedField({ name, value, isKept }: OrderedField): Document {
+  const field = { $literal: name };
+  return { k: field, v: isKept ? { $getField: { field, input: ROOT } } : { $literal: value } };
+}
+
 /** The pipeline that carries out one group of writes (all of one kind, all removing the same names). */
 function pipelineFor(group: readonly Write[]): Document[] {
   const ids = group.map(({ id }) => id);
   const [first] = group;
+  if (first?.kind === 'ordered') return [{ $replaceWith: { $arrayToObject: [first.fields.map(orderedField)] } }];
   if (first?.kind === 'whole')
     return [
       {
@@ -85,14 +104,18 @@ function pipelineFor(group: readonly Write[]): Document[] {
   return [...removing(first?.kind === 'fields' ? first.unset : []), ...setting];
 }
 
-const groupKey = (write: Write): string => (write.kind === 'whole' ? 'whole' : JSON.stringify(write.unset));
+/** Writes with the same key can go into one statement. */
+function groupKey(write: Write, at: number): string {
+  if (write.kind === 'ordered') return `ordered ${at}`;
+  return write.kind === 'whole' ? 'whole' : JSON.stringify(write.unset);
+}
 
 /** Writes that can go into one statement, in order of first appearance, each group below the statement's limit. */
 function groupWrites(writes: readonly Write[]): Write[][] {
   const groups: Write[][] = [];
   const open = new Map<string, { group: Write[]; bytes: number }>();
-  for (const write of writes) {
-    const key = groupKey(write);
+  for (const [at, write] of writes.entries()) {
+    const key = groupKey(write, at);
     let current = open.get(key);
     if (!current || current.bytes + write.bytes > MAX_STATEMENT_BYTES) {
       current = { group: [], bytes: 0 };
@@ -154,6 +177,14 @@ export async function applyWrites(
 /** The write that carries a change out. */
 export function forwardWrite(change: Change): Write {
   return { kind: 'fields', id: typedId(change.before), bytes: change.setBytes, set: change.set, unset: change.unset };
+}
+
+/** The write that puts a document together in this order, with the changed fields from here and the others from there. */
+export function orderedWrite(change: Change, order: readonly string[]): Write {
+  const fields = order.map((name): OrderedField => {
+    return change.set.has(name) ? { name, value: change.set.get(name), isKept: false } : { name, isKept: true };
+  });
+  return { kind: 'ordered', id: typedId(change.before), bytes: change.setBytes, fields };
 }
 
 /** The write that puts the exact bytes of `before` back. */

@@ -19,8 +19,9 @@ export async function loadDefault(path: string, virtual: Readonly<Record<string,
   });
   const loaded: unknown = await jiti.import(path);
   if (loaded === null || typeof loaded !== 'object') return undefined;
-  const given: unknown =
-    'default' in loaded ? loaded.default : path.endsWith('.cjs') || path.endsWith('.json') ? loaded : undefined;
+  // A module without a default has none; what CommonJS exports is its default.
+  const isModule = '__esModule' in loaded;
+  const given: unknown = 'default' in loaded ? loaded.default : isModule ? undefined : loaded;
   // A CommonJS file compiled from `export default` has its default one level down.
   return given !== null && typeof given === 'object' && '__esModule' in given && 'default' in given
     ? given.default

@@ -17,8 +17,7 @@ const MAX_SHAPE = 60;
  */
 export function shapeOf(text: string): string {
   const masked = text
-    .replace(/\p{Lu}/gu, 'X')
-    .replace(/\p{L}/gu, 'x')
+    .replace(/\p{L}/gu, (letter) => (/\p{Lu}/u.test(letter) ? 'X' : 'x'))
     .replace(/\p{N}/gu, '9')
     .replace(/\p{C}/gu, '.')
     .replace(/^\s+|\s+$/gu, (blank) => '_'.repeat(blank.length));

@@ -2,7 +2,13 @@
  * Loads a user's file, TypeScript or JavaScript, ESM or CommonJS, on every supported Node. jiti compiles them alike
  * and keeps the lines, so that errors point into the user's file.
  */
+import { readFile } from 'node:fs/promises';
 import { createJiti } from 'jiti';
+
+/** By its words: jiti does not tell. */
+async function isCommonJs(path: string): Promise<boolean> {
+  return path.endsWith('.json') || /\bmodule\.exports\b/.test(await readFile(path, 'utf8'));
+}
 
 /**
  * The default export of the file at `path` (absolute), or undefined when it has none.
@@ -20,8 +26,7 @@ export async function loadDefault(path: string, virtual: Readonly<Record<string,
   const loaded: unknown = await jiti.import(path);
   if (loaded === null || typeof loaded !== 'object') return undefined;
   // A module without a default has none; what CommonJS exports is its default.
-  const isModule = '__esModule' in loaded;
-  const given: unknown = 'default' in loaded ? loaded.default : isModule ? undefined : loaded;
+  const given: unknown = 'default' in loaded ? loaded.default : (await isCommonJs(path)) ? loaded : undefined;
   // A CommonJS file compiled from `export default` has its default one level down.
   return given !== null && typeof given === 'object' && '__esModule' in given && 'default' in given
     ? given.default

@@ -64,6 +64,7 @@ export const ERROR_CODES = {
   },
   // one document (found in migrations_failures, in dry-run reports)
   GODWIT_TRANSFORM_THREW: { exit: 1, meaning: 'up() threw.' },
+  GODWIT_TRANSFORM_ESCAPED: { exit: 1, meaning: "An error escaped from the migration's code: nobody waited for it." },
   GODWIT_TRANSFORM_ASYNC: { exit: 1, meaning: 'up() returned a promise; it must be synchronous.' },
   GODWIT_TRANSFORM_RETURN: { exit: 1, meaning: 'up() returned no document.' },
   GODWIT_TRANSFORM_ID: { exit: 1, meaning: 'up() changed _id.' },

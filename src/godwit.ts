@@ -20,7 +20,7 @@ export { dryRun, isClean } from './verbs/dry-run.js';
 export { initProject } from './verbs/init.js';
 export { startRollback } from './verbs/rollback.js';
 export { startRun } from './verbs/run.js';
-export { closeSession, openSession, type Session, VERSION } from './verbs/session.js';
+export { closeSession, openSession, type Session, toGodwitError, VERSION } from './verbs/session.js';
 export { listMigrations, statusOf } from './verbs/status.js';
 export { verify } from './verbs/verify.js';
 

@@ -108,7 +108,9 @@ export function action<Args extends unknown[]>(
     const options = command.optsWithGlobals<GlobalOptions & Record<string, unknown>>();
     const invocation = new Invocation(options);
     try {
-      done(await body(invocation, options, ...(received.slice(0, -1) as Args)));
+      const code = await body(invocation, options, ...(received.slice(0, -1) as Args));
+      if (invocation.interrupts.escape) throw invocation.interrupts.escape;
+      done(code);
     } finally {
       invocation.interrupts.dispose();
     }

@@ -17,7 +17,33 @@ export class Interrupts {
       ['SIGHUP', () => this.#stop('SIGHUP')],
     ];
     for (const [signal, handler] of this.#handlers) process.on(signal, handler);
+    process.on('unhandledRejection', this.#escaped);
+    process.on('uncaughtException', this.#escaped);
   }
+
+  /** An error that nobody waited for: what is under way stops, and the command cannot end well. */
+  escape: GodwitError | undefined;
+
+  readonly #escaped = (thrown: unknown): void => {
+    const error = thrown instanceof Error ? thrown : new Error('something that is no error');
+    const place = error.stack
+      ?.split('\n')
+      .find((line) => /\.[cm]?[jt]s:\d+/.test(line))
+      ?.trim();
+    this.escape ??= new GodwitError(
+      'GODWIT_TRANSFORM_ESCAPED',
+      `an error escaped from the migration's code (${error.name}${place === undefined ? '' : `, ${place}`})`,
+      {
+        next: [
+          'mend the file: up() must be synchronous and start nothing',
+          'godwit amend ID --because "…"',
+          'godwit run ID',
+        ],
+        cause: error,
+      },
+    );
+    this.#controller.abort(this.escape);
+  };
 
   get signal(): AbortSignal {
     return this.#controller.signal;
@@ -62,5 +88,7 @@ export class Interrupts {
 
   dispose(): void {
     for (const [signal, handler] of this.#handlers) process.off(signal, handler);
+    process.off('unhandledRejection', this.#escaped);
+    process.off('uncaughtException', this.#escaped);
   }
 }

@@ -2,7 +2,7 @@
 /** The command: parses, runs one verb, and ends with the exit code of the contract. */
 import { CommanderError } from 'commander';
 import { GodwitError, isGodwitError } from '../errors.js';
-import { redactUris } from '../kernel/redact.js';
+import { toGodwitError as fromServer } from '../godwit.js';
 import { type GlobalOptions, ioOf } from './command.js';
 import { EXIT } from './exit-codes.js';
 import { showError } from './output/errors.js';
@@ -20,17 +20,13 @@ function earlyIo(argv: readonly string[]): ReturnType<typeof ioOf> {
   return ioOf(options);
 }
 
-function toGodwitError(error: unknown): GodwitError {
+function toError(error: unknown): GodwitError {
   if (isGodwitError(error)) return error;
   if (error instanceof CommanderError) {
     const [first, hint] = error.message.replace(/^error: /, '').split('\n');
     return new GodwitError('GODWIT_USAGE', `${first ?? ''}${hint ? ` ${hint}` : ''}`, { next: ['godwit --help'] });
   }
-  const message = error instanceof Error ? redactUris(error.message) : String(error);
-  return new GodwitError('GODWIT_UNEXPECTED', message, {
-    cause: error,
-    next: ['again with --verbose shows where it came from'],
-  });
+  return fromServer(error);
 }
 
 /** Runs one command line; never throws. */
@@ -48,7 +44,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       process.stderr.write(program.helpInformation());
       return EXIT.usage;
     }
-    const known = toGodwitError(error);
+    const known = toError(error);
     showError(earlyIo(argv), known);
     return known.exitCode;
   }

@@ -5,3 +5,10 @@ export function wholeNumber(text: string): number {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('wanted a whole number');
   return Number(text);
 }
+
+/** A whole number of 1 or more. */
+export function countingNumber(text: string): number {
+  const value = wholeNumber(text);
+  if (value < 1) throw new InvalidArgumentError('wanted 1 or more');
+  return value;
+}

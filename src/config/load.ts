@@ -40,6 +40,12 @@ export interface ConfigInput {
   readonly file?: string | undefined;
 }
 
+const configError = (message: string, cause?: unknown): GodwitError =>
+  new GodwitError('GODWIT_CONFIG', message, {
+    next: ['docs/reference/config.md lists the keys and their values', 'godwit config   prints what is in force'],
+    cause,
+  });
+
 const FILES = ['ts', 'mts', 'js', 'mjs', 'cjs', 'json'].map((extension) => `godwit.config.${extension}`);
 
 async function exists(path: string): Promise<boolean> {
@@ -53,7 +59,7 @@ async function findFile(input: ConfigInput): Promise<string | null> {
   if (input.file) {
     const path = resolve(input.cwd, input.file);
     if (await exists(path)) return path;
-    throw new GodwitError('GODWIT_CONFIG', `wanted the configuration file ${path}, found none`);
+    throw configError(`wanted the configuration file ${path}, found none`);
   }
   for (const name of FILES) if (await exists(join(input.cwd, name))) return join(input.cwd, name);
   return null;
@@ -67,13 +73,10 @@ async function readConfigFile(path: string | null): Promise<Record<string, unkno
       : await loadDefault(path, { godwit: authoring });
     if (value !== null && typeof value === 'object') return value as Record<string, unknown>;
   } catch (error) {
-    throw new GodwitError(
-      'GODWIT_CONFIG',
-      `wanted a configuration in ${path}, found that it cannot be loaded: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`,
-      { cause: error },
-    );
+    const detail = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    throw configError(`wanted a configuration in ${path}, found that it cannot be loaded: ${detail}`, error);
   }
-  throw new GodwitError('GODWIT_CONFIG', `wanted a default export with a configuration in ${path}, found none`);
+  throw configError(`wanted a default export with a configuration in ${path}, found none`);
 }
 
 async function readDotEnv(cwd: string): Promise<Readonly<Record<string, string | undefined>>> {
@@ -115,10 +118,8 @@ function toError(error: z.ZodError, file: string | null): GodwitError {
       },
     );
   }
-  return new GodwitError(
-    'GODWIT_CONFIG',
-    `wanted a valid ${issue?.path.join('.') ?? 'configuration'} in ${where}: ${issue?.message ?? error.message}`,
-  );
+  const path = issue?.path.join('.') ?? 'configuration';
+  return configError(`wanted a valid ${path} in ${where}, found otherwise: ${issue?.message ?? error.message}`);
 }
 
 /** A list or an object is given as JSON in an environment variable; everything else as text. */

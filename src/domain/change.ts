@@ -8,7 +8,7 @@ import type { ErrorCode } from '../errors.js';
 import { assemble, idKey, MAX_DOCUMENT_BYTES, type RawField, scanFields, sha256 } from '../kernel/raw-bson.js';
 import { type Doc, isPlainObject, toBytes, toPlain, toTyped } from '../kernel/values.js';
 import { isReject, isSkip } from './migration.js';
-import { retype, UnstorableValue } from './retype.js';
+import { requireName, retype, UnstorableValue } from './retype.js';
 
 /** A document as it was read: its bytes, and what is known of them. */
 export interface StoredDocument {
@@ -80,7 +80,10 @@ function describeReturn(output: unknown): string {
   return typeof output === 'object' ? `an instance of ${output.constructor?.name}` : `a ${typeof output}`;
 }
 
-function isThenable(output: unknown): boolean {
+const rejection = (reason: unknown): string =>
+  typeof reason === 'string' && reason !== '' ? `up() rejected it: ${reason}` : 'up() rejected it, without a reason';
+
+function isThenable(output: unknown): output is PromiseLike<unknown> {
   return typeof output === 'object' && output !== null && 'then' in output && typeof output.then === 'function';
 }
 
@@ -91,16 +94,20 @@ function isThenable(output: unknown): boolean {
  */
 export function decide(document: StoredDocument, plain: Doc, output: unknown): Decision {
   if (isSkip(output)) return { kind: 'skipped', document };
-  if (isReject(output)) return fail(document, 'GODWIT_REJECTED', `up() rejected it: ${output.reason}`);
-  if (isThenable(output))
+  if (isReject(output)) return fail(document, 'GODWIT_REJECTED', rejection(output.reason));
+  if (isThenable(output)) {
+    // Nobody waits for it: a rejection of its own would end the process.
+    output.then(undefined, () => undefined);
     return fail(document, 'GODWIT_TRANSFORM_ASYNC', 'wanted a document from up(), found a promise');
+  }
   if (!isPlainObject(output))
     return fail(document, 'GODWIT_TRANSFORM_RETURN', `wanted a document from up(), found ${describeReturn(output)}`);
   try {
     return compare(document, plain, output);
   } catch (error) {
     if (error instanceof UnstorableValue) return fail(document, 'GODWIT_TRANSFORM_VALUE', error.message);
-    // A name with a null byte, an object that only looks like a BSON value: whatever it is, it is this document's.
+    // BSON that cannot be written is this document's; anything else came out of the author's object (a getter).
+    if (error instanceof Error && !error.name.startsWith('BSON')) throw error;
     const found = error instanceof Error ? error.name : 'an error';
     return fail(document, 'GODWIT_TRANSFORM_VALUE', `wanted a document that BSON can hold from up(), found ${found}`);
   }
@@ -115,6 +122,7 @@ function candidates(document: StoredDocument, plain: Doc, output: Doc): Map<stri
   };
   const values = new Map<string, unknown>();
   for (const name of Object.keys(output)) {
+    requireName(name, []);
     const value = output[name];
     const isStored = Object.hasOwn(plain, name);
     if (value === undefined || (isStored && Object.is(value, plain[name]))) continue;
@@ -159,7 +167,7 @@ function compare(document: StoredDocument, plain: Doc, output: Doc): Decision {
       'GODWIT_TRANSFORM_ID',
       `wanted the same _id from up(), found ${values.has('_id') ? 'another' : 'none'}`,
     );
-  const odd = oddity(document, touched);
+  const odd = oddity(document, touched) ?? mangled(document, bytes);
   if (odd) return fail(document, 'GODWIT_NOT_CARRIED', odd);
   const after = assemble(parts);
   if (after.length > MAX_DOCUMENT_BYTES)
@@ -202,6 +210,15 @@ export function isDocumentCarried(document: StoredDocument): boolean {
   } catch {
     return false;
   }
+}
+
+/** What JavaScript shows for bytes that are no UTF-8. */
+const REPLACEMENT = Buffer.from('\uFFFD');
+
+/** A text that the document does not really hold: what JavaScript made of invalid UTF-8, copied into another field. */
+function mangled(document: StoredDocument, set: Buffer): string | undefined {
+  const isCopied = set.includes(REPLACEMENT) && !document.bytes.includes(REPLACEMENT) && !isDocumentCarried(document);
+  return isCopied ? 'a field would hold a text that was read from invalid UTF-8' : undefined;
 }
 
 /** What makes the touched fields impossible to put back exactly through the driver; undefined when nothing does. */

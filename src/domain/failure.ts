@@ -15,6 +15,9 @@ export interface FailureDocument {
   readonly code: ErrorCode;
   readonly message: string;
   readonly at: string | null;
-  readonly image: Binary;
+  /** Equal exactly when the `_id`s are. */
+  readonly key: string;
+  /** Null for a document that does not fit beside the rest: it stays in its collection as it is. */
+  readonly image: Binary | null;
   readonly when: Date;
 }

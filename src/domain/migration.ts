@@ -169,6 +169,8 @@ export function transform<
   if (typeof options.up !== 'function') throw broken('transform().up as a function', describe(options.up));
   if (options.down !== undefined && typeof options.down !== 'function')
     throw broken('transform().down as a function', describe(options.down));
+  if (options.filter === null || (options.filter !== undefined && typeof options.filter !== 'object'))
+    throw broken('transform().filter as an object', describe(options.filter));
   if (options.filter && Object.keys(options.filter).length === 0)
     throw broken('a filter that chooses, or `all: true` for every document', 'an empty filter');
   if (options.filter && options.all) throw broken('either `filter` or `all: true`', 'both');

@@ -73,10 +73,17 @@ export function retype(
   const entries = entriesOf(value, path);
   const result: Doc = {};
   for (const [key, item] of entries) {
+    requireName(key, path);
     const next = retype(item, child(plain, key), child(typed, key), stored, [...path, key]);
     if (next !== undefined) put(result, key, next);
   }
   return result;
+}
+
+/** A name with a null byte cannot be written: BSON ends names with one. @throws UnstorableValue */
+export function requireName(name: string, path: readonly string[]): void {
+  if (name.includes('\0'))
+    throw new UnstorableValue([...path, name.replaceAll('\0', '\\0')], 'a field whose name holds a null byte');
 }
 
 function entriesOf(value: object, path: readonly string[]): Iterable<[string, unknown]> {

@@ -26,10 +26,17 @@ export interface Transformer {
 const CALL = Symbol.for('godwit.guarded-call');
 const guardedCall = new Script('globalThis[Symbol.for("godwit.guarded-call")]()', { filename: 'godwit:guard' });
 
+/** The author's code must not end the process: its exit code would claim something that is not so. */
+function refuseExit(): never {
+  throw new Error('process.exit() was called');
+}
+
 /** Calls `body`; false when it ran longer than `timeoutMs` and was ended. */
 function guarded(body: () => void, timeoutMs: number): boolean {
   const scope = globalThis as unknown as Record<symbol, unknown>;
   scope[CALL] = body;
+  const { exit } = process;
+  process.exit = refuseExit;
   try {
     guardedCall.runInThisContext({ timeout: timeoutMs });
     return true;
@@ -37,12 +44,15 @@ function guarded(body: () => void, timeoutMs: number): boolean {
     if ((error as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return false;
     throw error;
   } finally {
+    process.exit = exit;
     delete scope[CALL];
   }
 }
 
 /** Shortest text of a document that is looked for in an error's message, in characters. */
 const MIN_SECRET = 3;
+/** Longest message that is kept, in characters. */
+const MAX_MESSAGE = 500;
 
 function leafTexts(value: unknown, into: Set<string>): void {
   if (typeof value === 'string') into.add(value.trim());
@@ -52,32 +62,55 @@ function leafTexts(value: unknown, into: Set<string>): void {
     for (const item of Object.values(value instanceof Date ? {} : value)) leafTexts(item, into);
 }
 
+/** The text with every occurrence of `secret` replaced by its shape, whatever the case. */
+function maskOne(text: string, secret: string): string {
+  const [lower, wanted] = [text.toLowerCase(), secret.toLowerCase()];
+  let masked = '';
+  let from = 0;
+  for (let at = lower.indexOf(wanted); at >= 0; at = lower.indexOf(wanted, from)) {
+    masked += text.slice(from, at) + shapeOf(text.slice(at, at + wanted.length));
+    from = at + wanted.length;
+  }
+  return masked + text.slice(from);
+}
+
 /** The message with every value of the document in it replaced by its shape: authors quote values in their errors. */
 function withoutValues(message: string, document: Doc): string {
+  const line = message.split('\n')[0]?.slice(0, MAX_MESSAGE) ?? '';
   const texts = new Set<string>();
   leafTexts(document, texts);
-  let masked = message;
   const names = new Set(Object.keys(document).map((name) => name.toLowerCase()));
-  const secrets = [...texts].filter((text) => text.length >= MIN_SECRET && !names.has(text.toLowerCase()));
-  for (const text of secrets.sort((a, b) => b.length - a.length)) {
-    const escaped = text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-    masked = masked.replace(new RegExp(escaped, 'gi'), (found) => shapeOf(found));
-  }
-  return masked.split('\n')[0] ?? '';
+  const secrets = [...texts].filter(({ length }) => length >= MIN_SECRET && length <= line.length);
+  return secrets
+    .filter((text) => !names.has(text.toLowerCase()))
+    .sort((a, b) => b.length - a.length)
+    .reduce(maskOne, line);
+}
+
+/** A thrown value as an error, whatever it is: anything can be thrown. */
+function asError(thrown: unknown): { readonly error: Error; readonly text: string } {
+  const error = thrown instanceof Error ? thrown : new Error(describeThrown(thrown));
+  return { error, text: typeof error.message === 'string' ? error.message : describeThrown(error.message) };
+}
+
+function describeThrown(thrown: unknown): string {
+  if (thrown !== null && (typeof thrown === 'object' || typeof thrown === 'function'))
+    return 'something that is no error';
+  return String(thrown);
 }
 
 const MUTATION = /read only property|object is not extensible|Cannot delete property|Cannot define property/;
 
-function toFailure(error: unknown, document: Doc, locate: Locate): DocumentFailure {
-  const thrown = error instanceof Error ? error : new Error(String(error));
-  const at = locate(thrown);
-  const message = withoutValues(thrown.message, document);
-  const isMutation = thrown instanceof TypeError && MUTATION.test(thrown.message);
+function toFailure(thrown: unknown, document: Doc, locate: Locate): DocumentFailure {
+  const { error, text } = asError(thrown);
+  const at = locate(error);
+  const message = withoutValues(text, document);
+  const isMutation = error instanceof TypeError && MUTATION.test(text);
   return {
     code: isMutation ? 'GODWIT_TRANSFORM_MUTATES' : 'GODWIT_TRANSFORM_THREW',
     message: isMutation
       ? `wanted up() to leave its input as it is, found: ${message}`
-      : `wanted a document from up(), found ${thrown.name}: ${message}`,
+      : `wanted a document from up(), found ${error.name}: ${message}`,
     ...(at === undefined ? {} : { at }),
   };
 }
@@ -102,18 +135,16 @@ function applyOne(
 ): Decision {
   const plain = readPlain(document);
   if (isFailure(plain)) return { kind: 'failed', document, failure: plain };
-  let output: unknown;
   try {
-    output = transformer.fn(plain, context);
+    return masked(decide(document, plain, transformer.fn(plain, context)), plain);
   } catch (error) {
     return { kind: 'failed', document, failure: toFailure(error, plain, transformer.locate) };
   }
-  return masked(decide(document, plain, output), plain);
 }
 
 /** The author's own words in a rejection may quote values too. */
 function masked(decision: Decision, plain: Doc): Decision {
-  if (decision.kind !== 'failed') return decision;
+  if (decision.kind !== 'failed' || decision.failure.code !== 'GODWIT_REJECTED') return decision;
   const { failure } = decision;
   return { ...decision, failure: { ...failure, message: withoutValues(failure.message, plain) } };
 }

@@ -45,7 +45,13 @@ export interface ConnectOptions {
   readonly onCommand?: ((name: string) => void) | undefined;
 }
 
+const badUri = (detail: string): GodwitError =>
+  new GodwitError('GODWIT_BAD_URI', `wanted a MongoDB URI, found one that cannot be parsed: ${detail}`, {
+    next: ['check MONGODB_URI or --uri: mongodb://user:password@host:27017/database?replicaSet=rs0'],
+  });
+
 function databaseOf(uri: string, named: string | undefined): string {
+  if (!/^mongodb(\+srv)?:\/\//.test(uri)) throw badUri('it does not begin with mongodb:// or mongodb+srv://');
   if (named) return named;
   const path = /^mongodb(?:\+srv)?:\/\/[^/]*\/([^?]+)/.exec(uri)?.[1];
   if (path) return decodeURIComponent(path);
@@ -64,9 +70,7 @@ function createClient(options: ConnectOptions): MongoClient {
   } catch (error) {
     const detail =
       error instanceof MongoParseError || error instanceof Error ? redactUris(error.message) : String(error);
-    throw new GodwitError('GODWIT_BAD_URI', `wanted a MongoDB URI, found one that cannot be parsed: ${detail}`, {
-      next: ['check MONGODB_URI or --uri: mongodb://user:password@host:27017/database?replicaSet=rs0'],
-    });
+    throw badUri(detail);
   }
 }
 

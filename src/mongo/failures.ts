@@ -2,14 +2,16 @@
 import { createHash } from 'node:crypto';
 import { Binary, type ClientSession } from 'mongodb';
 import type { FailedDocument } from '../domain/batch.js';
-import { type StoredDocument, storedDocument, typedId } from '../domain/change.js';
+import { type StoredDocument, typedId } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
 import type { FailureDocument } from '../domain/failure.js';
-import { idKey } from '../kernel/raw-bson.js';
 import { STATE_FORMAT, type State } from './state.js';
 
 const failureId = (chunk: Chunk, key: string): string =>
   `${chunk.run}/${chunk.step}/${createHash('sha256').update(key).digest('hex').slice(0, 32)}`;
+
+/** Largest image that is kept beside what is known of a failure, in bytes. */
+const MAX_IMAGE_BYTES = 15 * 1024 * 1024;
 
 export interface FailureContext {
   readonly migration: string;
@@ -36,7 +38,8 @@ export async function storeFailures(
       code: failure.code,
       message: failure.message,
       at: failure.at ?? null,
-      image: new Binary(document.bytes),
+      key: document.key,
+      image: document.bytes.length <= MAX_IMAGE_BYTES ? new Binary(document.bytes) : null,
       when: new Date(),
     };
     await state.failures.replaceOne({ _id: failureId(chunk, document.key) }, entry, { upsert: true, session });
@@ -66,20 +69,16 @@ export async function listQuarantined(
   step: number,
 ): Promise<{ readonly entry: string; readonly key: string; readonly id: unknown }[]> {
   const found = await state.failures
-    .find({ run, step }, { projection: { image: 1 } })
+    .find({ run, step }, { projection: { documentId: 1, key: 1 }, promoteValues: false })
     .sort({ _id: 1 })
     .toArray();
-  return found.map(({ _id, image }) => {
-    const document = storedDocument(Buffer.from(image.buffer.subarray(0, image.position)));
-    return { entry: _id, key: document.key, id: typedId(document) };
-  });
+  return found.map(({ _id, key, documentId }) => ({ entry: String(_id), key: String(key), id: documentId }));
 }
 
 /** Keys of the quarantined documents of one step. */
 export async function quarantinedKeys(state: State, run: string, step: number): Promise<Set<string>> {
   const keys = new Set<string>();
-  for await (const { image } of state.failures.find({ run, step }, { projection: { image: 1 } }))
-    keys.add(idKey(Buffer.from(image.buffer.subarray(0, image.position))));
+  for await (const { key } of state.failures.find({ run, step }, { projection: { key: 1 } })) keys.add(key);
   return keys;
 }
 

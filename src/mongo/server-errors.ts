@@ -104,9 +104,14 @@ function collectRules(value: unknown, into: Set<string>): void {
 export function translateServerError(error: unknown): GodwitError {
   if (isGodwitError(error)) return error;
   if (!(error instanceof MongoError))
-    return new GodwitError('GODWIT_UNEXPECTED', error instanceof Error ? redactUris(error.message) : String(error), {
-      cause: error,
-    });
+    return new GodwitError(
+      'GODWIT_UNEXPECTED',
+      error instanceof Error ? redactUris(error.message) : 'something that is no error was thrown',
+      {
+        cause: error,
+        next: ['again with --verbose shows where it came from'],
+      },
+    );
   const code = codeOf(error);
   const message = withoutValues(redactUris(error.message));
   if (code === 18 || code === 8000 || /authentication failed/i.test(error.message))
@@ -127,6 +132,7 @@ export function translateServerError(error: unknown): GodwitError {
   return new GodwitError('GODWIT_UNEXPECTED', message, {
     cause: error,
     details: code === undefined ? {} : { serverCode: code },
+    next: ['again with --verbose shows where it came from'],
   });
 }
 

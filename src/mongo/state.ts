@@ -65,6 +65,11 @@ export async function checkState(state: State): Promise<void> {
     );
 }
 
+/** True for a collection that belongs to Godwit itself. */
+export const isOwn = (state: State, database: string, name: string): boolean =>
+  database === state.db.databaseName &&
+  (name === state.runs.collectionName || name.startsWith(`${state.runs.collectionName}_`));
+
 async function createIfMissing(db: Db, name: string): Promise<void> {
   await db.createCollection(name, { writeConcern: CONCERNS.writeConcern }).catch((error: unknown) => {
     if (codeOf(error) !== 48) throw error; // 48: it exists

@@ -11,7 +11,7 @@ import { analyseStep, type DryRunFacts, type Listed, type StepAnalysis } from '.
 import type { FailureGroup } from '../report/failure-groups.js';
 import type { FieldCounts } from '../report/fields.js';
 import type { Sample } from '../report/samples.js';
-import { loadById, runSettings, type Session, VERSION } from './session.js';
+import { loadById, requireForeignTargets, runSettings, type Session, VERSION } from './session.js';
 
 export interface DryRunOptions {
   readonly sample?: number | undefined;
@@ -234,6 +234,7 @@ export const isClean = (report: DryRunReport): boolean =>
 export async function dryRun(session: Session, id: string, options: DryRunOptions = {}): Promise<DryRunOutcome> {
   const startedAt = performance.now();
   const loaded = await loadById(session, id);
+  requireForeignTargets(session, loaded);
   const steps = await analyse(session, loaded, options);
   const scanned = sum(steps, (step) => step.scanned);
   let population = 0;

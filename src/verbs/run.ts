@@ -18,6 +18,7 @@ import { idsOf } from './document-id.js';
 import {
   gitCommit,
   loadById,
+  requireForeignTargets,
   requireRun,
   requireSameFile,
   runSettings,
@@ -171,6 +172,7 @@ async function prepare(session: Session, id: string, options: RunOptions): Promi
   const loaded = await loadById(session, id);
   if (options.retry) await requireQuarantine(session, loaded.id);
   requireTransactions(session.server);
+  requireForeignTargets(session, loaded);
   for (const step of loaded.migration.steps) await requireTarget(session.db, step.collection, 'write');
   await requireDependencies(session, loaded);
   return loaded;
@@ -196,10 +198,10 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
   let sessions: readonly ClientSession[] = [];
   const work = async (): Promise<RunResult> => {
     const loaded = await prepare(session, id, options);
-    await ensureState(session.state);
     const isCanary = options.limit !== undefined || options.only !== undefined;
     const settings = runSettings(session.config, isCanary ? { ...options, workers: 1 } : options);
     const only = options.only === undefined ? undefined : await idsOf(session, loaded, options.only);
+    await ensureState(session.state);
     const { run, isNew } = await planOrResume(session, loaded, settings.workers);
     session.events.emit('run:planned', { run: run._id, migration: run.migration, total: run.total, resumed: !isNew });
     if (run.state === 'completed' && !options.retry) return resultOf(run, run, false, 0);

@@ -12,7 +12,8 @@ import { findMigration, findMigrations } from '../migration/find.js';
 import { type LoadedMigration, loadMigration } from '../migration/load.js';
 import { type Connection, connect } from '../mongo/connect.js';
 import { findCurrentRun, listCurrentRuns } from '../mongo/runs.js';
-import { checkState, openState, type State } from '../mongo/state.js';
+import { translateServerError } from '../mongo/server-errors.js';
+import { checkState, isOwn, openState, type State } from '../mongo/state.js';
 
 export interface SessionInput extends ConfigInput {
   /** A run is to be made: a dead network is noticed well before the lease ends. */
@@ -69,15 +70,32 @@ export async function openSession(input: SessionInput): Promise<Session> {
     return { ...connection, config, state, events: new Events() };
   } catch (error) {
     await connection.client.close();
-    throw error;
+    throw translateServerError(error);
   }
 }
+
+/** Any error as one with a code: those of the server in words, without values or passwords. */
+export const toGodwitError = translateServerError;
 
 export const closeSession = (session: Session): Promise<void> => session.client.close();
 
 /** The migration's file, loaded. */
 export async function loadById(session: Session, id: string): Promise<LoadedMigration> {
   return loadMigration(await findMigration(session.config.migrationsFolder, id));
+}
+
+/** Godwit's own collections are nobody's target. @throws GodwitError GODWIT_TARGET */
+export function requireForeignTargets(session: Session, loaded: LoadedMigration): void {
+  const { db, state } = session;
+  const own = loaded.migration.steps.find(({ collection }) => isOwn(state, db.databaseName, collection));
+  if (!own) return;
+  throw new GodwitError(
+    'GODWIT_TARGET',
+    `wanted a collection of the application's, found that ${own.collection} is Godwit's own`,
+    {
+      next: ['check `collection` in the migration', "or name Godwit's collections otherwise: state: { prefix: '…' }"],
+    },
+  );
 }
 
 /** The whole id of a migration that has a file or a run; the date may be left out while that is clear. */

@@ -2,13 +2,13 @@ import type { Command } from 'commander';
 import { playDemo } from '../../demo/demo.js';
 import { action } from '../command.js';
 import { EXIT } from '../exit-codes.js';
-import { wholeNumber } from '../options.js';
+import { countingNumber } from '../options.js';
 
 export function addDemo(program: Command, done: (code: number) => void): void {
   program
     .command('demo')
     .description('the main job on a MongoDB of its own: dry run, canary, kill, resume, verify, rollback')
-    .option('--docs <n>', 'customers in the CRM', wholeNumber, 20_000)
+    .option('--docs <n>', 'customers in the CRM', countingNumber, 20_000)
     .option('--keep', 'leave the server running until Ctrl-C')
     .action(
       action<[{ docs: number; keep?: boolean }]>(done, async ({ io, interrupts, options }, _all, flags) => {

@@ -6,7 +6,7 @@ import { createLogUpdate } from 'log-update';
 import { audit, doctor, listMigrations, type Session, statusOf, verify } from '../../godwit.js';
 import { action, type Invocation, whereLine } from '../command.js';
 import { EXIT } from '../exit-codes.js';
-import { wholeNumber } from '../options.js';
+import { countingNumber } from '../options.js';
 import { renderAudit, renderDoctor, renderVerify } from '../render/checks.js';
 import { renderList, renderStatus } from '../render/status.js';
 
@@ -108,7 +108,7 @@ function addAudit(program: Command, done: (code: number) => void): void {
     .description('before and after of what a run changed, field by field')
     .option('--doc <docid>', 'only this document')
     .option('--field <path>', 'only this field')
-    .option('--limit <n>', 'entries shown at most', wholeNumber, 20)
+    .option('--limit <n>', 'entries shown at most', countingNumber, 20)
     .option('--out <file>', 'write every entry there, exactly, as Extended JSON lines (with values)')
     .option('--show-values', 'show values instead of their shapes, on a terminal only')
     .action(

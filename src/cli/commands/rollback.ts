@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { startRollback } from '../../godwit.js';
 import { action, whereLine } from '../command.js';
 import { EXIT, restingExit } from '../exit-codes.js';
-import { wholeNumber } from '../options.js';
+import { countingNumber } from '../options.js';
 import { renderRollback } from '../render/run.js';
 
 interface RollbackFlags {
@@ -23,7 +23,7 @@ export function addRollback(program: Command, done: (code: number) => void): voi
         .default('report'),
     )
     .option('--only <docid>', 'only this document; the run stays in its state')
-    .option('--workers <n>', 'chunks worked on at once', wholeNumber)
+    .option('--workers <n>', 'chunks worked on at once', countingNumber)
     .action(
       action<[string, RollbackFlags]>(done, (invocation, _options, id, flags) =>
         invocation.withSession(async (session) => {

@@ -4,7 +4,7 @@ import { dryRun, isClean, type Session, startRun, statusOf } from '../../godwit.
 import type { RunResult } from '../../verbs/run.js';
 import { action, type Invocation, whereLine } from '../command.js';
 import { EXIT, restingExit } from '../exit-codes.js';
-import { wholeNumber } from '../options.js';
+import { countingNumber, wholeNumber } from '../options.js';
 import { errorJson, showError } from '../output/errors.js';
 import { renderDryRun } from '../render/dry-run.js';
 import { renderFailures, renderRun } from '../render/run.js';
@@ -100,18 +100,18 @@ async function runForReal(invocation: Invocation, session: Session, id: string, 
 
 function addDryRunOptions(command: Command): Command {
   return command
-    .option('--sample <n>', 'look at this many documents, chosen at random (with --dry-run)', wholeNumber)
+    .option('--sample <n>', 'look at this many documents, chosen at random (with --dry-run)', countingNumber)
     .option('--out <file>', 'write the report there, too, as JSON (with --dry-run)')
     .option('--show-values', 'show values instead of their shapes, on a terminal only (with --dry-run)')
-    .option('--batch-size <n>', 'documents in a batch', wholeNumber);
+    .option('--batch-size <n>', 'documents in a batch', countingNumber);
 }
 
 export function addRun(program: Command, done: (code: number) => void): void {
   addDryRunOptions(program.command('run <id>').description('run a migration, or go on where it was'))
     .option('--dry-run', 'write nothing: report what would change, fail, disappear')
-    .option('--limit <n>', 'stop after this many changed documents (a canary); the next run goes on', wholeNumber)
+    .option('--limit <n>', 'stop after this many changed documents (a canary); the next run goes on', countingNumber)
     .option('--only <docid>', 'only this document (a canary)')
-    .option('--workers <n>', 'chunks worked on at once', wholeNumber)
+    .option('--workers <n>', 'chunks worked on at once', countingNumber)
     .option('--max-failures <n>', 'documents that may fail; 0 stops at the first', wholeNumber)
     .option('--follow', 'keep catching up with an application that writes the old shape, until stopped')
     .action(
@@ -132,8 +132,8 @@ export function addRun(program: Command, done: (code: number) => void): void {
   program
     .command('retry <id>')
     .description('take the documents in quarantine up again, then go on as run does')
-    .option('--batch-size <n>', 'documents in a batch', wholeNumber)
-    .option('--workers <n>', 'chunks worked on at once', wholeNumber)
+    .option('--batch-size <n>', 'documents in a batch', countingNumber)
+    .option('--workers <n>', 'chunks worked on at once', countingNumber)
     .option('--max-failures <n>', 'documents that may fail; 0 stops at the first', wholeNumber)
     .action(
       action<[string, RunFlags]>(done, (invocation, _options, id, flags) =>

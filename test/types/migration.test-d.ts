@@ -1,0 +1,93 @@
+// Wrong use of the library is a compile error: `tsc --noEmit` fails when one of these lines is none, or when a right one is.
+import { type Decimal128, defineConfig, defineMigration, godwit, type RunResult, transform } from 'godwit';
+
+interface Legacy {
+  _id: string;
+  mail?: string;
+  balance: Decimal128;
+  ownerId: number;
+  fax?: string;
+}
+
+interface Contact {
+  _id: string;
+  email: string;
+  credit: Decimal128;
+  owner?: string | undefined;
+}
+
+interface Owner {
+  name: string;
+}
+
+export const right = transform<Legacy, Contact, { owner: Owner }>({
+  collection: 'contacts',
+  filter: { schemaVersion: { $ne: 2 } },
+  lookup: { owner: { from: 'users', localField: 'ownerId', foreignField: '_id' } },
+  up(doc, { lookup, keep, skip, reject }) {
+    if (doc.mail === undefined) return reject('no mail');
+    if (doc.mail === '') return skip();
+    return { _id: doc._id, email: doc.mail, credit: keep('balance'), owner: lookup.owner.get(doc.ownerId)?.name };
+  },
+  down: (contact) => ({ _id: contact._id, mail: contact.email, balance: contact.credit, ownerId: 0 }),
+  drops: ['fax'],
+});
+
+export const untyped = transform({ collection: 'contacts', up: ({ fax, ...doc }) => ({ ...doc, seen: true }) });
+
+export const migration = defineMigration({
+  description: 'a test',
+  author: 'Ana',
+  dependsOn: ['20261101T0900-first'],
+  steps: [right, untyped],
+  async verify(ctx) {
+    await ctx.expectNone('contacts', { fax: { $exists: true } });
+    const count: number = await ctx.db.count('contacts');
+    await ctx.expectCount('contacts', {}, count);
+  },
+});
+
+// @ts-expect-error a collection is needed
+transform({ up: (doc) => doc });
+// @ts-expect-error up() is needed
+transform({ collection: 'contacts' });
+// @ts-expect-error no such option
+transform({ collection: 'contacts', up: (doc) => doc, filtre: {} });
+// @ts-expect-error the result lacks a field
+transform<Legacy, Contact>({ collection: 'contacts', up: (doc) => ({ _id: doc._id, email: 'x' }) });
+transform<Legacy, Contact>({
+  collection: 'contacts',
+  // @ts-expect-error up() is synchronous
+  up: async (doc) => ({ _id: doc._id, email: 'x', credit: doc.balance }),
+});
+transform<Legacy, Contact>({
+  collection: 'contacts',
+  up(doc) {
+    // @ts-expect-error the input is not to be changed
+    doc.mail = 'x';
+    return { _id: doc._id, email: 'x', credit: doc.balance };
+  },
+});
+transform<Legacy, Contact, { owner: Owner }>({
+  collection: 'contacts',
+  // @ts-expect-error a lookup that was promised is missing
+  lookup: {},
+  // @ts-expect-error no lookup of this name
+  up: (doc, { lookup }) => ({ _id: doc._id, email: lookup.ovner.get(1)?.name ?? '', credit: doc.balance }),
+});
+// @ts-expect-error steps are needed
+defineMigration({ description: 'x' });
+// @ts-expect-error a step is made by transform()
+defineMigration({ description: 'x', steps: [{ kind: 'transform' }] });
+
+defineConfig({ batch: { size: 100, maxBytes: '1MiB' }, leaseMs: '20s', workers: 'auto', redact: ['contacts.ssn'] });
+// @ts-expect-error no such key
+defineConfig({ batch: { sizes: 100 } } satisfies Parameters<typeof defineConfig>[0]);
+
+export async function library(): Promise<RunResult> {
+  await using g = await godwit({ uri: 'mongodb://127.0.0.1/x' });
+  const run = g.run('m1', { limit: 10 }).on('run:batch', ({ counters }) => counters.changed satisfies number);
+  // @ts-expect-error no such event
+  run.on('run:batches', () => undefined);
+  return run.result;
+}

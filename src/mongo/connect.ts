@@ -6,7 +6,7 @@ import { translateServerError } from './server-errors.js';
 
 /**
  * Limits well below the lease (15 s), in ms: a dead network must be noticed before the lease is gone. With the
- * driver's defaults it takes 40 s (docs/guide/what-holds.md); `timeoutMS` has no effect in driver 7.9.
+ * driver's defaults it takes 40 s (docs/guide/how-it-works.md); `timeoutMS` has no effect in driver 7.9.
  */
 const LIMITS: MongoClientOptions = {
   appName: 'godwit',

@@ -1,6 +1,6 @@
 /**
  * What an error of the server or the driver means: one table of codes and labels, since the driver's labels are
- * missing in the very cases that matter (docs/guide/what-holds.md). Nobody else looks at error codes or texts.
+ * missing in the very cases that matter (docs/guide/how-it-works.md). Nobody else looks at error codes or texts.
  */
 import { MongoError, MongoServerError } from 'mongodb';
 import { GodwitError, isGodwitError } from '../errors.js';

@@ -91,7 +91,7 @@ function mergeFields(steps: readonly StepAnalysis[]): Record<string, FieldCounts
 const sum = (steps: readonly StepAnalysis[], of: (step: StepAnalysis) => number): number =>
   steps.reduce((total, step) => total + of(step), 0);
 
-/** Documents per second of a run when nothing is known of this server (measured on 2 cores; docs/performance.md). */
+/** Documents per second of a run when nothing is known of this server (measured on 2 cores). */
 const RATE_UNKNOWN = { low: 3_000, high: 12_000 };
 
 async function estimateOf(session: Session, steps: readonly StepAnalysis[], scale: number): Promise<Estimate> {

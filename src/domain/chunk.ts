@@ -113,6 +113,11 @@ export function addCounters(a: Counters, b: Counters): Counters {
   };
 }
 
+/** The figures of a run, or of some of its chunks: the sum of theirs. */
+export function sumOfCounters(chunks: readonly Chunk[]): Counters {
+  return chunks.reduce((sum, { counters }) => addCounters(sum, counters), NO_COUNTERS);
+}
+
 /** What a rollback did with the documents of a chunk (the rows of the rollback table in docs/guide/rollback.md). */
 export interface UndoCounters {
   /** Put back to the exact bytes. */

@@ -3,7 +3,7 @@
  * were always taken last) before the ranges. Then a look for documents that came later and have no before image.
  */
 import type { ClientSession } from 'mongodb';
-import { addUndo, type Chunk, NO_UNDO, type UndoConflict, type UndoCounters } from '../domain/chunk.js';
+import { addUndo, type Chunk, NO_UNDO, sumOfCounters, type UndoConflict, type UndoCounters } from '../domain/chunk.js';
 import type { RunDocument } from '../domain/run.js';
 import type { UndoBatch } from '../domain/undo.js';
 import { GodwitError } from '../errors.js';
@@ -70,6 +70,8 @@ async function work(
   if (context.run.state === 'rolled-back') await resetUndo(context.state, context.run._id);
   await recorder.go('rolling-back', 'rollback asked for');
   const chunks = await requireChunks(context);
+  // The runner that died may have stored older figures than its chunks have.
+  context.tally.counters = sumOfCounters(chunks);
   context.tally.undo = sumOf(chunks);
   let newcomers = NO_NEWCOMERS;
   const store = (): void => recorder.storeNowAndThen();

@@ -5,7 +5,7 @@
  * lease of a dead holder, ends its sessions, and goes on from the cursors; nothing has to be cleaned by hand.
  */
 import type { ClientSession } from 'mongodb';
-import { addCounters, type Chunk, NO_COUNTERS } from '../domain/chunk.js';
+import { type Chunk, sumOfCounters } from '../domain/chunk.js';
 import type { RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { idsChunk, listChunks } from '../mongo/chunks.js';
@@ -83,7 +83,7 @@ class Forward {
     await recorder.go('running', this.#reason());
     const chunks = await requireChunks(context);
     // The counters of a run are those of its chunks; the ones in the run's document are a copy for people.
-    context.tally.counters = chunks.reduce((sum, chunk) => addCounters(sum, chunk.counters), NO_COUNTERS);
+    context.tally.counters = sumOfCounters(chunks);
     context.tally.batches = chunks.reduce((sum, chunk) => sum + chunk.seq, 0);
     const steps: StepContext[] = [];
     for (const index of context.run.steps.keys()) steps.push(await stepContext(this.facts, context, index));

@@ -95,7 +95,7 @@ export function scanFields(bytes: Buffer): RawField[] {
     const type = bytes[at] ?? 0;
     const valueStart = endOfCString(bytes, at + 1);
     const end = endOfValue(bytes, type, valueStart);
-    if (end > last) throw new RangeError('malformed BSON: a value beyond the end of its document');
+    if (end > last || end < valueStart) throw new RangeError('malformed BSON: a value beyond the ends of its document');
     fields.push({ name: bytes.toString('utf8', at + 1, valueStart - 1), type, start: at, valueStart, end });
     at = end;
   }

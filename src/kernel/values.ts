@@ -160,7 +160,21 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   MaxKey: 'maxKey',
 };
 
-/** Freezes a plain value all the way down (BSON classes and dates stay as they are: they hold bytes). */
+function refuseToSet(): never {
+  throw new TypeError('Cannot assign to read only property: a date of the document; copy it first, new Date(date)');
+}
+
+/** `Object.freeze` does not hold a date's setters: those of a frozen one throw, as an assignment to a frozen object does. */
+const FROZEN_DATE: object = Object.create(
+  Date.prototype,
+  Object.fromEntries(
+    Object.getOwnPropertyNames(Date.prototype)
+      .filter((name) => name.startsWith('set'))
+      .map((name) => [name, { value: refuseToSet }]),
+  ),
+) as object;
+
+/** Freezes a plain value all the way down, dates included (BSON classes stay as they are: they hold bytes). */
 export function deepFreeze<T>(value: T): T {
   if (Array.isArray(value)) {
     for (const item of value) deepFreeze(item);
@@ -170,5 +184,6 @@ export function deepFreeze<T>(value: T): T {
     for (const key of Object.keys(value)) deepFreeze(value[key]);
     return Object.freeze(value) as T;
   }
+  if (value instanceof Date) Object.setPrototypeOf(value, FROZEN_DATE);
   return value;
 }

@@ -54,6 +54,40 @@ const WAYS_OUT: Readonly<Record<'view' | 'timeseries' | 'capped', string>> = {
   capped: 'capped collections refuse transactions: copy it into an ordinary collection and migrate that one',
 };
 
+/** The dates that JavaScript holds, in ms (ECMAScript, "Time Values and Time Range"). BSON has 64 bits. */
+const LAST_DATE_MS = 8.64e15;
+
+/**
+ * A document whose `_id` JavaScript does not hold cannot be named: it would be read as another one, or not at all.
+ * DBPointers are not looked for in a clustered collection, where it would mean reading all of it.
+ */
+async function requireReadableIds(db: Db, name: string, { isClustered }: Target): Promise<void> {
+  const unreadable: Document[] = [
+    { _id: { $lt: new Date(-LAST_DATE_MS) } },
+    { _id: { $gt: new Date(LAST_DATE_MS) } },
+    ...(isClustered ? [] : [{ _id: { $type: 'dbPointer' } }]),
+  ];
+  for (const filter of unreadable) {
+    const found = await db.collection(name).findOne(filter, { projection: { _id: 0, none: { $literal: 1 } } });
+    if (found)
+      throw new GodwitError(
+        'GODWIT_TARGET',
+        `wanted _ids that JavaScript can hold, found one in ${db.databaseName}.${name} that is a ${filter['_id'].$type ? 'DBPointer' : 'date beyond the years ±271,821'}`,
+        {
+          next: [
+            `find it in mongosh: db.getCollection('${name}').find(${shownFilter(filter)})`,
+            'store it under another _id',
+          ],
+        },
+      );
+  }
+}
+
+function shownFilter({ _id }: Document): string {
+  const [[operator, value] = []] = Object.entries(_id as Document);
+  return `{ _id: { ${operator}: ${value instanceof Date ? `new Date(${value.getTime()})` : `'${value}'`} } }`;
+}
+
 /**
  * The collection, if its documents can be read one by one; for writing it must be an ordinary one.
  *
@@ -82,5 +116,6 @@ export async function requireTarget(db: Db, name: string, purpose: 'read' | 'wri
       },
     );
   }
+  await requireReadableIds(db, name, target);
   return target;
 }

@@ -3,7 +3,6 @@ import type { ClientSession } from 'mongodb';
 import type { RunDocument, RunState } from '../domain/run.js';
 import { type RollbackOutcome, rollBack, rollBackDry, rollBackOnly, storedOutcome } from '../engine/rollback.js';
 import type { RunFacts } from '../engine/with-lease.js';
-import { GodwitError } from '../errors.js';
 import { requireTransactions } from '../mongo/connect.js';
 import { killSessions, sessionId } from '../mongo/leases.js';
 import { translateServerError } from '../mongo/server-errors.js';
@@ -78,7 +77,10 @@ function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number):
     conflicts: counters.conflicts,
     conflictList: conflicts.map((conflict) => ({ ...conflict, id: new ShownId(conflict.id) })),
     noBeforeList: newcomers.listed.map(({ collection, id }) => ({ collection, id: new ShownId(id) })),
-    identical: keptFields === 0 && goneSince === 0 && counters.conflicts === 0 && newcomers.count === 0,
+    identical:
+      keptFields + goneSince + counters.conflicts + newcomers.count === 0 &&
+      // What down() took back was not there before the run.
+      newcomers.restored === 0,
     seconds: elapsedMs / 1_000,
   };
 }
@@ -91,10 +93,6 @@ async function prepare(
   const loaded = await loadById(session, id);
   const run = await requireRun(session, loaded.id);
   requireSameFile(loaded, run);
-  if (run.state === 'planned' && run.lease)
-    throw new GodwitError('GODWIT_LEASE_HELD', `wanted to roll ${loaded.id} back, found its run just beginning`, {
-      next: [`godwit status ${loaded.id}`],
-    });
   const { client, db, state, events } = session;
   const settings = runSettings(session.config, { workers: options.workers });
   return {

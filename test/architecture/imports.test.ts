@@ -57,7 +57,8 @@ const files = (readdirSync(SRC, { recursive: true }) as string[])
 
 function importsOf(file: string): Import[] {
   const path = join(SRC, file);
-  const { module } = parseSync(path, readFileSync(path, 'utf8'));
+  const source = readFileSync(path, 'utf8');
+  const { module } = parseSync(path, source);
   const found: { specifier: string; isTypeOnly: boolean }[] = [];
   for (const { moduleRequest, entries } of module.staticImports)
     found.push({
@@ -67,6 +68,10 @@ function importsOf(file: string): Import[] {
   for (const { entries } of module.staticExports)
     for (const { moduleRequest, isType } of entries)
       if (moduleRequest) found.push({ specifier: moduleRequest.value, isTypeOnly: isType });
+  for (const { moduleRequest } of module.dynamicImports) {
+    const [, specifier] = /^(?:'|")(.*)(?:'|")$/.exec(source.slice(moduleRequest.start, moduleRequest.end)) ?? [];
+    if (specifier !== undefined) found.push({ specifier, isTypeOnly: false });
+  }
   return found.map(({ specifier, isTypeOnly }) => ({
     from: file,
     specifier,
@@ -121,6 +126,10 @@ describe('the sources', () => {
       )
       .map(({ from }) => from);
     expect(wrong).toEqual([]);
+  });
+
+  test('know events by their types only', () => {
+    expect(imports.filter(({ from, to, isTypeOnly }) => from === 'events.ts' && to && !isTypeOnly)).toEqual([]);
   });
 
   test('import no folder by its index', () => {

@@ -1,9 +1,9 @@
-import { describe, expect, test } from 'vitest';
-import { EDGES, type RunDocument } from '../../src/domain/run.js';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { FAULT_POINTS, type FaultPoint } from '../../src/engine/fault-points.js';
 import { finished, runJson, startCommand } from '../support/command.js';
-import { brokenInvariants } from '../support/crash.js';
+import { audited, brokenInvariants } from '../support/crash.js';
 import { dataHash, useDatabase } from '../support/database.js';
+import { auditEntries, brokenHistory, brokenSums } from '../support/observe.js';
 import { makeMigration } from '../support/project.js';
 
 /** Where in the life of a run a point is met, and on which hit the process is killed there. */
@@ -37,63 +37,74 @@ const SCENARIOS: Readonly<Record<FaultPoint, Scenario>> = {
   'rollback:after-commit': { verb: 'rollback', hit: 3 },
 };
 
+const COUNT = 200;
+const BATCH = ['--batch-size', '20'];
+/** A mark that shows when a document was changed twice. */
+const UP = "(doc) => ({ ...doc, mark: (doc.mark ?? '') + (doc.mark === 'x' ? '' : 'x') })";
+
 describe('a process killed at', () => {
   const { db, uri } = useDatabase('points');
   const people = db.collection<{ _id: number; n: number; mark?: string }>('people');
-  const BATCH = ['--batch-size', '40'];
 
-  /** Every stored transition is an edge of the table, and begins where the one before ended. */
-  async function brokenHistory(): Promise<string[]> {
-    const broken: string[] = [];
-    for (const { history, state } of await db.collection<RunDocument>('migrations').find().toArray()) {
-      let at: string | null = null;
-      for (const { from, to } of history) {
-        if (from !== at) broken.push(`${from} -> ${to} after ${at}`);
-        if (from !== null && !EDGES.some((edge) => edge.from === from && edge.to === to))
-          broken.push(`${from} -> ${to} is no edge`);
-        at = to;
-      }
-      if (at !== state) broken.push(`state ${state} after ${at}`);
-    }
-    return broken;
-  }
+  const fill = (): Promise<unknown> =>
+    people.insertMany(Array.from({ length: COUNT }, (_, _id) => ({ _id, n: _id, tail: { deep: [_id] } })));
+
+  /** What an undisturbed run leaves. */
+  let twin: { readonly hash: Record<string, string>; readonly entries: readonly string[] };
+  beforeAll(async () => {
+    await fill();
+    expect((await runJson(['run', 'm1', ...BATCH], { cwd: await makeMigration(UP), uri })).code).toBe(0);
+    twin = { hash: await dataHash(db), entries: await auditEntries(db) };
+  });
+
+  const expectWhole = async (): Promise<void> =>
+    expect([...(await brokenInvariants(db)), ...(await brokenHistory(db)), ...(await brokenSums(db))]).toEqual([]);
 
   test.each(FAULT_POINTS.map((point) => [point, SCENARIOS[point]] as const))(
     '%s goes on as if it had lived',
     async (point, { verb, hit }) => {
-      await people.insertMany(Array.from({ length: 200 }, (_, _id) => ({ _id, n: _id })));
+      await fill();
       const before = await dataHash(db);
-      // A mark that shows when a document was changed twice.
-      const cwd = await makeMigration("(doc) => (doc.mark === undefined ? { ...doc, mark: 'x' } : doc)");
+      const cwd = await makeMigration(UP);
       if (verb === 'rollback') expect((await runJson(['run', 'm1', ...BATCH], { cwd, uri })).code).toBe(0);
 
       const env = { GODWIT_TEST: '1', GODWIT_FAULT: `${point}:${hit}:kill` };
       const args = verb === 'run' ? ['run', 'm1', ...BATCH] : ['rollback', 'm1'];
-      const child = startCommand([...args, '--progress', 'none'], { cwd, uri, env });
-      const end = finished(child);
-      if (point.startsWith('touched:')) await touchUntil(end);
+      const end = finished(startCommand([...args, '--progress', 'none'], { cwd, uri, env }));
+      const isTouched = point.startsWith('touched:');
+      const written = isTouched ? await writeUntil(end) : 0;
       expect((await end).signal).toBe('SIGKILL');
 
       const resumed = await runJson(args, { cwd, uri });
       expect([resumed.code, resumed.json['error'] ?? null]).toEqual([0, null]);
-      expect(await brokenInvariants(db)).toEqual([]);
-      expect(await brokenHistory()).toEqual([]);
+      await expectWhole();
       if (verb === 'run') {
         expect(resumed.json).toMatchObject({ state: 'completed' });
-        expect(await people.countDocuments({ mark: 'x' })).toBe(await people.countDocuments());
+        expect(await people.countDocuments({ mark: 'x' })).toBe(COUNT);
+        if (!isTouched) expect([await dataHash(db), await auditEntries(db)]).toEqual([twin.hash, twin.entries]);
         expect((await runJson(['rollback', 'm1'], { cwd, uri })).json).toMatchObject({ conflicts: 0 });
       }
+      expect(await audited(db, 'down')).toBe(await audited(db, 'up'));
       expect(await people.countDocuments({ mark: { $exists: true } })).toBe(0);
-      if (!point.startsWith('touched:')) expect(await dataHash(db)).toEqual(before);
+      // What the application wrote meanwhile is there, each increment once.
+      expect(await sumOfN()).toBe((COUNT * (COUNT - 1)) / 2 + written);
+      if (!isTouched) expect(await dataHash(db)).toEqual(before);
     },
   );
 
-  /** Writes as an application would, so that the change stream has something to tell, until the process is dead. */
-  async function touchUntil(end: Promise<unknown>): Promise<void> {
+  /** Writes as an application would, until the process is dead. @returns how many increments were acknowledged */
+  async function writeUntil(end: Promise<unknown>): Promise<number> {
     let isOver = false;
     void end.then(() => {
       isOver = true;
     });
-    for (let n = 0; !isOver; n += 1) await people.updateOne({ _id: n % 200 }, { $inc: { n: 1 } });
+    let written = 0;
+    for (; !isOver; written += 1) await people.updateOne({ _id: written % COUNT }, { $inc: { n: 1 } });
+    return written;
+  }
+
+  async function sumOfN(): Promise<number> {
+    const [sum] = await people.aggregate<{ n: number }>([{ $group: { _id: null, n: { $sum: '$n' } } }]).toArray();
+    return sum?.n ?? 0;
   }
 });

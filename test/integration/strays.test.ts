@@ -16,7 +16,7 @@ interface Person extends Document {
 }
 
 const UP = '(doc) => (doc.v === 2 ? doc : { ...doc, mail: doc.mail.toLowerCase(), v: 2 })';
-const COUNT = 4_000;
+const COUNT = 2_000;
 
 describe('documents written in the old shape behind the cursor of a run', () => {
   const { db, uri } = useDatabase('strays');

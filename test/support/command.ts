@@ -21,15 +21,25 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
+const living = new Set<ChildProcess>();
+
 /** Starts the command; its output is collected by `finished`. */
 export function startCommand(args: readonly string[], options: CommandOptions): ChildProcess {
   if (!existsSync(MAIN)) throw new Error('dist/ is missing: run `npm run build` first');
   const { MONGODB_URI: _ignored, ...env } = process.env;
-  return spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: options.cwd,
     env: { ...env, ...(options.uri === undefined ? {} : { MONGODB_URI: options.uri }), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  living.add(child);
+  child.once('exit', () => living.delete(child));
+  return child;
+}
+
+/** Kills what a failed test left running, or stopped: a hook for files that stop their processes. */
+export function killLeftovers(): void {
+  for (const child of living) child.kill('SIGKILL');
 }
 
 async function collect(stream: NodeJS.ReadableStream | null): Promise<string> {

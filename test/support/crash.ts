@@ -29,11 +29,13 @@ export interface Kill {
   readonly done: number;
   /** From the start of that process to its first commit, in ms; null when it was killed before. */
   readonly firstCommitMs: number | null;
+  /** False when the command had ended by itself before. */
+  readonly wasKilled: boolean;
 }
 
 /**
- * Starts the command and kills it with SIGKILL once `more` documents have been committed in this attempt (0: at once
- * after a random moment).
+ * Starts the command and kills it with SIGKILL `waitMs` after `more` documents have been committed in this attempt (0:
+ * that long after its start).
  */
 export async function killAfter(
   args: readonly string[],
@@ -41,24 +43,26 @@ export async function killAfter(
   db: Db,
   more: number,
   waitMs: number,
+  direction: 'up' | 'down' = 'up',
 ): Promise<Kill> {
-  const before = await audited(db);
+  const before = await audited(db, direction);
+  const startedAt = performance.now();
   const child = startCommand([...args, '--progress', 'none'], options);
   const end = finished(child);
   let isOver = false;
   void end.then(() => {
     isOver = true;
   });
-  const startedAt = performance.now();
   let firstCommitMs: number | null = null;
-  for (let done = before; !isOver && done < before + more; done = await audited(db)) {
-    if (done > before) firstCommitMs ??= performance.now() - startedAt;
+  for (let done = before; !isOver && done < before + more; ) {
     await sleep(5);
+    done = await audited(db, direction);
+    if (done > before) firstCommitMs ??= performance.now() - startedAt;
   }
   await sleep(waitMs);
   child.kill('SIGKILL');
-  await end;
-  return { done: await audited(db), firstCommitMs };
+  const { signal } = await end;
+  return { done: await audited(db, direction), firstCommitMs, wasKilled: signal === 'SIGKILL' };
 }
 
 /** Process ids of the sentinels of a runner (Linux: the command line names it). */

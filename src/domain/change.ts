@@ -105,6 +105,7 @@ export function decide(document: StoredDocument, plain: Doc, output: unknown): D
   try {
     return compare(document, plain, output);
   } catch (error) {
+    if (error instanceof NotCarried) return fail(document, 'GODWIT_NOT_CARRIED', error.message);
     if (error instanceof UnstorableValue) return fail(document, 'GODWIT_TRANSFORM_VALUE', error.message);
     // BSON that cannot be written is this document's; anything else came out of the author's object (a getter).
     if (error instanceof Error && !error.name.startsWith('BSON')) throw error;
@@ -116,7 +117,8 @@ export function decide(document: StoredDocument, plain: Doc, output: unknown): D
 /** Values to store by name, for every field that is not the very value that was given. */
 function candidates(document: StoredDocument, plain: Doc, output: Doc): Map<string, unknown> {
   let typed: Doc | undefined;
-  const stored = () => {
+  const stored = (keptField?: string) => {
+    for (const field of document.fields) if (field.name === keptField) requireCarried(document, field);
     typed ??= toTyped(document.bytes);
     return typed;
   };
@@ -228,10 +230,18 @@ function oddity(document: StoredDocument, touched: readonly RawField[]): string 
     if (names.has(name)) return `the field "${name}" occurs twice`;
     names.add(name);
   }
-  for (const field of touched)
-    if (!isCarried(document, field))
-      return `the field "${field.name}" holds BSON that JavaScript cannot carry exactly (invalid UTF-8, undefined, duplicate or reordered names)`;
+  for (const field of touched) if (!isCarried(document, field)) return notCarried(field);
   return undefined;
+}
+
+const notCarried = ({ name }: RawField): string =>
+  `the field "${name}" holds BSON that JavaScript cannot carry exactly (invalid UTF-8, undefined, duplicate or reordered names)`;
+
+/** A value that is to be moved or copied and would be another one afterwards. */
+class NotCarried extends Error {}
+
+function requireCarried(document: StoredDocument, field: RawField): void {
+  if (!isCarried(document, field)) throw new NotCarried(notCarried(field));
 }
 
 function isCarried(document: StoredDocument, field: RawField): boolean {

@@ -17,11 +17,11 @@ export class UnstorableValue extends Error {
 /** The server's own limit on nesting, in levels. */
 const MAX_DEPTH = 180;
 
-/** Exact values of the stored document, read when first asked for. */
-export type StoredTyped = () => Doc;
+/** Exact values of the stored document, read when first asked for; `keep()` names the field that it is to copy from. */
+export type StoredTyped = (keptField?: string) => Doc;
 
 function typedAt(stored: StoredTyped, path: readonly string[]): Typed {
-  let at: unknown = stored();
+  let at: unknown = stored(path[0]);
   for (const name of path) {
     if (at === null || typeof at !== 'object' || bsonType(at) !== undefined || !Object.hasOwn(at, name))
       return undefined;

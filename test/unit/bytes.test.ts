@@ -67,8 +67,8 @@ describe('the fields of a document', () => {
     ['of an unknown type', [0x99, 97, 0, 0]],
     ['without the end of its name', [0x08, 97, 98, 99]],
     ['with a length beyond the document', [0x02, 97, 0, 99, 0, 0, 0, 0]],
-    ['with a negative length, which would be read for ever', [0x02, 97, 0, 0xf0, 0xff, 0xff, 0xff, 0]],
-    ['whose object has a negative length', [0x03, 97, 0, 0xf0, 0xff, 0xff, 0xff, 0]],
+    ['with a negative length, which would be read for ever', [0x02, 97, 0, 0xf9, 0xff, 0xff, 0xff, 0]],
+    ['whose object has a negative length', [0x03, 97, 0, 0xfd, 0xff, 0xff, 0xff, 0]],
     ['cut off', [0x01, 97, 0, 0, 0]],
   ])('are refused when there is one %s', (_what, element) => {
     expect(() => scanFields(withElement(element))).toThrow(RangeError);

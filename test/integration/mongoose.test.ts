@@ -88,6 +88,27 @@ describe.each([
         '2',
         1.5,
       ]);
+      // A model of the new shape reads the new ones.
+      const NewClient = connection.model(
+        'NewClient',
+        new Schema({
+          ref: Schema.Types.ObjectId,
+          nested: { price: Schema.Types.Decimal128, list: [Schema.Types.Mixed] },
+          raw: Buffer,
+          uuid: Schema.Types.UUID,
+          kept: Schema.Types.Decimal128,
+        }),
+        'clients',
+      );
+      const renewed = await NewClient.findOne({ name: 'Ada' }).orFail();
+      await expect(renewed.validate()).resolves.toBeUndefined();
+      expect([renewed.ref, renewed.nested?.price, renewed.uuid, renewed.kept, renewed.raw].map(String)).toEqual([
+        '64b7f0c2a1b2c3d4e5f60718',
+        '12.50',
+        '2667fae8-764d-4013-b7e1-197a3de3d629',
+        '5.00',
+        'abc',
+      ]);
       expect((await startRollback(session, 'm1').result).identical).toBe(true);
       expect(await dataHash(db)).toEqual(before);
     } finally {

@@ -3,6 +3,8 @@ import { beforeAll } from 'vitest';
 
 /** Processes at a time: a command is idle for half of its time, and a second test file runs beside this one. */
 const AT_ONCE = 3;
+/** For all cases of a table together, in ms: a busy machine takes several times as long. */
+const LONGEST_MS = 480_000;
 
 /** Carries out `work` for every item, a few at a time. Results in the order of the items. */
 export async function sideBySide<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
@@ -32,7 +34,7 @@ export function carriedOut<C, R>(cases: readonly C[], work: (one: C) => Promise<
       );
       outcomes.set(one, outcome);
     });
-  });
+  }, LONGEST_MS);
   return (one) => {
     const outcome = outcomes.get(one);
     if (!outcome) throw new Error('wanted a case of the table');

@@ -24,4 +24,7 @@ export interface Lease {
   readonly sessions: readonly Binary[];
 }
 
+/** Older than every fence. */
+export const NO_FENCE = '';
+
 export const describeOwner = (owner: Owner): string => `${owner.user}@${owner.host} pid ${owner.pid}`;

@@ -114,6 +114,8 @@ export interface RunDocument {
   /** The least `_id` that is not done yet, per unfinished chunk order; null before the first batch and at the end. */
   readonly resumeCursor: Cursor | null;
   readonly lease: Lease | null;
+  /** How often the lease was taken: the order of the fences. */
+  readonly takings: number;
   /** Sessions of every runner that this run has had: their writes are Godwit's own. */
   readonly ownSessions: readonly Binary[];
   /** The change stream: where it begins, how far it was read, and whether its history was lost. */

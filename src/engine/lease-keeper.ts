@@ -38,10 +38,18 @@ export function leaseHeld(run: RunDocument, lease: Lease): GodwitError {
   );
 }
 
+const runRetired = (run: RunDocument, now: RunDocument | null): GodwitError =>
+  new GodwitError(
+    now ? 'GODWIT_STATE_EDITED' : 'GODWIT_STATE_LOST',
+    `wanted the lease of run ${run._id} of ${run.migration}, found ${now ? 'a later run of it' : 'no such run any more'}`,
+    { next: [`godwit status ${run.migration}`, 'nothing was touched by this process'] },
+  );
+
 /**
  * Takes the lease; waits for that of a holder who may be dead, for as long as it can last.
  *
- * @throws GodwitError GODWIT_LEASE_HELD when the holder lives
+ * @throws GodwitError GODWIT_LEASE_HELD when the holder lives, GODWIT_STATE_EDITED when the run was retired meanwhile,
+ *   GODWIT_STATE_LOST when it is gone
  */
 export async function acquireLease(facts: LeaseFacts, run: RunDocument, signal: AbortSignal): Promise<RunDocument> {
   const sessions = facts.sessions.map(sessionId);
@@ -50,7 +58,8 @@ export async function acquireLease(facts: LeaseFacts, run: RunDocument, signal: 
   const deadline = performance.now() + 2 * facts.leaseMs;
   for (;;) {
     const now = await findRun(facts.state, run._id);
-    const holder = now?.lease;
+    if (!now?.current) throw runRetired(run, now);
+    const holder = now.lease;
     const life = holder ? lifeOf(holder.owner) : 'dead';
     const taken = await takeLease(facts.state, run._id, {
       ...options,
@@ -58,7 +67,7 @@ export async function acquireLease(facts: LeaseFacts, run: RunDocument, signal: 
     });
     if (taken) return takeOver(facts, taken, run);
     const isRenewed = holder && seen !== undefined && holder.renewedAt.getTime() > seen;
-    if (now && holder && (life === 'alive' || isRenewed || performance.now() > deadline)) throw leaseHeld(now, holder);
+    if (holder && (life === 'alive' || isRenewed || performance.now() > deadline)) throw leaseHeld(now, holder);
     if (signal.aborted) throw signal.reason;
     facts.events.emit('run:note', {
       run: run._id,
@@ -72,7 +81,7 @@ async function takeOver(facts: LeaseFacts, taken: RunDocument, before: RunDocume
   await faultPoint('lease:after-take');
   const ended = await endOrphans(facts.client, facts.state, taken, facts.sessions.map(sessionId));
   await faultPoint('sessions:after-kill');
-  await moveFences(facts.state, taken._id, taken.lease?.fence ?? '');
+  if (!(await moveFences(facts.state, taken._id, taken.lease?.fence ?? ''))) throw leaseLost(taken.migration);
   if (ended > 0 && before.lease)
     facts.events.emit('run:note', {
       run: taken._id,

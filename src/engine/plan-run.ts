@@ -1,18 +1,19 @@
 /**
  * Makes a plan and freezes it: the chunks are inserted first, the run last, so that there is either no run or the
- * whole one. Two planners at once are told apart by the unique index on the current run of a migration.
+ * whole one. Not in one transaction: one that its planner left open would keep the next planner waiting for the
+ * server's limit (60 s). Two planners at once are told apart by the unique index on the current run of a migration.
  */
 import { randomBytes } from 'node:crypto';
 import type { Db, Timestamp } from 'mongodb';
 import { type Chunk, NO_COUNTERS } from '../domain/chunk.js';
+import { NO_FENCE } from '../domain/lease.js';
 import type { PlannedStep, RunDocument } from '../domain/run.js';
 import type { LoadedMigration } from '../migration/load.js';
 import { clusterTime } from '../mongo/changes.js';
-import { chunkId, dropChunks, insertChunks } from '../mongo/chunks.js';
+import { chunkId, dropChunks, dropStranded, insertChunks, newIdsChunk } from '../mongo/chunks.js';
 import type { ServerFacts } from '../mongo/connect.js';
 import { findCurrentRun, insertRun } from '../mongo/runs.js';
 import { sampleRanges } from '../mongo/sample-ids.js';
-import { isDuplicateKey } from '../mongo/server-errors.js';
 import { STATE_FORMAT, type State } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { faultPoint } from './fault-points.js';
@@ -78,7 +79,7 @@ async function planStep(
       seq: 0,
       counters: NO_COUNTERS,
       chain: '',
-      fence: 'none',
+      fence: NO_FENCE,
       at: new Date(),
       undo: null,
     }),
@@ -91,7 +92,8 @@ async function planStep(
     chunks: chunks.length,
     estimate,
   };
-  return { planned, chunks };
+  // The chunk of single documents, too: a takeover fences what is there.
+  return { planned, chunks: [...chunks, newIdsChunk(run, index, NO_FENCE)] };
 }
 
 function newRun(
@@ -131,6 +133,7 @@ function newRun(
     finishedAt: null,
     resumeCursor: null,
     lease: null,
+    takings: 0,
     ownSessions: [],
     stream: { since, token: null, isLost: false },
     ranBy: { user: owner.user, host: owner.host, godwit: facts.godwitVersion, node: process.version },
@@ -152,19 +155,25 @@ export async function planRun(loaded: LoadedMigration, facts: PlanFacts): Promis
     facts,
     since,
   );
-  await insertChunks(
-    facts.state,
+  return freeze(
+    facts,
+    run,
     planned.flatMap(({ chunks }) => chunks),
   );
+}
+
+async function freeze({ state }: PlanFacts, run: RunDocument, chunks: readonly Chunk[]): Promise<RunDocument> {
+  await insertChunks(state, chunks);
   await faultPoint('plan:before-freeze');
   try {
-    await insertRun(facts.state, run);
+    await insertRun(state, run);
   } catch (error) {
-    await dropChunks(facts.state, id);
-    const other = isDuplicateKey(error) ? await findCurrentRun(facts.state, loaded.id) : null;
-    if (other) return other;
-    throw error;
+    const frozen = await findCurrentRun(state, run.migration);
+    if (frozen?._id !== run._id) await dropChunks(state, run._id);
+    if (!frozen) throw error;
+    return frozen;
   }
   await faultPoint('plan:after-freeze');
+  await dropStranded(state);
   return run;
 }

@@ -3,10 +3,11 @@ import type { Chunk, Cursor } from '../domain/chunk.js';
 import { isLive, type RunDocument, type RunState } from '../domain/run.js';
 import { type GodwitError, isGodwitError } from '../errors.js';
 import { firstOpenChunk } from '../mongo/chunks.js';
-import { storeProgress, transition } from '../mongo/runs.js';
+import { findRun, storeProgress, transition } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { faultPoint } from './fault-points.js';
 import { currentOwner } from './owner.js';
+import { leaseLost } from './run-batch.js';
 import type { RunContext } from './run-context.js';
 
 /** How often the figures are stored for others to see, in ms. */
@@ -48,10 +49,15 @@ export class Recorder {
   async go(to: RunState, because: string): Promise<void> {
     await faultPoint('run:before-transition');
     const { user, host } = currentOwner();
-    await transition(this.context.state, this.#run, this.#state, to, {
+    const { state, fence } = this.context;
+    await transition(state, this.#run, this.#state, to, {
       by: `${user}@${host}`,
       because,
       direction: this.direction,
+      fence,
+    }).catch(async (error: unknown) => {
+      const now = await findRun(state, this.#run._id);
+      throw now && now.lease?.fence !== fence ? leaseLost(this.#run.migration) : error;
     });
     this.context.events.emit('run:state', { run: this.#run._id, from: this.#state, to, because });
     this.#state = to;
@@ -108,7 +114,7 @@ export class Recorder {
     const conflictsRetried = tally.conflictsRetried - this.#conflictsStored;
     this.#storedAt = now;
     this.#conflictsStored = tally.conflictsRetried;
-    await storeProgress(state, this.#run._id, {
+    await storeProgress(state, this.#run._id, this.context.fence, {
       counters: tally.counters,
       undo: tally.undo,
       batches: tally.batches,

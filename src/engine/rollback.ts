@@ -67,7 +67,7 @@ async function work(
   recorder: Recorder,
 ): Promise<NewcomerReport> {
   await recorder.noteDeadRunner();
-  if (context.run.state === 'rolled-back') await resetUndo(context.state, context.run._id);
+  if (context.run.state === 'rolled-back') await resetUndo(context.state, context.run._id, context.fence);
   await recorder.go('rolling-back', 'rollback asked for');
   const chunks = await requireChunks(context);
   // The runner that died may have stored older figures than its chunks have.
@@ -125,6 +125,8 @@ export async function storedOutcome(
 export async function rollBack(facts: RunFacts, run: RunDocument, options: RollbackOptions): Promise<RollbackOutcome> {
   let newcomers = NO_NEWCOMERS;
   const after = await withLease(facts, run, Number.POSITIVE_INFINITY, async (context, sessions) => {
+    // Another one may have finished it before the lease was taken.
+    if (context.run.state === 'rolled-back' && options.onConflict !== 'force') return;
     const recorder = new Recorder(context, 'down');
     try {
       newcomers = await work(facts, context, sessions, options, recorder);

@@ -15,6 +15,7 @@ import type { BatchTimes } from '../events.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
 import { clearFailures, storeFailures } from '../mongo/failures.js';
 import { lockDocument, unmarkDocument, withoutMark } from '../mongo/lock-first.js';
+import { isDuplicateKey } from '../mongo/server-errors.js';
 import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
 import { writeBatch } from '../mongo/write-batch.js';
 import { applyTransform } from './apply-transform.js';
@@ -38,6 +39,9 @@ export interface BatchOutcome {
 
 /** Thrown inside the transaction when the checkpoint matched nothing; `afterMismatch` finds out why. */
 class CheckpointMismatch extends Error {}
+
+/** Thrown inside the transaction when the audit has a batch of that number already. */
+class BatchTaken extends CheckpointMismatch {}
 
 export const leaseLost = (migration: string): GodwitError =>
   new GodwitError(
@@ -92,7 +96,7 @@ async function settle(context: StepContext, chunk: Chunk, error: unknown): Promi
       next: ['restore the state collections from a backup', `godwit verify ${context.run.migration}`],
     });
   if (stored.fence !== chunk.fence) throw leaseLost(context.run.migration);
-  if (stored.seq === chunk.seq) return 'open';
+  if (stored.seq === chunk.seq && !(error instanceof BatchTaken)) return 'open';
   if (stored.seq !== chunk.seq + 1)
     throw new GodwitError(
       'GODWIT_STATE_EDITED',
@@ -163,7 +167,9 @@ class Attempt {
       batch,
       { direction: 'up', seq: chunk.seq + 1, round: 0 },
       session,
-    );
+    ).catch((error: unknown) => {
+      throw isDuplicateKey(error) ? new BatchTaken('audit') : error;
+    });
     await faultPoint('batch:after-audit');
     const moved = this.#moved(journaled);
     if (!(await checkpoint(context.state, chunk, moved, session))) throw new CheckpointMismatch('checkpoint');

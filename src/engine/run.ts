@@ -9,12 +9,14 @@ import { type Chunk, sumOfCounters } from '../domain/chunk.js';
 import type { RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { idsChunk, listChunks } from '../mongo/chunks.js';
+import { retireRun } from '../mongo/runs.js';
 import { requireTarget } from '../mongo/target.js';
 import { CatchUp, drainUntilQuiet, follow } from './catch-up.js';
 import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
 import { Recorder } from './recorder.js';
 import { retryStep } from './retry-step.js';
+import { leaseLost } from './run-batch.js';
 import { mayGoOn, runChunk, runIds } from './run-chunk.js';
 import type { RunContext, StepContext } from './run-context.js';
 import { settleStrays } from './settle-strays.js';
@@ -35,12 +37,31 @@ export interface ForwardOptions {
 /** Carries a planned or stopped run on; returns its document as it is at the end. */
 export function carryOn(facts: RunFacts, planned: RunDocument, options: ForwardOptions): Promise<RunDocument> {
   return withLease(facts, planned, options.limit ?? Number.POSITIVE_INFINITY, async (context, sessions) => {
+    // What was looked at before may have changed until the lease was taken.
+    if (context.run.direction === 'down') throw rollbackUnderWay(context.run);
+    if (context.run.state === 'completed' && !options.retry) return;
     const recorder = new Recorder(context, 'up');
     await new Forward(facts, context, sessions, recorder, options)
       .work()
       .catch((error: unknown) => recorder.settle(error));
   });
 }
+
+/** Takes a run that is rolled back out of the way of the next one, unless somebody works on it. */
+export async function retire(facts: RunFacts, run: RunDocument): Promise<void> {
+  await withLease(facts, run, 0, async (context) => {
+    if (context.run.state !== 'rolled-back') return;
+    if (!(await retireRun(context.state, run._id, context.fence))) throw leaseLost(run.migration);
+  });
+}
+
+/** A run whose rollback has begun, or is done, does not go forwards. */
+export const rollbackUnderWay = ({ migration, state }: RunDocument): GodwitError =>
+  new GodwitError(
+    'GODWIT_USAGE',
+    `wanted to go forwards with ${migration}, found its rollback ${state === 'rolled-back' ? 'done' : `under way (${state})`}`,
+    { next: [state === 'rolled-back' ? `godwit run ${migration}` : `godwit rollback ${migration}   finishes it`] },
+  );
 
 /** The chunks of the run as they stand. @throws GodwitError GODWIT_STATE_LOST when some are gone */
 export async function requireChunks(context: RunContext): Promise<Chunk[]> {

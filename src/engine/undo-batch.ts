@@ -13,7 +13,7 @@ import { GodwitError } from '../errors.js';
 import { readBatchAudit } from '../mongo/audit-entries.js';
 import { findChunk, undoCheckpoint } from '../mongo/chunks.js';
 import { readBatch } from '../mongo/read-batch.js';
-import { codeOf } from '../mongo/server-errors.js';
+import { codeOf, isDuplicateKey } from '../mongo/server-errors.js';
 import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
 import {
   applyWrites,
@@ -40,6 +40,9 @@ export interface UndoOutcome {
 export const nextUndo = (chunk: Chunk): number => (chunk.undo ? chunk.undo.seq - 1 : chunk.seq);
 
 class CheckpointMismatch extends Error {}
+
+/** Thrown inside the transaction when the audit has a rollback of that batch already. */
+class BatchTaken extends CheckpointMismatch {}
 
 export function restoreWrite({ change, how, order }: Restore): Write {
   if (how === 'whole') return wholeWrite({ bytes: change.after }, typedId(change.before));
@@ -198,7 +201,9 @@ async function body(context: StepContext, chunk: Chunk, seq: number, options: Bo
     toDecided(undone),
     { direction: 'down', seq, round: chunk.undo?.round ?? 1 },
     session,
-  );
+  ).catch((error: unknown) => {
+    throw isDuplicateKey(error) ? new BatchTaken('audit') : error;
+  });
   await faultPoint('rollback:after-audit');
   const undo = moved(chunk, seq, undone);
   if (!(await undoCheckpoint(context.state, chunk, undo, session))) throw new CheckpointMismatch('checkpoint');
@@ -222,7 +227,7 @@ async function settleUndo(context: StepContext, chunk: Chunk, seq: number, error
   const stored = await findChunk(context.state, chunk._id);
   if (!stored || stored.fence !== chunk.fence) throw leaseLost(context.run.migration);
   if (stored.undo?.seq === seq) return stored;
-  if (stored.undo?.seq === chunk.undo?.seq) return undefined;
+  if (stored.undo?.seq === chunk.undo?.seq && !(error instanceof BatchTaken)) return undefined;
   throw new GodwitError(
     'GODWIT_STATE_EDITED',
     `wanted the rollback of chunk ${chunk._id} at batch ${seq}, found ${stored.undo?.seq ?? 'none'}`,

@@ -29,11 +29,12 @@ async function undoAside(context: StepContext, session: ClientSession, decide: D
   for (;;) {
     try {
       return await inTransaction(session, async () => {
+        // First: who has lost the lease must not meet the next holder's audit.
+        if (!(await touchFence(context.state, chunk._id, context.fence, session)))
+          throw leaseLost(context.run.migration);
         const undone = await decide(session, effort);
         const seq = (await leastAuditSeq(context.state, chunk, session)) - 1;
         await journal(context.state, chunk, toDecided(undone), { direction: 'down', seq, round: 0 }, session);
-        if (!(await touchFence(context.state, chunk._id, context.fence, session)))
-          throw leaseLost(context.run.migration);
         effort.writing = undone.restores.map(({ change }) => change.before.key);
         await applyWrites(context.target, undone.restores.map(restoreWrite), { session, isSingle: effort.isSingle });
         await requireExact(context, undone.restores, effort, session);

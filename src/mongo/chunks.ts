@@ -14,6 +14,19 @@ export async function dropChunks(state: State, run: string): Promise<void> {
   await state.chunks.deleteMany({ run });
 }
 
+/** How long a planner may take to insert its run after its chunks, in ms: longer than any lives. */
+const STRANDED_MS = 24 * 3_600_000;
+
+/** Drops what planners left that died before their run was inserted. */
+export async function dropStranded(state: State): Promise<void> {
+  const planned = await state.chunks.distinct('run');
+  const known = new Set(await state.runs.distinct('_id', { _id: { $in: planned } }));
+  const stranded = planned.filter((run) => !known.has(run));
+  if (stranded.length === 0) return;
+  const isOld = { $lt: ['$at', { $subtract: ['$$NOW', STRANDED_MS] }] };
+  await state.chunks.deleteMany({ run: { $in: stranded }, $expr: isOld });
+}
+
 export const listChunks = (state: State, run: string): Promise<Chunk[]> =>
   state.chunks.find({ run }).sort({ step: 1, n: 1 }).toArray();
 
@@ -23,33 +36,35 @@ export const firstOpenChunk = (state: State, run: string): Promise<Chunk | null>
 
 /** The chunk that takes single documents, made when first needed. */
 export async function idsChunk(state: State, run: string, step: number, fence: string): Promise<Chunk> {
-  const _id = chunkId(run, step, -1);
-  const fresh: Chunk = {
-    _id,
-    godwit: STATE_FORMAT,
-    run,
-    step,
-    n: -1,
-    kind: 'ids',
-    range: null,
-    estimate: 0,
-    state: 'open',
-    cursor: null,
-    seq: 0,
-    chain: '',
-    counters: { scanned: 0, changed: 0, unchanged: 0, skipped: 0, failed: 0 },
-    fence,
-    at: new Date(),
-    undo: null,
-  };
+  const fresh = newIdsChunk(run, step, fence);
   const found = await state.chunks.findOneAndUpdate(
-    { _id },
+    { _id: fresh._id },
     { $setOnInsert: fresh },
     { upsert: true, returnDocument: 'after' },
   );
   if (!found) throw new Error('an upsert returned nothing');
-  return found;
+  // Under the caller's own fence, whatever is stored: one that has lost its lease does not commit by reading the next.
+  return { ...found, fence };
 }
+
+export const newIdsChunk = (run: string, step: number, fence: string): Chunk => ({
+  _id: chunkId(run, step, -1),
+  godwit: STATE_FORMAT,
+  run,
+  step,
+  n: -1,
+  kind: 'ids',
+  range: null,
+  estimate: 0,
+  state: 'open',
+  cursor: null,
+  seq: 0,
+  chain: '',
+  counters: { scanned: 0, changed: 0, unchanged: 0, skipped: 0, failed: 0 },
+  fence,
+  at: new Date(),
+  undo: null,
+});
 
 export interface Checkpoint {
   readonly cursor: Cursor | null;
@@ -140,8 +155,8 @@ export function afterCheckpoint(chunk: Chunk, moved: Checkpoint): Chunk {
 /** Counters that a checkpoint stores: those of the chunk and of the batch together. */
 export const countersAfter = (chunk: Chunk, batch: Counters): Counters => addCounters(chunk.counters, batch);
 
-/** Prepares the chunks for another rollback, with other rules. */
-export async function resetUndo(state: State, run: string): Promise<void> {
+/** Prepares the chunks for another rollback, with other rules, where the lease is ours. */
+export async function resetUndo(state: State, run: string, fence: string): Promise<void> {
   const undo = {
     seq: { $add: ['$seq', 1] },
     done: false,
@@ -149,5 +164,5 @@ export async function resetUndo(state: State, run: string): Promise<void> {
     counters: { $literal: NO_UNDO },
     conflicts: [],
   };
-  await state.chunks.updateMany({ run }, [{ $set: { undo } }]);
+  await state.chunks.updateMany({ run, fence }, [{ $set: { undo } }]);
 }

@@ -19,6 +19,9 @@ export interface TakeOptions {
   readonly deadFence?: string;
 }
 
+/** As a number, so that it is of the type of `takings` and has as many digits as all that follow. */
+const FIRST_TAKING = 1_000_000_000;
+
 const inMs = (ms: number): Document => ({ $dateAdd: { startDate: '$$NOW', unit: 'millisecond', amount: ms } });
 
 export const sessionId = (session: ClientSession): Binary => {
@@ -35,17 +38,19 @@ export const sessionId = (session: ClientSession): Binary => {
 export async function takeLease(state: State, run: string, options: TakeOptions): Promise<RunDocument | null> {
   const free: Document[] = [{ lease: null }, { $expr: { $lt: ['$lease.expiresAt', '$$NOW'] } }];
   if (options.deadFence) free.push({ 'lease.fence': options.deadFence });
+  // Ten digits that grow with every taking come first: fences are told older from newer as texts.
+  const takings = { $add: ['$takings', 1] };
   const lease = {
     owner: { $literal: options.owner },
-    fence: randomUUID(),
+    fence: { $concat: [{ $toString: { $add: [FIRST_TAKING, takings] } }, '-', randomUUID()] },
     since: '$$NOW',
     renewedAt: '$$NOW',
     expiresAt: inMs(options.leaseMs),
     sessions: { $concatArrays: [{ $ifNull: ['$lease.sessions', []] }, { $literal: options.sessions }] },
   };
   return state.runs.findOneAndUpdate(
-    { _id: run, $or: free } as Filter<RunDocument>,
-    [{ $set: { lease, ownSessions: { $concatArrays: ['$ownSessions', { $literal: options.sessions }] } } }],
+    { _id: run, current: true, $or: free } as Filter<RunDocument>,
+    [{ $set: { lease, takings, ownSessions: { $concatArrays: ['$ownSessions', { $literal: options.sessions }] } } }],
     {
       returnDocument: 'after',
     },
@@ -74,9 +79,15 @@ export async function killSessions(client: MongoClient, ids: readonly Binary[]):
   await client.db('admin').command({ killSessions: ids.map((id) => ({ id })) });
 }
 
-/** Puts the fence into every chunk of the run; from here on only its holder can commit. */
-export async function moveFences(state: State, run: string, fence: string): Promise<void> {
-  await state.chunks.updateMany({ run }, { $set: { fence } });
+/**
+ * Puts the fence into every chunk of the run; from here on only its holder can commit. Never over a newer fence: a
+ * holder that was stopped in its takeover, and lost the lease meanwhile, takes nothing from the next one.
+ *
+ * @returns false when a newer one is there: the lease is lost
+ */
+export async function moveFences(state: State, run: string, fence: string): Promise<boolean> {
+  await state.chunks.updateMany({ run, fence: { $lt: fence } }, { $set: { fence } });
+  return (await state.chunks.countDocuments({ run, fence: { $ne: fence } }, { limit: 1 })) === 0;
 }
 
 /** Prolongs the lease; false when it is another's by now. */

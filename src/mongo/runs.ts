@@ -19,15 +19,18 @@ export async function insertRun(state: State, run: RunDocument): Promise<void> {
   await state.runs.insertOne(run);
 }
 
-/** Makes room for a new run of the migration; the old one stays on record. */
-export async function retireRun(state: State, run: string): Promise<void> {
-  await state.runs.updateOne({ _id: run, current: true }, { $set: { current: false } });
+/** Makes room for a new run of the migration; the old one stays on record. @returns false when the lease is lost */
+export async function retireRun(state: State, run: string, fence: string): Promise<boolean> {
+  const filter = { _id: run, 'lease.fence': fence } as Filter<RunDocument>;
+  return (await state.runs.updateOne(filter, { $set: { current: false } })).matchedCount === 1;
 }
 
 export interface TransitionFacts {
   readonly by: string;
   readonly because: string;
   readonly direction?: 'up' | 'down';
+  /** Only while the lease has this fence. */
+  readonly fence: string;
 }
 
 /**
@@ -56,7 +59,8 @@ export async function transition(
     finishedAt: isEnd ? '$$NOW' : null,
     ...(facts.direction ? { direction: facts.direction } : {}),
   };
-  const result = await state.runs.updateOne({ _id: run._id, state: from } as Filter<RunDocument>, [{ $set: set }]);
+  const filter = { _id: run._id, state: from, 'lease.fence': facts.fence } as Filter<RunDocument>;
+  const result = await state.runs.updateOne(filter, [{ $set: set }]);
   if (result.matchedCount !== 1)
     throw new GodwitError(
       'GODWIT_STATE_EDITED',
@@ -77,14 +81,14 @@ export interface RunProgress {
 }
 
 /** Writes the figures for people (about once a second, and at every stop); the truth is in the chunks. */
-export async function storeProgress(state: State, run: string, progress: RunProgress): Promise<void> {
+export async function storeProgress(state: State, run: string, fence: string, progress: RunProgress): Promise<void> {
   const { workedMs, conflictsRetried, ...rest } = progress;
   const update: UpdateFilter<RunDocument> = {
     $set: { ...rest },
     $inc: { workedMs: Math.round(workedMs), conflictsRetried },
     $currentDate: { updatedAt: true },
   };
-  await state.runs.updateOne({ _id: run }, update);
+  await state.runs.updateOne({ _id: run, 'lease.fence': fence } as Filter<RunDocument>, update);
 }
 
 /** Accepts a changed file of a run that has begun. */
@@ -92,7 +96,7 @@ export async function amendRun(
   state: State,
   run: RunDocument,
   accepted: Pick<RunDocument, 'checksum' | 'files'>,
-  facts: TransitionFacts,
+  facts: Pick<TransitionFacts, 'by' | 'because'>,
 ): Promise<void> {
   const entry = {
     from: run.state,

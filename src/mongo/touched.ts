@@ -1,5 +1,6 @@
 /** The `migrations_touched` collection: `_id`s that the application wrote during a run, until they are through. */
 import { createHash } from 'node:crypto';
+import { ObjectId } from 'mongodb';
 import { toBytes } from '../kernel/values.js';
 import { STATE_FORMAT, type State } from './state.js';
 
@@ -10,8 +11,8 @@ export interface TouchedDocument {
   readonly step: number;
   /** The document's `_id`, exactly. */
   readonly id: unknown;
-  /** How often it was touched: an entry is removed only when nothing came in between. */
-  readonly seen: number;
+  /** New with each touch, in whatever runner: an entry is removed only when nothing came in between. */
+  readonly touch: ObjectId;
 }
 
 export interface Touch {
@@ -33,7 +34,10 @@ export async function storeTouched(state: State, run: string, touches: readonly 
     touches.map((touch) => ({
       updateOne: {
         filter: { _id: touchedId(run, touch) },
-        update: { $setOnInsert: { godwit: STATE_FORMAT, run, step: touch.step, id: touch.id }, $inc: { seen: 1 } },
+        update: {
+          $setOnInsert: { godwit: STATE_FORMAT, run, step: touch.step, id: touch.id },
+          $set: { touch: new ObjectId() },
+        },
         upsert: true,
       },
     })),
@@ -60,7 +64,7 @@ export function listTouched(
 export async function removeTouched(state: State, entries: readonly TouchedDocument[]): Promise<void> {
   if (entries.length === 0) return;
   await state.touched.bulkWrite(
-    entries.map(({ _id, seen }) => ({ deleteOne: { filter: { _id: String(_id), seen } } })),
+    entries.map(({ _id, touch }) => ({ deleteOne: { filter: { _id: String(_id), touch } } })),
     { ordered: false },
   );
 }

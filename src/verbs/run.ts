@@ -2,13 +2,14 @@
 import type { ClientSession } from 'mongodb';
 import type { RunDocument, RunState } from '../domain/run.js';
 import { planRun } from '../engine/plan-run.js';
-import { carryOn } from '../engine/run.js';
+import { carryOn, retire, rollbackUnderWay } from '../engine/run.js';
+import type { RunFacts } from '../engine/with-lease.js';
 import { GodwitError } from '../errors.js';
 import type { LoadedMigration } from '../migration/load.js';
 import { requireTransactions } from '../mongo/connect.js';
 import { countFailures } from '../mongo/failures.js';
 import { killSessions, sessionId } from '../mongo/leases.js';
-import { findCurrentRun, retireRun } from '../mongo/runs.js';
+import { findCurrentRun } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
 import { ensureState } from '../mongo/state.js';
@@ -108,7 +109,7 @@ async function requireDependencies(session: Session, loaded: LoadedMigration): P
   }
 }
 
-async function plan(session: Session, loaded: LoadedMigration, workers: number): Promise<RunDocument> {
+async function plan(session: Session, { loaded, settings }: RunFacts): Promise<RunDocument> {
   return planRun(loaded, {
     db: session.db,
     state: session.state,
@@ -116,31 +117,21 @@ async function plan(session: Session, loaded: LoadedMigration, workers: number):
     replicaSetId: await readReplicaSetId(session.client),
     gitCommit: await gitCommit(session.config.cwd),
     godwitVersion: VERSION,
-    workers,
+    workers: settings.workers,
   });
 }
 
 /** The run to carry on: the current one, or a new one. */
-async function planOrResume(
-  session: Session,
-  loaded: LoadedMigration,
-  workers: number,
-): Promise<{ run: RunDocument; isNew: boolean }> {
-  const current = await findCurrentRun(session.state, loaded.id);
-  if (!current) return { run: await plan(session, loaded, workers), isNew: true };
-  if (current.state === 'rolled-back') {
-    await retireRun(session.state, current._id);
-    return { run: await plan(session, loaded, workers), isNew: true };
+async function planOrResume(session: Session, facts: RunFacts): Promise<{ run: RunDocument; isNew: boolean }> {
+  const { loaded } = facts;
+  let current = await findCurrentRun(session.state, loaded.id);
+  if (current?.state === 'rolled-back') {
+    await retire(facts, current);
+    current = await findCurrentRun(session.state, loaded.id);
   }
+  if (!current) return { run: await plan(session, facts), isNew: true };
   requireSameFile(loaded, current);
-  if (current.direction === 'down')
-    throw new GodwitError(
-      'GODWIT_USAGE',
-      `wanted to go forwards with ${loaded.id}, found its rollback under way (${current.state})`,
-      {
-        next: [`godwit rollback ${loaded.id}   finishes it`],
-      },
-    );
+  if (current.direction === 'down') throw rollbackUnderWay(current);
   const replicaSet = current.server.replicaSetId;
   const now = replicaSet ? await readReplicaSetId(session.client) : null;
   if (replicaSet && now && replicaSet !== now)
@@ -202,32 +193,29 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
     const settings = runSettings(session.config, isCanary ? { ...options, workers: 1 } : options);
     const only = options.only === undefined ? undefined : await idsOf(session, loaded, options.only);
     await ensureState(session.state);
-    const { run, isNew } = await planOrResume(session, loaded, settings.workers);
+    const facts: RunFacts = {
+      uri: session.config.uri ?? '',
+      client: session.client,
+      db: session.db,
+      state: session.state,
+      loaded,
+      settings,
+      events: session.events,
+      signal: options.signal ?? NEVER,
+      onSessions: (own) => {
+        sessions = own;
+      },
+    };
+    const { run, isNew } = await planOrResume(session, facts);
     session.events.emit('run:planned', { run: run._id, migration: run.migration, total: run.total, resumed: !isNew });
     if (run.state === 'completed' && !options.retry) return resultOf(run, run, false, 0);
     const startedAt = performance.now();
-    const after = await carryOn(
-      {
-        uri: session.config.uri ?? '',
-        client: session.client,
-        db: session.db,
-        state: session.state,
-        loaded,
-        settings,
-        events: session.events,
-        signal: options.signal ?? NEVER,
-        onSessions: (own) => {
-          sessions = own;
-        },
-      },
-      run,
-      {
-        ...(options.limit === undefined ? {} : { limit: options.limit }),
-        ...(only === undefined ? {} : { only }),
-        ...(options.retry ? { retry: true } : {}),
-        ...(options.follow ? { follow: true } : {}),
-      },
-    );
+    const after = await carryOn(facts, run, {
+      ...(options.limit === undefined ? {} : { limit: options.limit }),
+      ...(only === undefined ? {} : { only }),
+      ...(options.retry ? { retry: true } : {}),
+      ...(options.follow ? { follow: true } : {}),
+    });
     return resultOf(after, run, isNew, performance.now() - startedAt);
   };
   const result = work().catch((error: unknown) => {

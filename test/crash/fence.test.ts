@@ -1,10 +1,12 @@
-/**
- * A runner that has lost its lease changes nothing any more: not the fences, the figures, the state, the documents.
- * The bugs that these tests found are open: `test.fails` until each is mended.
- */
+/** A runner that has lost its lease changes nothing any more: not the fences, the figures, the state, the documents. */
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from 'vitest';
+import type { RunDocument } from '../../src/domain/run.js';
+import { acquireLease } from '../../src/engine/lease-keeper.js';
+import { findCurrentRun } from '../../src/mongo/runs.js';
+import { listTouched, removeTouched, storeTouched } from '../../src/mongo/touched.js';
+import { closeSession, openSession } from '../../src/verbs/session.js';
 import { type CommandResult, finished, killLeftovers, runCommand, runJson, startCommand } from '../support/command.js';
 import { audited, until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
@@ -67,7 +69,7 @@ describe('a runner that has lost its lease', () => {
     return { state, history, counters, batches, fence: lease?.fence, progress, audited: await audited(db) };
   }
 
-  test.fails.each(['lease:after-take:1', 'sessions:after-kill:1'])(
+  test.each(['lease:after-take:1', 'sessions:after-kill:1'])(
     'while it took over (%s) moves no fence and commits nothing beside the next holder',
     async (point) => {
       await fill(2_000);
@@ -90,7 +92,7 @@ describe('a runner that has lost its lease', () => {
     },
   );
 
-  test.fails('overwrites no figures of a run that another one has completed', async () => {
+  test('overwrites no figures of a run that another one has completed', async () => {
     await fill(600);
     const cwd = await makeMigration(UP);
     const loser = await stoppedAt('batch:after-commit:4', cwd, { env: shortLease });
@@ -102,7 +104,7 @@ describe('a runner that has lost its lease', () => {
     expect(await brokenSums(db)).toEqual([]);
   });
 
-  test.fails('moves the run along no edge, and the holder goes on', async () => {
+  test('moves the run along no edge, and the holder goes on', async () => {
     await fill(200);
     const cwd = await makeMigration(UP);
     const loser = await stoppedAt('run:before-transition:2', cwd, { env: shortLease });
@@ -117,7 +119,7 @@ describe('a runner that has lost its lease', () => {
     expect([lost, won]).toEqual([LOST, [0, 'completed']]);
   });
 
-  test.fails('does not fail the run when its batch is another one by now', async () => {
+  test('does not fail the run when its batch is another one by now', async () => {
     await fill(400);
     const cwd = await makeMigration(UP);
     const loser = await stoppedAt('batch:before-read:4', cwd, { env: longLease });
@@ -131,7 +133,7 @@ describe('a runner that has lost its lease', () => {
     expect([lost, won]).toEqual([LOST, [0, 'completed']]);
   });
 
-  test.fails('does not fail the rollback when its batch is another one by now', async () => {
+  test('does not fail the rollback when its batch is another one by now', async () => {
     await fill(400);
     const cwd = await makeMigration(UP);
     await runCommand(RUN, { cwd, uri });
@@ -146,7 +148,7 @@ describe('a runner that has lost its lease', () => {
     expect([lost, won]).toEqual([LOST, [0, 'rolled-back']]);
   });
 
-  test.fails('takes no document that the application writes through the pipeline', async () => {
+  test('takes no document that the application writes through the pipeline', async () => {
     await fill(200);
     const cwd = await makeMigration(UP);
     const child = startCommand([...RUN, '--follow'], { cwd, uri, env: longLease });
@@ -183,7 +185,7 @@ describe('a runner that planned and came late', () => {
     return { child, end, cwd };
   }
 
-  test.fails('does not begin again what another one has completed', async () => {
+  test('does not begin again what another one has completed', async () => {
     const { child, end } = await lateRunner();
     const { history } = await currentRun(db);
     child.kill('SIGCONT');
@@ -191,7 +193,7 @@ describe('a runner that planned and came late', () => {
     expect((await currentRun(db)).history).toEqual(history);
   });
 
-  test.fails('does not go forwards over a rollback that is under way', async () => {
+  test('does not go forwards over a rollback that is under way', async () => {
     const { child, end, cwd } = await lateRunner();
     const env = { GODWIT_TEST: '1', GODWIT_FAULT: 'rollback:after-commit:4:kill' };
     expect((await runCommand(BACK, { cwd, uri, env })).signal).toBe('SIGKILL');
@@ -201,5 +203,57 @@ describe('a runner that planned and came late', () => {
     expect(await people.countDocuments({ mark: 'x' })).toBe(marked);
     expect(outcome(await runCommand(BACK, { cwd, uri }))).toEqual([0, 'rolled-back']);
     expect(await people.countDocuments({ mark: 'x' })).toBe(0);
+  });
+
+  test('does not retire a run whose rollback another one is about to force', async () => {
+    await people.insertMany(Array.from({ length: 200 }, (_, _id) => ({ _id })));
+    const cwd = await makeMigration(UP);
+    await runCommand(RUN, { cwd, uri });
+    await runCommand(BACK, { cwd, uri });
+    const env = { GODWIT_TEST: '1', GODWIT_FAULT: 'run:before-transition:1:stop' };
+    const child = startCommand([...BACK, '--on-conflict', 'force'], { cwd, uri, env });
+    const end = finished(child);
+    await until(() => isStopped(child.pid));
+    expect(outcome(await runCommand(RUN, { cwd, uri }))).toEqual([5, 'GODWIT_LEASE_HELD']);
+    child.kill('SIGCONT');
+    expect(outcome(await end)).toEqual([0, 'rolled-back']);
+    expect(outcome(await runCommand(RUN, { cwd, uri }))).toEqual([0, 'completed']);
+    expect(await people.countDocuments({ mark: 'x' })).toBe(200);
+  });
+
+  test('takes no lease of a run that has a successor', async () => {
+    await people.insertMany(Array.from({ length: 200 }, (_, _id) => ({ _id })));
+    const cwd = await makeMigration(UP);
+    await runCommand(RUN, { cwd, uri });
+    await runCommand(BACK, { cwd, uri });
+    const session = await openSession({ cwd, uri });
+    try {
+      const retired = await findCurrentRun(session.state, 'm1');
+      await runCommand(RUN, { cwd, uri });
+      const facts = { ...session, leaseMs: 1_000, sessions: [session.client.startSession()] };
+      const late = acquireLease(facts, retired as RunDocument, new AbortController().signal);
+      await expect(late).rejects.toMatchObject({ code: 'GODWIT_STATE_EDITED' });
+    } finally {
+      await closeSession(session);
+    }
+  });
+});
+
+describe('a touched document', () => {
+  const { db, uri } = useDatabase('touched');
+
+  test('is not forgotten by a runner that knows an earlier touch of it', async () => {
+    const session = await openSession({ cwd: await makeMigration(UP), uri });
+    try {
+      const { state } = session;
+      await storeTouched(state, 'r-1', [{ step: 0, id: 1 }]);
+      const stale = await listTouched(state, 'r-1', 0, '', 10);
+      await removeTouched(state, stale);
+      await storeTouched(state, 'r-1', [{ step: 0, id: 1 }]);
+      await removeTouched(state, stale);
+      expect(await db.collection('migrations_touched').countDocuments()).toBe(1);
+    } finally {
+      await closeSession(session);
+    }
   });
 });

@@ -10,7 +10,7 @@ import type { Document } from 'mongodb';
 import { type Decision, type DocumentFailure, decide, plainOf, type StoredDocument } from '../domain/change.js';
 import { keep, reject, skip, type TransformContext, type TransformFunction } from '../domain/migration.js';
 import { shapeOf } from '../kernel/redact.js';
-import { type Doc, deepFreeze } from '../kernel/values.js';
+import { bsonType, type Doc, deepFreeze } from '../kernel/values.js';
 import type { Lookups } from '../mongo/lookups.js';
 
 /** Where a stack trace leaves Godwit and is in the author's file: `file:line:column`, or undefined. */
@@ -58,8 +58,11 @@ function leafTexts(value: unknown, into: Set<string>): void {
   if (typeof value === 'string') into.add(value.trim());
   else if (typeof value === 'number' || typeof value === 'bigint') into.add(String(value));
   else if (Array.isArray(value)) for (const item of value) leafTexts(item, into);
-  else if (value !== null && typeof value === 'object')
-    for (const item of Object.values(value instanceof Date ? {} : value)) leafTexts(item, into);
+  else if (value instanceof Date) into.add(String(value)).add(String(value.toJSON()));
+  else if (value !== null && typeof value === 'object' && !(value instanceof Uint8Array)) {
+    if (bsonType(value) !== undefined) into.add(String(value));
+    for (const item of Object.values(value)) leafTexts(item, into);
+  }
 }
 
 /** The text with every occurrence of `secret` replaced by its shape, whatever the case. */
@@ -76,15 +79,18 @@ function maskOne(text: string, secret: string): string {
 
 /** The message with every value of the document in it replaced by its shape: authors quote values in their errors. */
 function withoutValues(message: string, document: Doc): string {
-  const line = message.split('\n')[0]?.slice(0, MAX_MESSAGE) ?? '';
   const texts = new Set<string>();
   leafTexts(document, texts);
   const names = new Set(Object.keys(document).map((name) => name.toLowerCase()));
-  const secrets = [...texts].filter(({ length }) => length >= MIN_SECRET && length <= line.length);
-  return secrets
+  const secrets = [...texts].filter(({ length }) => length >= MIN_SECRET && length <= message.length);
+  // Masked whole, then cut: a value of several lines, or one longer than a message may be, would be cut to what is
+  // not looked for any more. Values also stand in messages as JSON.
+  const masked = secrets
     .filter((text) => !names.has(text.toLowerCase()))
+    .flatMap((text) => [...new Set([text, JSON.stringify(text).slice(1, -1)])])
     .sort((a, b) => b.length - a.length)
-    .reduce(maskOne, line);
+    .reduce(maskOne, message);
+  return masked.split('\n')[0]?.slice(0, MAX_MESSAGE) ?? '';
 }
 
 /** A thrown value as an error, whatever it is: anything can be thrown. */
@@ -104,13 +110,13 @@ const MUTATION = /read only property|object is not extensible|Cannot delete prop
 function toFailure(thrown: unknown, document: Doc, locate: Locate): DocumentFailure {
   const { error, text } = asError(thrown);
   const at = locate(error);
-  const message = withoutValues(text, document);
   const isMutation = error instanceof TypeError && MUTATION.test(text);
+  const message = withoutValues(isMutation ? text : `${error.name}: ${text}`, document);
   return {
     code: isMutation ? 'GODWIT_TRANSFORM_MUTATES' : 'GODWIT_TRANSFORM_THREW',
     message: isMutation
       ? `wanted up() to leave its input as it is, found: ${message}`
-      : `wanted a document from up(), found ${error.name}: ${message}`,
+      : `wanted a document from up(), found ${message}`,
     ...(at === undefined ? {} : { at }),
   };
 }

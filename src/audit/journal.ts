@@ -14,23 +14,24 @@ const MAX_PART_BYTES = 12 * 1024 * 1024;
  * Inserts the audit document(s) of the batch.
  *
  * @param where the direction, the batch's number in its chunk (from 1), and which rollback it is (0 forwards)
+ * @param isRange true when every `_id` between the first and the last can be told by the server's plain order
  */
 export async function journal(
   state: State,
   chunk: Chunk,
   batch: DecidedBatch,
   where: { readonly direction: AuditDirection; readonly seq: number; readonly round: number },
+  isRange: boolean,
   session: ClientSession,
 ): Promise<JournaledBatch> {
   const { changes, untouched } = batch;
-  const [first] = changes;
-  const last = changes.at(-1);
+  const ids = changes.map(({ before }) => typedId(before));
   const images = encodeImages(changes, untouched);
   const digest = digestOf(images);
   // Rollbacks have no chain of their own: they are told by the batches that they undo.
   const chain = where.direction === 'up' ? chainAfter(chunk.chain, digest) : digest;
   const parts = splitImages(images, MAX_PART_BYTES);
-  const ends = first && last ? { first: typedId(first.before), last: typedId(last.before) } : {};
-  await insertAudit(state, chunk, { ...where, n: changes.length, ...ends, digest, chain, parts }, session);
+  const found = ids.length === 0 ? {} : isRange ? { first: ids[0], last: ids.at(-1) } : { ids };
+  await insertAudit(state, chunk, { ...where, n: changes.length, found, digest, chain, parts }, session);
   return markJournaled(batch, chain);
 }

@@ -28,9 +28,11 @@ export interface AuditDocument {
   readonly parts: number;
   /** Documents that the batch changed; 0 in all parts but the first. */
   readonly n: number;
-  /** Least and greatest `_id` of the changed documents; absent when n is 0. */
+  /** Least and greatest `_id` of the changed documents, where the server's plain order holds all others between. */
   readonly first?: unknown;
   readonly last?: unknown;
+  /** Otherwise (single documents, a collection with a collation) each of them. */
+  readonly ids?: readonly unknown[];
   /** SHA-256 of the batch's images, in hex: tells an edited one. */
   readonly digest: string;
   /** SHA-256 over the chain of the batch before and this digest, in hex: tells a missing or swapped one. */

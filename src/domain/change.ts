@@ -58,6 +58,9 @@ export function typedId(document: StoredDocument): unknown {
   return field ? toTyped(assemble([slice(document, field)]))['_id'] : undefined;
 }
 
+/** The key of an `_id` by itself. */
+export const keyOf = (id: unknown): string => idKey(toBytes(new Map([['_id', id]])));
+
 export function slice(document: StoredDocument, field: RawField): Buffer {
   return document.bytes.subarray(field.start, field.end);
 }

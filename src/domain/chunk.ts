@@ -167,8 +167,37 @@ export interface ChunkUndo {
 /** Conflicts kept per chunk: all are counted, these are listed. */
 export const MAX_LISTED_CONFLICTS = 100;
 
-/** Ranges come from the plan; `ids` chunks take single documents: `--only`, and what verification finds. */
+/**
+ * Ranges come from the plan; `ids` chunks take single documents: `early` ones before their range was there (`--only`),
+ * `late` ones after it (catch-up, `retry`, and what verification finds). A rollback goes from late to early.
+ */
 export type ChunkKind = 'range' | 'ids';
+export type When = 'early' | 'late';
+
+/** Their place among the chunks of a step: ranges count from 0. */
+export const IDS_CHUNK: Readonly<Record<When, number>> = { early: -2, late: -1 };
+
+/** The chunks of one step in the order in which a document can have met them. */
+export interface StepChunks {
+  readonly early: readonly Chunk[];
+  readonly ranges: readonly Chunk[];
+  readonly late: readonly Chunk[];
+}
+
+export const chunksOfStep = (chunks: readonly Chunk[], step: number): StepChunks => {
+  const own = chunks.filter((chunk) => chunk.step === step);
+  return {
+    early: own.filter(({ n }) => n === IDS_CHUNK.early),
+    ranges: own.filter(({ n }) => n >= 0),
+    late: own.filter(({ n }) => n === IDS_CHUNK.late),
+  };
+};
+
+/** The part of a chunk's range that its cursor has passed; null when it has not begun, or has no range. */
+export function passedRange(chunk: Chunk): IdRange | null {
+  if (!chunk.range || chunk.state === 'done') return chunk.range;
+  return chunk.cursor ? { ...chunk.range, upper: chunk.cursor.id } : null;
+}
 
 export interface Chunk {
   readonly _id: string;

@@ -6,6 +6,7 @@ import type { Binary, Timestamp } from 'bson';
 import { type Edge, findEdge } from '../kernel/state-machine.js';
 import type { Counters, Cursor, UndoCounters } from './chunk.js';
 import type { Lease } from './lease.js';
+import type { Newcomers } from './newcomers.js';
 
 export const RUN_STATES = [
   'planned',
@@ -103,6 +104,8 @@ export interface RunDocument {
   readonly server: { readonly version: string; readonly setName: string; readonly replicaSetId: string | null };
   readonly counters: Counters;
   readonly undo: UndoCounters | null;
+  /** What its rollback found without a before image. */
+  readonly newcomers: Newcomers | null;
   readonly total: number;
   readonly batches: number;
   readonly conflictsRetried: number;

@@ -10,7 +10,7 @@ import { pause } from '../kernel/retry.js';
 import { type ChangeEvent, Changes, clusterTime, HistoryLost } from '../mongo/changes.js';
 import { idsChunk } from '../mongo/chunks.js';
 import { translateServerError } from '../mongo/server-errors.js';
-import { listTouched, removeTouched, storeLost, storeToken, storeTouched, type Touch } from '../mongo/touched.js';
+import { listTouched, settleTouched, storeLost, storeToken, storeTouched, type Touch } from '../mongo/touched.js';
 import { dependantsOf, lookedUpCollections } from './dependants.js';
 import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
@@ -98,11 +98,12 @@ export class CatchUp {
     for (const event of events) {
       if (event.kind === 'replaced-collection') this.#noteReplaced(event.collection);
       for (const step of this.steps) {
-        if (event.kind === 'written' && step.step.collection === event.collection)
-          touches.push({ step: step.stepIndex, id: event.id });
+        const isInsert = event.kind === 'inserted';
+        if ((isInsert || event.kind === 'written') && step.step.collection === event.collection)
+          touches.push({ step: step.stepIndex, id: event.id, isInsert });
         const dependants = await dependantsOf(step, event);
         if (dependants === 'unknown') this.hasUnknownDependants = true;
-        else for (const id of dependants) touches.push({ step: step.stepIndex, id });
+        else for (const id of dependants) touches.push({ step: step.stepIndex, id, isInsert: false });
       }
     }
     return touches;
@@ -144,7 +145,7 @@ export class CatchUp {
       const entries = await listTouched(state, run._id, step.stepIndex, after, settings.batchSize);
       const last = entries.at(-1);
       if (!last) break;
-      const chunk = await idsChunk(state, run._id, step.stepIndex, step.fence);
+      const chunk = await idsChunk(state, run._id, step.stepIndex, 'late', step.fence);
       await runIds(
         step,
         chunk,
@@ -152,7 +153,7 @@ export class CatchUp {
         session,
       );
       if (!mayGoOn(step)) break;
-      await removeTouched(state, entries);
+      await settleTouched(state, entries);
       count += entries.length;
       after = String(last._id);
     }

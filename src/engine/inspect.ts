@@ -6,7 +6,15 @@
 import type { Db } from 'mongodb';
 import { decodeHashes } from '../domain/audit-entry.js';
 import { type Decision, type StoredDocument, typedId } from '../domain/change.js';
-import { type Chunk, type Cursor, chunkOfRange, coveringRanges, type IdRange, rangeFilter } from '../domain/chunk.js';
+import {
+  type Chunk,
+  type Cursor,
+  chunkOfRange,
+  chunksOfStep,
+  coveringRanges,
+  type IdRange,
+  rangeFilter,
+} from '../domain/chunk.js';
 import type { TransformStep } from '../domain/migration.js';
 import { sha256 } from '../kernel/raw-bson.js';
 import { auditOfChunk } from '../mongo/audit-entries.js';
@@ -93,12 +101,12 @@ async function judge(
 /** Every document of the step's collection, in portions. */
 export async function* inspectStep(facts: InspectFacts, stepIndex: number): AsyncGenerator<Inspected> {
   const known = await quarantinedKeys(facts.state, facts.run, stepIndex);
-  const single = facts.chunks.find(({ kind }) => kind === 'ids');
-  const later = await hashesOf(facts, single);
-  const planned = facts.chunks.filter(({ kind }) => kind === 'range');
+  const { early, ranges: planned, late } = chunksOfStep(facts.chunks, stepIndex);
+  const earlier = await hashesOf(facts, early[0]);
+  const later = await hashesOf(facts, late[0]);
   for (const range of coveringRanges(planned.flatMap((chunk) => (chunk.range ? [chunk.range] : [])))) {
     const hashes = await hashesOf(facts, chunkOfRange(planned, range));
-    yield* inspectRange(facts, range, (key) => later.get(key) ?? hashes.get(key), known);
+    yield* inspectRange(facts, range, (key) => later.get(key) ?? hashes.get(key) ?? earlier.get(key), known);
   }
 }
 

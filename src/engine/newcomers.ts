@@ -1,71 +1,102 @@
 /**
- * Documents without a before image: in the part of the collection that the run has worked through, but in none of its
- * lists (changed, untouched, failed). They were inserted since, most likely in the new shape. The author's `down` takes
- * them back where there is one; a rollback has nothing else to put in their place.
+ * Documents without a before image: in the part of the collection that the run has worked through, but not among those
+ * that it changed, failed at, or found there and left. They were inserted meanwhile or since, most likely in the new
+ * shape. The author's `down` takes them back where there is one; a rollback has nothing else to put in their place.
  */
-
 import type { ClientSession } from 'mongodb';
 import { decodeHashes, decodeUntouched } from '../domain/audit-entry.js';
 import { typedId } from '../domain/change.js';
-import { type Chunk, type Cursor, chunkOfRange, coveringRanges, type IdRange, rangeFilter } from '../domain/chunk.js';
+import {
+  type Chunk,
+  type Cursor,
+  chunkOfRange,
+  chunksOfStep,
+  coveringRanges,
+  type IdRange,
+  passedRange,
+  rangeFilter,
+} from '../domain/chunk.js';
+import { MAX_NEWCOMERS_LISTED, type Newcomers } from '../domain/newcomers.js';
 import { auditOfChunk } from '../mongo/audit-entries.js';
 import { quarantinedKeys } from '../mongo/failures.js';
 import { readBatch } from '../mongo/read-batch.js';
+import { insertedMeanwhile } from './inserted.js';
 import { readFrom } from './run-chunk.js';
 import type { StepContext } from './run-context.js';
 import { undoNewcomers } from './undo-single.js';
 
-/** `_id`s that are listed; all are counted. */
-const MAX_LISTED = 1_000;
 const READ_SIZE = 500;
 const READ_BYTES = 8 * 1024 * 1024;
 
-export interface NewcomerReport {
-  /** Taken back by `down`. */
-  readonly restored: number;
-  /** Left as they are. */
-  readonly count: number;
-  readonly listed: readonly { readonly collection: string; readonly id: unknown }[];
+/** What the audit of a chunk tells about documents, by their keys. */
+interface Known {
+  readonly changed: ReadonlySet<string>;
+  readonly untouched: ReadonlySet<string>;
 }
 
-export const NO_NEWCOMERS: NewcomerReport = { restored: 0, count: 0, listed: [] };
+const NOTHING: Known = { changed: new Set(), untouched: new Set() };
 
-/**
- * Documents that the audit of a chunk knows: changed, untouched, or taken back by `down` in an earlier rollback. Null
- * when it can't be trusted: its documents are conflicts then, and are not called newcomers as well.
- */
-async function knownKeys(context: StepContext, chunk: Chunk): Promise<Set<string> | null> {
-  const keys = new Set<string>();
-  for await (const { head, images, isIntact } of auditOfChunk(context.state, chunk, 'down'))
-    if (head.seq < 0 && head.n > 0 && isIntact) for (const { key } of decodeHashes(images)) keys.add(key);
+/** Null when the audit can't be trusted: its documents are conflicts then, and are not called newcomers as well. */
+async function knownOf(context: StepContext, chunk: Chunk): Promise<Known | null> {
+  const changed = new Set<string>();
+  const untouched = new Set<string>();
   for await (const { head, images, isIntact } of auditOfChunk(context.state, chunk, 'up')) {
     if (!isIntact) return null;
-    if (head.n > 0) for (const { key } of decodeHashes(images)) keys.add(key);
-    for (const key of decodeUntouched(images)) keys.add(key);
+    if (head.n > 0) for (const { key } of decodeHashes(images)) changed.add(key);
+    for (const key of decodeUntouched(images)) untouched.add(key);
   }
+  return { changed, untouched };
+}
+
+/** Keys of documents that a rollback of single documents has written: by `--only`, or by `down`. */
+async function singlyUndone(context: StepContext, late: readonly Chunk[]): Promise<Set<string>> {
+  const keys = new Set<string>();
+  for (const chunk of late)
+    for await (const { head, images, isIntact } of auditOfChunk(context.state, chunk, 'down'))
+      if (head.seq < 0 && head.n > 0 && isIntact) for (const { key } of decodeHashes(images)) keys.add(key);
   return keys;
 }
 
-/** The part of a chunk's range that the run has worked through; null when it has not begun. */
-function workedRange(chunk: Chunk, open: IdRange | undefined, wasCompleted: boolean): IdRange | null {
-  if (!chunk.range) return null;
-  if (chunk.state === 'done') return wasCompleted && open ? open : chunk.range;
-  return chunk.cursor ? { ...chunk.range, upper: chunk.cursor.id } : null;
-}
+/** The part of a range that the run has worked through. A completed one has looked behind its ends as well. */
+const workedRange = (chunk: Chunk | undefined, open: IdRange, wasCompleted: boolean): IdRange | null =>
+  wasCompleted && chunk?.state !== 'open' ? open : chunk ? passedRange(chunk) : null;
 
-/** Where newcomers may be, with the keys that are known there. */
+/** Where newcomers may be, with what is known there. */
 async function* placesToLook(
   context: StepContext,
   chunks: readonly Chunk[],
-): AsyncGenerator<{ readonly range: IdRange; readonly known: ReadonlySet<string> }> {
-  const ranges = chunks.filter(({ kind }) => kind === 'range');
+): AsyncGenerator<{ readonly range: IdRange; readonly known: Known }> {
+  const { ranges } = chunksOfStep(chunks, context.stepIndex);
   const wasCompleted = context.run.history.some(({ to }) => to === 'completed');
   for (const range of coveringRanges(ranges.flatMap((chunk) => (chunk.range ? [chunk.range] : [])))) {
     const chunk = chunkOfRange(ranges, range);
-    const worked = chunk ? workedRange(chunk, range, wasCompleted) : wasCompleted ? range : null;
-    const known = chunk ? await knownKeys(context, chunk) : new Set<string>();
+    const worked = workedRange(chunk, range, wasCompleted);
+    const known = worked && (chunk ? await knownOf(context, chunk) : NOTHING);
     if (worked && known) yield { range: worked, known };
   }
+}
+
+/** `new`: has no before image. `back`: `down` has taken it back already. */
+type Standing = 'known' | 'new' | 'back';
+
+/** Tells the standing of a document by its key. */
+async function judgeFor(
+  context: StepContext,
+  chunks: readonly Chunk[],
+): Promise<{ readonly isSure: boolean; readonly judge: (key: string, known: Known) => Standing }> {
+  const { early, late } = chunksOfStep(chunks, context.stepIndex);
+  const singles: Known[] = [];
+  for (const chunk of [...early, ...late]) singles.push((await knownOf(context, chunk)) ?? NOTHING);
+  const quarantined = await quarantinedKeys(context.state, context.run._id, context.stepIndex);
+  const back = await singlyUndone(context, late);
+  const inserted = await insertedMeanwhile(context, chunks);
+  const judge = (key: string, { changed, untouched }: Known): Standing => {
+    if (changed.has(key) || singles.some((single) => single.changed.has(key)) || quarantined.has(key)) return 'known';
+    if (back.has(key)) return 'back';
+    const wasFound = untouched.has(key) || singles.some((single) => single.untouched.has(key));
+    return wasFound && !inserted.keys.has(key) ? 'known' : 'new';
+  };
+  return { isSure: inserted.isSure, judge };
 }
 
 /**
@@ -77,37 +108,38 @@ export async function settleNewcomers(
   context: StepContext,
   chunks: readonly Chunk[],
   session: ClientSession | undefined,
-): Promise<NewcomerReport> {
-  const own = chunks.filter(({ step }) => step === context.stepIndex);
-  const single = own.find(({ kind }) => kind === 'ids');
-  const elsewhere = (single && (await knownKeys(context, single))) ?? new Set<string>();
-  for (const key of await quarantinedKeys(context.state, context.run._id, context.stepIndex)) elsewhere.add(key);
+): Promise<Newcomers> {
+  const { isSure, judge } = await judgeFor(context, chunks);
   const listed: { collection: string; id: unknown }[] = [];
   let [count, restored] = [0, 0];
-  for await (const { range, known } of placesToLook(context, own))
-    for await (const ids of strangers(context, range, known, elsewhere)) {
-      const outcome = await undoNewcomers(context, ids, session);
-      restored += outcome.restored;
+  for await (const { range, known } of placesToLook(context, chunks))
+    for await (const ids of strangers(context, range, (key) => judge(key, known))) {
+      const outcome = await undoNewcomers(context, ids.new, session);
+      restored += ids.back + outcome.restored;
       count += outcome.left.length;
-      for (const id of outcome.left.slice(0, MAX_LISTED - listed.length))
+      for (const id of outcome.left.slice(0, MAX_NEWCOMERS_LISTED - listed.length))
         listed.push({ collection: context.step.collection, id });
     }
-  return { restored, count, listed };
+  return { restored, count, listed, isSure };
 }
 
 async function* strangers(
   context: StepContext,
   range: IdRange,
-  known: ReadonlySet<string>,
-  elsewhere: ReadonlySet<string>,
-): AsyncGenerator<readonly unknown[]> {
+  standing: (key: string) => Standing,
+): AsyncGenerator<{ readonly new: readonly unknown[]; readonly back: number }> {
   let cursor: Cursor | null = null;
   for (;;) {
     const filter = rangeFilter(range, cursor);
     if (!filter) return;
     const read = await readBatch(readFrom(context), filter, { limit: READ_SIZE, maxBytes: READ_BYTES });
-    const ids = read.documents.filter(({ key }) => !known.has(key) && !elsewhere.has(key)).map(typedId);
-    if (ids.length > 0) yield ids;
+    const found = { new: [] as unknown[], back: 0 };
+    for (const document of read.documents) {
+      const is = standing(document.key);
+      if (is === 'new') found.new.push(typedId(document));
+      if (is === 'back') found.back += 1;
+    }
+    yield found;
     const last = read.documents.at(-1);
     if (!last || !read.hasMore) return;
     cursor = { id: typedId(last) };

@@ -92,8 +92,8 @@ async function planStep(
     chunks: chunks.length,
     estimate,
   };
-  // The chunk of single documents, too: a takeover fences what is there.
-  return { planned, chunks: [...chunks, newIdsChunk(run, index, NO_FENCE)] };
+  const single = (['early', 'late'] as const).map((when) => newIdsChunk(run, index, when, NO_FENCE));
+  return { planned, chunks: [...single, ...chunks] };
 }
 
 function newRun(
@@ -124,6 +124,7 @@ function newRun(
     server: { version: facts.server.version, setName: facts.server.setName ?? '', replicaSetId: facts.replicaSetId },
     counters: NO_COUNTERS,
     undo: null,
+    newcomers: null,
     total: steps.reduce((sum, { estimate }) => sum + estimate, 0),
     batches: 0,
     conflictsRetried: 0,

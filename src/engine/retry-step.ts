@@ -1,8 +1,8 @@
 /** `retry`: the quarantined documents of a step go through the pipeline again, as they are in the collection now. */
 import type { ClientSession } from 'mongodb';
-import type { Chunk } from '../domain/chunk.js';
-import { idsChunk, recount } from '../mongo/chunks.js';
-import { forgetFailure, listQuarantined } from '../mongo/failures.js';
+import { type Chunk, IDS_CHUNK, type When } from '../domain/chunk.js';
+import { chunkId, idsChunk, recount } from '../mongo/chunks.js';
+import { forgetFailure, listQuarantined, type Quarantined } from '../mongo/failures.js';
 import { bothFilters, readBatch } from '../mongo/read-batch.js';
 import { inTransaction } from '../mongo/transaction.js';
 import { leaseLost } from './run-batch.js';
@@ -30,18 +30,42 @@ async function forget(context: StepContext, chunk: Chunk, entry: string, session
 }
 
 export async function retryStep(context: StepContext, session: ClientSession): Promise<void> {
+  const { state, run, stepIndex } = context;
+  const quarantined = await listQuarantined(state, run._id, stepIndex);
+  const early = chunkId(run._id, stepIndex, IDS_CHUNK.early);
+  // A document that `--only` failed at is met by its range after it, all others were.
+  await retryPortions(
+    context,
+    'early',
+    quarantined.filter(({ chunk }) => chunk === early),
+    session,
+  );
+  await retryPortions(
+    context,
+    'late',
+    quarantined.filter(({ chunk }) => chunk !== early),
+    session,
+  );
+}
+
+async function retryPortions(
+  context: StepContext,
+  when: When,
+  quarantined: readonly Quarantined[],
+  session: ClientSession,
+): Promise<void> {
   const { batchSize } = context.settings;
-  const quarantined = await listQuarantined(context.state, context.run._id, context.stepIndex);
+  const chunkNow = (): Promise<Chunk> =>
+    idsChunk(context.state, context.run._id, context.stepIndex, when, context.fence);
   for (let at = 0; at < quarantined.length && !context.signal.aborted; at += batchSize) {
     const portion = quarantined.slice(at, at + batchSize);
     const there = await present(
       context,
       portion.map(({ id }) => id),
     );
-    const chunk = await idsChunk(context.state, context.run._id, context.stepIndex, context.fence);
+    const chunk = await chunkNow();
     for (const { entry, key } of portion) if (!there.has(key)) await forget(context, chunk, entry, session);
     const ids = portion.filter(({ key }) => there.has(key)).map(({ id }) => id);
-    const now = await idsChunk(context.state, context.run._id, context.stepIndex, context.fence);
-    await runIds(context, now, ids, session, 'retry');
+    await runIds(context, await chunkNow(), ids, session, 'retry');
   }
 }

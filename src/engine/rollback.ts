@@ -3,14 +3,28 @@
  * were always taken last) before the ranges. Then a look for documents that came later and have no before image.
  */
 import type { ClientSession } from 'mongodb';
-import { addUndo, type Chunk, NO_UNDO, sumOfCounters, type UndoConflict, type UndoCounters } from '../domain/chunk.js';
+import { decodeHashes } from '../domain/audit-entry.js';
+import { keyOf } from '../domain/change.js';
+import {
+  addUndo,
+  type Chunk,
+  chunksOfStep,
+  NO_UNDO,
+  sumOfCounters,
+  type UndoConflict,
+  type UndoCounters,
+} from '../domain/chunk.js';
+import { addNewcomers, type Newcomers, NO_NEWCOMERS } from '../domain/newcomers.js';
 import type { RunDocument } from '../domain/run.js';
 import type { UndoBatch } from '../domain/undo.js';
 import { GodwitError } from '../errors.js';
 import { locateIn } from '../migration/load.js';
+import { auditOfChunk } from '../mongo/audit-entries.js';
 import { listChunks, resetUndo } from '../mongo/chunks.js';
+import { storeNewcomers } from '../mongo/runs.js';
+import type { State } from '../mongo/state.js';
 import { Effort } from './effort.js';
-import { type NewcomerReport, NO_NEWCOMERS, settleNewcomers } from './newcomers.js';
+import { settleNewcomers } from './newcomers.js';
 import { Recorder } from './recorder.js';
 import { requireChunks, stepContext } from './run.js';
 import type { RunContext, StepContext } from './run-context.js';
@@ -29,13 +43,13 @@ export interface RollbackOutcome {
   readonly run: RunDocument;
   readonly counters: UndoCounters;
   readonly conflicts: readonly UndoConflict[];
-  readonly newcomers: NewcomerReport;
+  readonly newcomers: Newcomers;
 }
 
-/** Ids first, then ranges; each chunk is independent of the others of its kind. */
-function inOrder(chunks: readonly Chunk[], step: number): Chunk[][] {
-  const own = chunks.filter((chunk) => chunk.step === step);
-  return [own.filter(({ kind }) => kind === 'ids'), own.filter(({ kind }) => kind === 'range')];
+/** Late documents first, early ones last; ranges are independent of each other. */
+function inOrder(chunks: readonly Chunk[], step: number): readonly (readonly Chunk[])[] {
+  const { early, ranges, late } = chunksOfStep(chunks, step);
+  return [late, ranges, early];
 }
 
 const isUndone = (chunk: Chunk): boolean => chunk.undo?.done === true || nextUndo(chunk) === 0;
@@ -65,7 +79,7 @@ async function work(
   sessions: readonly ClientSession[],
   options: RollbackOptions,
   recorder: Recorder,
-): Promise<NewcomerReport> {
+): Promise<void> {
   await recorder.noteDeadRunner();
   if (context.run.state === 'rolled-back') await resetUndo(context.state, context.run._id, context.fence);
   await recorder.go('rolling-back', 'rollback asked for');
@@ -84,7 +98,7 @@ async function work(
           undoChunk({ ...step, signal }, chunk, options, session),
         );
       if (context.signal.aborted) throw context.signal.reason;
-      newcomers = merge(
+      newcomers = addNewcomers(
         newcomers,
         await settleNewcomers(step, await listChunks(context.state, context.run._id), sessions[0]),
       );
@@ -93,48 +107,67 @@ async function work(
     context.events.off('run:undo', store);
     await recorder.idle();
   }
+  await storeNewcomers(context.state, context.run._id, context.fence, newcomers);
   await recorder.end('rolled-back', 'every audit entry is through');
-  return newcomers;
 }
 
 const sumOf = (chunks: readonly Chunk[]): UndoCounters =>
   chunks.reduce((sum, { undo }) => (undo ? addUndo(sum, undo.counters) : sum), NO_UNDO);
 
-const merge = (a: NewcomerReport, b: NewcomerReport): NewcomerReport => ({
-  restored: a.restored + b.restored,
-  count: a.count + b.count,
-  listed: [...a.listed, ...b.listed],
-});
-
 /** What a rollback has done, from the chunks that it moved. */
-export async function storedOutcome(
-  facts: RunFacts,
-  run: RunDocument,
-  newcomers: NewcomerReport = NO_NEWCOMERS,
-): Promise<RollbackOutcome> {
+export async function storedOutcome(facts: RunFacts, run: RunDocument): Promise<RollbackOutcome> {
   const chunks = await listChunks(facts.state, run._id);
+  return outcomeOf(
+    run,
+    sumOf(chunks),
+    chunks.flatMap((chunk) => chunk.undo?.conflicts ?? []),
+    run.newcomers ?? NO_NEWCOMERS,
+  );
+}
+
+/** A document in conflict is one, however often the run changed it. */
+function outcomeOf(
+  run: RunDocument,
+  counters: UndoCounters,
+  all: readonly UndoConflict[],
+  newcomers: Newcomers,
+): RollbackOutcome {
+  const conflicts = new Map<string, UndoConflict>();
+  for (const conflict of all) {
+    const key = `${conflict.collection}/${keyOf(conflict.id)}`;
+    const fields = new Set([...(conflicts.get(key)?.fields ?? []), ...conflict.fields]);
+    conflicts.set(key, { ...conflict, fields: [...fields] });
+  }
+  const repeated = all.length - conflicts.size;
   return {
     run,
-    counters: sumOf(chunks),
-    conflicts: chunks.flatMap((chunk) => chunk.undo?.conflicts ?? []),
+    counters: { ...counters, conflicts: Math.max(0, counters.conflicts - repeated) },
+    conflicts: [...conflicts.values()],
     newcomers,
   };
 }
 
 /** Rolls the run back, or goes on with a rollback that was stopped. A second one of a finished rollback only looks. */
 export async function rollBack(facts: RunFacts, run: RunDocument, options: RollbackOptions): Promise<RollbackOutcome> {
-  let newcomers = NO_NEWCOMERS;
   const after = await withLease(facts, run, Number.POSITIVE_INFINITY, async (context, sessions) => {
     // Another one may have finished it before the lease was taken.
     if (context.run.state === 'rolled-back' && options.onConflict !== 'force') return;
     const recorder = new Recorder(context, 'down');
     try {
-      newcomers = await work(facts, context, sessions, options, recorder);
+      await work(facts, context, sessions, options, recorder);
     } catch (error) {
       await recorder.settle(error);
     }
   });
-  return storedOutcome(facts, after, newcomers);
+  return storedOutcome(facts, after);
+}
+
+async function changedKeys(state: State, chunks: readonly Chunk[]): Promise<Set<string>> {
+  const keys = new Set<string>();
+  for (const chunk of chunks)
+    for await (const { head, images, isIntact } of auditOfChunk(state, chunk, 'up'))
+      if (head.n > 0 && isIntact) for (const { key } of decodeHashes(images)) keys.add(key);
+  return keys;
 }
 
 /** The same without a write: what a rollback would do now. */
@@ -144,13 +177,17 @@ export async function rollBackDry(
   options: RollbackOptions,
 ): Promise<RollbackOutcome> {
   const context = lookingContext(facts, run);
-  const chunks = await requireChunks(context);
-  const conflicts: UndoConflict[] = [];
+  const stored = await requireChunks(context);
+  // As a rollback would: a finished one begins again, another one goes on.
+  const chunks = run.state === 'rolled-back' ? stored.map((chunk) => ({ ...chunk, undo: null })) : stored;
+  context.tally.undo = sumOf(chunks);
+  const conflicts = chunks.flatMap(({ undo }) => undo?.conflicts ?? []);
   let newcomers = NO_NEWCOMERS;
   for (const index of [...context.run.steps.keys()].reverse()) {
     const step = await stepContext(facts, context, index);
     // Documents that the run changed twice: what undoing the later change makes of them is what the earlier one meets.
     const overlay = new Map<string, Buffer>();
+    const early = await changedKeys(context.state, chunksOfStep(chunks, index).early);
     for (const chunk of inOrder(chunks, index).flat()) {
       for (let seq = nextUndo(chunk); seq > 0 && !context.signal.aborted; seq -= 1) {
         const undone = await decideUndoBatch(step, chunk, seq, {
@@ -158,8 +195,8 @@ export async function rollBackDry(
           effort: new Effort(1),
           overlay,
         });
-        if (chunk.kind === 'ids')
-          for (const { change } of undone.restores) overlay.set(change.before.key, change.after);
+        for (const { change } of undone.restores)
+          if (chunk.kind === 'ids' || early.has(change.before.key)) overlay.set(change.before.key, change.after);
         context.tally.addUndo(undone.counters, 0);
         if (conflicts.length < 1_000) conflicts.push(...undone.conflicts);
         context.events.emit('run:undo', {
@@ -169,10 +206,10 @@ export async function rollBackDry(
         });
       }
     }
-    newcomers = merge(newcomers, await settleNewcomers(step, chunks, undefined));
+    newcomers = addNewcomers(newcomers, await settleNewcomers(step, chunks, undefined));
   }
   if (context.signal.aborted) throw context.signal.reason;
-  return { run: context.run, counters: context.tally.undo ?? NO_UNDO, conflicts, newcomers };
+  return outcomeOf(context.run, context.tally.undo ?? NO_UNDO, conflicts, newcomers);
 }
 
 /**

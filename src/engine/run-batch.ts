@@ -24,7 +24,7 @@ import { decideBatch } from './decide-batch.js';
 import { Effort } from './effort.js';
 import { faultPoint } from './fault-points.js';
 import { lookupsFor } from './lookups-for.js';
-import type { StepContext } from './run-context.js';
+import { isRange, type StepContext } from './run-context.js';
 import type { Counting, Source } from './source.js';
 
 export interface BatchOutcome {
@@ -166,6 +166,7 @@ class Attempt {
       chunk,
       batch,
       { direction: 'up', seq: chunk.seq + 1, round: 0 },
+      isRange(context, chunk),
       session,
     ).catch((error: unknown) => {
       throw isDuplicateKey(error) ? new BatchTaken('audit') : error;

@@ -1,5 +1,6 @@
 /** What every part of a run needs: handles, the frozen plan, limits, and who listens. */
 import type { Collection, Db, MongoClient } from 'mongodb';
+import type { Chunk } from '../domain/chunk.js';
 import type { TransformStep } from '../domain/migration.js';
 import type { RunDocument } from '../domain/run.js';
 import type { GodwitError } from '../errors.js';
@@ -44,4 +45,9 @@ export interface StepContext extends RunContext {
   readonly stepIndex: number;
   readonly uuid: string;
   readonly target: Collection;
+  /** The collection has an order of texts of its own. */
+  readonly isCollated: boolean;
 }
+
+/** True when the audit of a batch of this chunk can be found by its first and last `_id`. */
+export const isRange = ({ isCollated }: StepContext, { kind }: Chunk): boolean => kind === 'range' && !isCollated;

@@ -8,7 +8,7 @@ import type { ClientSession } from 'mongodb';
 import { type Chunk, sumOfCounters } from '../domain/chunk.js';
 import type { RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
-import { idsChunk, listChunks } from '../mongo/chunks.js';
+import { listChunks } from '../mongo/chunks.js';
 import { retireRun } from '../mongo/runs.js';
 import { requireTarget } from '../mongo/target.js';
 import { CatchUp, drainUntilQuiet, follow } from './catch-up.js';
@@ -17,8 +17,9 @@ import { targetReplaced } from './lease-keeper.js';
 import { Recorder } from './recorder.js';
 import { retryStep } from './retry-step.js';
 import { leaseLost } from './run-batch.js';
-import { mayGoOn, runChunk, runIds } from './run-chunk.js';
+import { mayGoOn, runChunk } from './run-chunk.js';
 import type { RunContext, StepContext } from './run-context.js';
+import { runOnly } from './run-only.js';
 import { settleStrays } from './settle-strays.js';
 import { type RunFacts, withLease } from './with-lease.js';
 import { shareOut } from './workers.js';
@@ -84,7 +85,14 @@ export async function stepContext(facts: RunFacts, context: RunContext, index: n
   const target = await requireTarget(context.db, step.collection, 'write');
   if (target.uuid !== planned.uuid)
     throw targetReplaced(`${context.db.databaseName}.${step.collection}`, context.run.migration, false);
-  return { ...context, step, stepIndex: index, uuid: planned.uuid, target: context.db.collection(step.collection) };
+  return {
+    ...context,
+    step,
+    stepIndex: index,
+    uuid: planned.uuid,
+    target: context.db.collection(step.collection),
+    isCollated: target.collation !== null,
+  };
 }
 
 class Forward {
@@ -136,11 +144,7 @@ class Forward {
 
   async #runStep(step: StepContext, chunks: readonly Chunk[]): Promise<void> {
     const [session] = this.sessions;
-    if (this.options.only && session) {
-      const chunk = await idsChunk(step.state, step.run._id, step.stepIndex, step.fence);
-      await runIds(step, chunk, this.options.only, session);
-      return;
-    }
+    if (this.options.only && session) return runOnly(step, chunks, this.options.only, session);
     const open = chunks.filter(
       (chunk) => chunk.step === step.stepIndex && chunk.kind === 'range' && chunk.state === 'open',
     );

@@ -41,8 +41,8 @@ async function pass(context: StepContext, session: ClientSession, isFull: boolea
     );
     if (ids.length === 0) continue;
     strays += ids.length;
-    const chunk = await idsChunk(context.state, context.run._id, context.stepIndex, context.fence);
-    await runIds(context, { ...chunk, fence: context.fence }, ids, session);
+    const chunk = await idsChunk(context.state, context.run._id, context.stepIndex, 'late', context.fence);
+    await runIds(context, chunk, ids, session);
   }
   return strays;
 }

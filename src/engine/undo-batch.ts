@@ -28,7 +28,7 @@ import { Effort, Inexact } from './effort.js';
 import { faultPoint } from './fault-points.js';
 import { leaseLost } from './run-batch.js';
 import { readFrom } from './run-chunk.js';
-import type { StepContext } from './run-context.js';
+import { isRange, type StepContext } from './run-context.js';
 
 export interface UndoOutcome {
   readonly undone: UndoBatch;
@@ -129,7 +129,8 @@ export async function decideUndoBatch(
 }
 
 /** The ends of a batch that cannot be decoded with trust: enough to find it. */
-const idsIn = (head: AuditDocument): unknown[] => [head.first, head.last].filter((id) => id !== undefined);
+const idsIn = ({ first, last, ids }: AuditDocument): readonly unknown[] =>
+  ids ?? [first, last].filter((id) => id !== undefined);
 
 export const toDecided = (undone: UndoBatch): DecidedBatch => ({
   changes: undone.restores.map(({ change }) => change),
@@ -200,6 +201,7 @@ async function body(context: StepContext, chunk: Chunk, seq: number, options: Bo
     chunk,
     toDecided(undone),
     { direction: 'down', seq, round: chunk.undo?.round ?? 1 },
+    isRange(context, chunk),
     session,
   ).catch((error: unknown) => {
     throw isDuplicateKey(error) ? new BatchTaken('audit') : error;

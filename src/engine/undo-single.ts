@@ -6,7 +6,7 @@
 import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
 import { decodeEntries } from '../domain/audit-entry.js';
-import { type StoredDocument, typedId } from '../domain/change.js';
+import { keyOf, type StoredDocument, typedId } from '../domain/change.js';
 import { type Chunk, NO_UNDO } from '../domain/chunk.js';
 import { decideUndo, type Restore, type UndoBatch } from '../domain/undo.js';
 import { auditAround, leastAuditSeq } from '../mongo/audit-entries.js';
@@ -17,14 +17,14 @@ import { applyWrites } from '../mongo/write-batch.js';
 import { Effort } from './effort.js';
 import { leaseLost } from './run-batch.js';
 import { readFrom } from './run-chunk.js';
-import type { StepContext } from './run-context.js';
+import { isRange, type StepContext } from './run-context.js';
 import { downOf, requireExact, restoreWrite, toDecided } from './undo-batch.js';
 
 type Decide = (session: ClientSession | undefined, effort: Effort) => Promise<UndoBatch>;
 
 /** Carries out what `decide` says in one transaction of its own; redone until it is committed. */
 async function undoAside(context: StepContext, session: ClientSession, decide: Decide): Promise<UndoBatch> {
-  const chunk: Chunk = await idsChunk(context.state, context.run._id, context.stepIndex, context.fence);
+  const chunk: Chunk = await idsChunk(context.state, context.run._id, context.stepIndex, 'late', context.fence);
   const effort = new Effort(context.settings.batchSize);
   for (;;) {
     try {
@@ -34,7 +34,14 @@ async function undoAside(context: StepContext, session: ClientSession, decide: D
           throw leaseLost(context.run.migration);
         const undone = await decide(session, effort);
         const seq = (await leastAuditSeq(context.state, chunk, session)) - 1;
-        await journal(context.state, chunk, toDecided(undone), { direction: 'down', seq, round: 0 }, session);
+        await journal(
+          context.state,
+          chunk,
+          toDecided(undone),
+          { direction: 'down', seq, round: 0 },
+          isRange(context, chunk),
+          session,
+        );
         effort.writing = undone.restores.map(({ change }) => change.before.key);
         await applyWrites(context.target, undone.restores.map(restoreWrite), { session, isSingle: effort.isSingle });
         await requireExact(context, undone.restores, effort, session);
@@ -73,7 +80,7 @@ async function decideOnly(
   const entries = batches
     .filter(({ head, isIntact }) => head.step === context.stepIndex && isIntact)
     .flatMap(({ images }) => decodeEntries(images))
-    .filter(({ before }) => document === undefined || before.key === document.key);
+    .filter(({ before }) => before.key === (document?.key ?? keyOf(id)));
   const [oldest] = entries;
   const newest = entries.at(-1);
   if (!oldest || !newest) return null;

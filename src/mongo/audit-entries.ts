@@ -1,7 +1,7 @@
 /** The `migrations_audit` collection: one document (or a few parts) per batch. */
 import { Binary, type ClientSession, type Document, type Filter } from 'mongodb';
 import { type AuditDirection, type AuditDocument, digestOf, type Images, joinImages } from '../domain/audit-entry.js';
-import type { Chunk } from '../domain/chunk.js';
+import { type Chunk, IDS_CHUNK } from '../domain/chunk.js';
 import { STATE_FORMAT, type State } from './state.js';
 
 export interface AuditBatch {
@@ -9,8 +9,8 @@ export interface AuditBatch {
   readonly seq: number;
   readonly round: number;
   readonly n: number;
-  readonly first?: unknown;
-  readonly last?: unknown;
+  /** How its documents are found: first and last, or each. */
+  readonly found: Pick<AuditDocument, 'first' | 'last' | 'ids'>;
   readonly digest: string;
   readonly chain: string;
   readonly parts: readonly Images[];
@@ -24,7 +24,6 @@ export async function insertAudit(
   session: ClientSession,
 ): Promise<void> {
   for (const [part, images] of batch.parts.entries()) {
-    const isHead = part === 0 && batch.n > 0;
     await state.audit.insertOne(
       {
         _id: `${chunk._id}/${batch.direction}${batch.round || ''}/${batch.seq}/${part}`,
@@ -38,7 +37,7 @@ export async function insertAudit(
         part,
         parts: batch.parts.length,
         n: part === 0 ? batch.n : 0,
-        ...(isHead ? { first: batch.first, last: batch.last } : {}),
+        ...(part === 0 ? batch.found : {}),
         digest: batch.digest,
         chain: batch.chain,
         codec: 'zlib',
@@ -105,14 +104,27 @@ export function auditOfChunk(state: State, chunk: Chunk, direction: AuditDirecti
   return joined(state.audit.find({ run: chunk.run, chunk: chunk._id, direction }).sort({ seq: 1, part: 1 }));
 }
 
-/** Batches whose range holds this `_id`, oldest first: candidates, to be looked through. */
+/** Batches that may hold this `_id`, in the order in which the document can have met them: to be looked through. */
 export async function auditAround(state: State, run: string, id: unknown): Promise<StoredAuditBatch[]> {
-  const filter: Document = { run, first: { $lte: id }, last: { $gte: id } };
-  const heads = await state.audit
-    .find(filter as Filter<AuditDocument>)
-    .sort({ at: 1 })
-    .toArray();
+  const filter: Document = {
+    $or: [
+      { run, first: { $lte: id }, last: { $gte: id } },
+      { run, ids: { $eq: id } },
+    ],
+  };
+  const heads = await state.audit.find(filter as Filter<AuditDocument>).toArray();
+  const order = ({ direction, step, chunk, seq, at }: AuditDocument): number[] => {
+    if (direction === 'down') return [1, at.getTime()];
+    const n = Number(chunk.split('/').at(-1));
+    return [0, step, n === IDS_CHUNK.early ? -1 : n === IDS_CHUNK.late ? 1 : 0, seq];
+  };
+  heads.sort((a, b) => compareLists(order(a), order(b)));
   return Promise.all(heads.map(async (head) => toBatch(head, await readParts(state, head))));
+}
+
+function compareLists(a: readonly number[], b: readonly number[]): number {
+  const at = a.findIndex((value, index) => value !== b[index]);
+  return at < 0 ? 0 : (a[at] ?? 0) - (b[at] ?? 0);
 }
 
 /** The least sequence number among the rollbacks of single documents of a chunk; 0 when there are none. */

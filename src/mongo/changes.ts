@@ -14,7 +14,7 @@ import {
 import { codeOf } from './server-errors.js';
 
 export interface ChangeEvent {
-  readonly kind: 'written' | 'deleted' | 'replaced-collection';
+  readonly kind: 'inserted' | 'written' | 'deleted' | 'replaced-collection';
   readonly collection: string;
   /** Exact; absent when the collection itself changed. */
   readonly id?: unknown;
@@ -72,7 +72,8 @@ function toEvent(change: Document): ChangeEvent {
   const collection = String((change['ns'] as Document | undefined)?.['coll'] ?? '');
   if (COLLECTION_OPERATIONS.includes(operation)) return { kind: 'replaced-collection', collection };
   const id: unknown = (change['documentKey'] as Document)['_id'];
-  return { kind: operation === 'delete' ? 'deleted' : 'written', collection, id };
+  const kind = operation === 'insert' ? 'inserted' : operation === 'delete' ? 'deleted' : 'written';
+  return { kind, collection, id };
 }
 
 /**

@@ -1,6 +1,17 @@
 /** The `migrations_chunks` collection: ranges, cursors, counters. A checkpoint is part of its batch's transaction. */
 import type { ClientSession, Document, Filter } from 'mongodb';
-import { addCounters, type Chunk, type ChunkUndo, type Counters, type Cursor, NO_UNDO } from '../domain/chunk.js';
+import {
+  addCounters,
+  type Chunk,
+  type ChunkUndo,
+  type Counters,
+  type Cursor,
+  IDS_CHUNK,
+  NO_COUNTERS,
+  NO_UNDO,
+  type When,
+} from '../domain/chunk.js';
+import { GodwitError } from '../errors.js';
 import { STATE_FORMAT, type State } from './state.js';
 
 export const chunkId = (run: string, step: number, n: number): string => `${run}/${step}/${n}`;
@@ -34,25 +45,28 @@ export const listChunks = (state: State, run: string): Promise<Chunk[]> =>
 export const firstOpenChunk = (state: State, run: string): Promise<Chunk | null> =>
   state.chunks.findOne({ run, state: 'open', kind: 'range' }, { sort: { step: 1, n: 1 } });
 
-/** The chunk that takes single documents, made when first needed. */
-export async function idsChunk(state: State, run: string, step: number, fence: string): Promise<Chunk> {
-  const fresh = newIdsChunk(run, step, fence);
-  const found = await state.chunks.findOneAndUpdate(
-    { _id: fresh._id },
-    { $setOnInsert: fresh },
-    { upsert: true, returnDocument: 'after' },
-  );
-  if (!found) throw new Error('an upsert returned nothing');
+/**
+ * A chunk that takes single documents.
+ *
+ * @throws GodwitError GODWIT_STATE_LOST
+ */
+export async function idsChunk(state: State, run: string, step: number, when: When, fence: string): Promise<Chunk> {
+  const _id = chunkId(run, step, IDS_CHUNK[when]);
+  const found = await state.chunks.findOne({ _id });
+  if (!found)
+    throw new GodwitError('GODWIT_STATE_LOST', `wanted chunk ${_id}, found that the state is gone`, {
+      next: ['restore the state collections from a backup', 'godwit list'],
+    });
   // Under the caller's own fence, whatever is stored: one that has lost its lease does not commit by reading the next.
   return { ...found, fence };
 }
 
-export const newIdsChunk = (run: string, step: number, fence: string): Chunk => ({
-  _id: chunkId(run, step, -1),
+export const newIdsChunk = (run: string, step: number, when: When, fence: string): Chunk => ({
+  _id: chunkId(run, step, IDS_CHUNK[when]),
   godwit: STATE_FORMAT,
   run,
   step,
-  n: -1,
+  n: IDS_CHUNK[when],
   kind: 'ids',
   range: null,
   estimate: 0,
@@ -60,7 +74,7 @@ export const newIdsChunk = (run: string, step: number, fence: string): Chunk => 
   cursor: null,
   seq: 0,
   chain: '',
-  counters: { scanned: 0, changed: 0, unchanged: 0, skipped: 0, failed: 0 },
+  counters: NO_COUNTERS,
   fence,
   at: new Date(),
   undo: null,

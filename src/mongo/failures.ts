@@ -62,17 +62,27 @@ export async function forgetFailure(state: State, id: string, session: ClientSes
   await state.failures.deleteOne({ _id: id }, { session });
 }
 
-/** The quarantined documents of one step: entry, and the document's `_id` exactly. */
-export async function listQuarantined(
-  state: State,
-  run: string,
-  step: number,
-): Promise<{ readonly entry: string; readonly key: string; readonly id: unknown }[]> {
+export interface Quarantined {
+  readonly entry: string;
+  readonly key: string;
+  /** The document's `_id`, exactly. */
+  readonly id: unknown;
+  /** The chunk that failed at it. */
+  readonly chunk: string;
+}
+
+/** The quarantined documents of one step. */
+export async function listQuarantined(state: State, run: string, step: number): Promise<Quarantined[]> {
   const found = await state.failures
-    .find({ run, step }, { projection: { documentId: 1, key: 1 }, promoteValues: false })
+    .find({ run, step }, { projection: { documentId: 1, key: 1, chunk: 1 }, promoteValues: false })
     .sort({ _id: 1 })
     .toArray();
-  return found.map(({ _id, key, documentId }) => ({ entry: String(_id), key: String(key), id: documentId }));
+  return found.map(({ _id, key, documentId, chunk }) => ({
+    entry: String(_id),
+    key: String(key),
+    id: documentId,
+    chunk: String(chunk),
+  }));
 }
 
 /** Keys of the quarantined documents of one step. */

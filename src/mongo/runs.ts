@@ -1,6 +1,7 @@
 /** The `migrations` collection: one document per run. Every change of state is a compare-and-set on the old state. */
 import type { Document, Filter, UpdateFilter } from 'mongodb';
 import type { Counters, Cursor, UndoCounters } from '../domain/chunk.js';
+import type { Newcomers } from '../domain/newcomers.js';
 import { mayGo, type RunDocument, type RunState } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import type { State } from './state.js';
@@ -89,6 +90,11 @@ export async function storeProgress(state: State, run: string, fence: string, pr
     $currentDate: { updatedAt: true },
   };
   await state.runs.updateOne({ _id: run, 'lease.fence': fence } as Filter<RunDocument>, update);
+}
+
+/** Keeps what a rollback found without a before image, where the lease is ours: a second look must say the same. */
+export async function storeNewcomers(state: State, run: string, fence: string, newcomers: Newcomers): Promise<void> {
+  await state.runs.updateOne({ _id: run, 'lease.fence': fence } as Filter<RunDocument>, { $set: { newcomers } });
 }
 
 /** Accepts a changed file of a run that has begun. */

@@ -94,6 +94,11 @@ export async function ensureState(state: State): Promise<void> {
     { name: 'batch', unique: true },
   );
   await audit.createIndex({ run: 1, first: 1, last: 1 }, { name: 'document' });
+  await audit.createIndex(
+    { run: 1, ids: 1 },
+    { name: 'documents', partialFilterExpression: { ids: { $exists: true } } },
+  );
   await failures.createIndex({ run: 1, chunk: 1 }, { name: 'run_chunk' });
-  await touched.createIndex({ run: 1, step: 1, _id: 1 }, { name: 'run_step' });
+  await touched.createIndex({ run: 1, step: 1, through: 1, _id: 1 }, { name: 'open' });
+  await touched.createIndex({ run: 1, step: 1 }, { name: 'inserted', partialFilterExpression: { inserted: true } });
 }

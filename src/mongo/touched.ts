@@ -1,7 +1,10 @@
-/** The `migrations_touched` collection: `_id`s that the application wrote during a run, until they are through. */
+/**
+ * The `migrations_touched` collection: `_id`s that the application wrote during a run, until they are through. Those
+ * that it inserted stay on record: a rollback must not take them for documents that were there before the run.
+ */
 import { createHash } from 'node:crypto';
 import { ObjectId } from 'mongodb';
-import { toBytes } from '../kernel/values.js';
+import { keyOf } from '../domain/change.js';
 import { STATE_FORMAT, type State } from './state.js';
 
 export interface TouchedDocument {
@@ -13,17 +16,19 @@ export interface TouchedDocument {
   readonly id: unknown;
   /** New with each touch, in whatever runner: an entry is removed only when nothing came in between. */
   readonly touch: ObjectId;
+  /** The application inserted it while the run went on. */
+  readonly inserted: boolean;
+  readonly through: boolean;
 }
 
 export interface Touch {
   readonly step: number;
   readonly id: unknown;
+  readonly isInsert: boolean;
 }
 
 function touchedId(run: string, { step, id }: Touch): string {
-  const digest = createHash('sha256')
-    .update(toBytes(new Map([['', id]])))
-    .digest('hex');
+  const digest = createHash('sha256').update(keyOf(id)).digest('hex');
   return `${run}/${step}/${digest.slice(0, 32)}`;
 }
 
@@ -35,8 +40,14 @@ export async function storeTouched(state: State, run: string, touches: readonly 
       updateOne: {
         filter: { _id: touchedId(run, touch) },
         update: {
-          $setOnInsert: { godwit: STATE_FORMAT, run, step: touch.step, id: touch.id },
-          $set: { touch: new ObjectId() },
+          $setOnInsert: {
+            godwit: STATE_FORMAT,
+            run,
+            step: touch.step,
+            id: touch.id,
+            ...(touch.isInsert ? {} : { inserted: false }),
+          },
+          $set: { touch: new ObjectId(), through: false, ...(touch.isInsert ? { inserted: true } : {}) },
         },
         upsert: true,
       },
@@ -45,7 +56,7 @@ export async function storeTouched(state: State, run: string, touches: readonly 
   );
 }
 
-/** The next entries of a step after `after`, in the order of their keys. */
+/** The next entries of a step that are not through, after `after`, in the order of their keys. */
 export function listTouched(
   state: State,
   run: string,
@@ -54,19 +65,30 @@ export function listTouched(
   limit: number,
 ): Promise<TouchedDocument[]> {
   return state.touched
-    .find({ run, step, _id: { $gt: after } }, { promoteValues: false })
+    .find({ run, step, through: false, _id: { $gt: after } }, { promoteValues: false })
     .sort({ _id: 1 })
     .limit(limit)
     .toArray();
 }
 
-/** Removes entries whose documents are through, but for those that were touched again meanwhile. */
-export async function removeTouched(state: State, entries: readonly TouchedDocument[]): Promise<void> {
+/** Settles entries whose documents are through, but for those that were touched again meanwhile. */
+export async function settleTouched(state: State, entries: readonly TouchedDocument[]): Promise<void> {
   if (entries.length === 0) return;
   await state.touched.bulkWrite(
-    entries.map(({ _id, touch }) => ({ deleteOne: { filter: { _id: String(_id), touch } } })),
+    entries.map(({ _id, touch, inserted }) => {
+      const filter = { _id: String(_id), touch };
+      return inserted ? { updateOne: { filter, update: { $set: { through: true } } } } : { deleteOne: { filter } };
+    }),
     { ordered: false },
   );
+}
+
+/** Keys of the documents that the application inserted while the run went on, as far as its stream has told. */
+export async function insertedKeys(state: State, run: string, step: number): Promise<Set<string>> {
+  const keys = new Set<string>();
+  const inserted = state.touched.find({ run, step, inserted: true }, { promoteValues: false, projection: { id: 1 } });
+  for await (const { id } of inserted) keys.add(keyOf(id));
+  return keys;
 }
 
 /** Keeps the stream's place, where the lease is ours. */

@@ -4,7 +4,7 @@ import { rename, rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type AuditEntry, decodeEntries } from '../domain/audit-entry.js';
-import { typedId } from '../domain/change.js';
+import { keyOf, typedId } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
 import type { RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
@@ -13,7 +13,7 @@ import { auditAround, auditOfChunk, auditTotals, type StoredAuditBatch } from '.
 import { listChunks } from '../mongo/chunks.js';
 import { type RenderedEntry, renderEntry } from '../report/audit-entry.js';
 import type { Visibility } from '../report/samples.js';
-import { idCandidates } from './document-id.js';
+import { auditedIds } from './document-id.js';
 import { requireRun, resolveId, type Session } from './session.js';
 
 export interface AuditOptions {
@@ -66,19 +66,9 @@ async function* entriesOf(session: Session, run: RunDocument): AsyncGenerator<Fo
 }
 
 async function* entriesOfDocument(session: Session, run: RunDocument, text: string): AsyncGenerator<Found> {
-  for (const candidate of idCandidates(text)) {
-    const wanted = JSON.stringify(toExtendedJson({ id: candidate }));
-    const relaxed = JSON.stringify(candidate);
-    let any = false;
-    for (const batch of await auditAround(session.state, run._id, candidate))
-      for (const entry of entriesIn(batch)) {
-        const id = typedId(entry.before);
-        if (JSON.stringify(toExtendedJson({ id })) !== wanted && JSON.stringify(Number(id)) !== relaxed) continue;
-        any = true;
-        yield { batch, entry };
-      }
-    if (any) return;
-  }
+  for (const id of await auditedIds(session.state, run._id, text))
+    for (const batch of await auditAround(session.state, run._id, id))
+      for (const entry of entriesIn(batch)) if (entry.before.key === keyOf(id)) yield { batch, entry };
 }
 
 /** One line of the export: everything, exactly. */

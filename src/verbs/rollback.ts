@@ -51,6 +51,8 @@ export interface RollbackResult {
   readonly conflicts: number;
   readonly conflictList: readonly ConflictView[];
   readonly noBeforeList: readonly { readonly collection: string; readonly id: ShownId }[];
+  /** False when it can't be told any more what the application inserted while the run went on: not all may be listed. */
+  readonly insertsKnown: boolean;
   /** True when every document is byte for byte as before the run. */
   readonly identical: boolean;
   readonly seconds: number;
@@ -77,7 +79,9 @@ function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number):
     conflicts: counters.conflicts,
     conflictList: conflicts.map((conflict) => ({ ...conflict, id: new ShownId(conflict.id) })),
     noBeforeList: newcomers.listed.map(({ collection, id }) => ({ collection, id: new ShownId(id) })),
+    insertsKnown: newcomers.isSure,
     identical:
+      newcomers.isSure &&
       keptFields + goneSince + counters.conflicts + newcomers.count === 0 &&
       // What down() took back was not there before the run.
       newcomers.restored === 0,
@@ -120,14 +124,12 @@ async function carryOut(
   const onConflict = options.onConflict ?? 'report';
   const dryRun = options.dryRun ?? false;
   if (options.only !== undefined) {
-    const ids = await idsOf(session, facts.loaded, options.only);
+    const ids = await idsOf(session, facts.loaded, options.only, run._id);
     return rollBackOnly(facts, run, ids, { onConflict, dryRun });
   }
-  if (dryRun) return rollBackDry(facts, run, { onConflict });
-  // A second rollback has nothing to do but to look, unless it may overwrite what the first one left.
-  return run.state === 'rolled-back' && onConflict !== 'force'
-    ? storedOutcome(facts, run)
-    : rollBack(facts, run, { onConflict });
+  // A second rollback has nothing to do but to say what was done, unless it may overwrite what the first one left.
+  if (run.state === 'rolled-back' && onConflict !== 'force') return storedOutcome(facts, run);
+  return dryRun ? rollBackDry(facts, run, { onConflict }) : rollBack(facts, run, { onConflict });
 }
 
 export interface StartedRollback {

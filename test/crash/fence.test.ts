@@ -5,7 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import type { RunDocument } from '../../src/domain/run.js';
 import { acquireLease } from '../../src/engine/lease-keeper.js';
 import { findCurrentRun } from '../../src/mongo/runs.js';
-import { listTouched, removeTouched, storeTouched } from '../../src/mongo/touched.js';
+import { listTouched, settleTouched, storeTouched } from '../../src/mongo/touched.js';
 import { closeSession, openSession } from '../../src/verbs/session.js';
 import { type CommandResult, finished, killLeftovers, runCommand, runJson, startCommand } from '../support/command.js';
 import { audited, until } from '../support/crash.js';
@@ -246,11 +246,11 @@ describe('a touched document', () => {
     const session = await openSession({ cwd: await makeMigration(UP), uri });
     try {
       const { state } = session;
-      await storeTouched(state, 'r-1', [{ step: 0, id: 1 }]);
+      await storeTouched(state, 'r-1', [{ step: 0, id: 1, isInsert: false }]);
       const stale = await listTouched(state, 'r-1', 0, '', 10);
-      await removeTouched(state, stale);
-      await storeTouched(state, 'r-1', [{ step: 0, id: 1 }]);
-      await removeTouched(state, stale);
+      await settleTouched(state, stale);
+      await storeTouched(state, 'r-1', [{ step: 0, id: 1, isInsert: false }]);
+      await settleTouched(state, stale);
       expect(await db.collection('migrations_touched').countDocuments()).toBe(1);
     } finally {
       await closeSession(session);

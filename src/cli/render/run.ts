@@ -114,6 +114,9 @@ export function renderRollback(
       : []),
     ...late,
     ...(result.noBefore > late.length ? [`  ... ${formatCount(result.noBefore - late.length)} more: --json`] : []),
+    ...(result.insertsKnown
+      ? []
+      : ['  ?  what was inserted while the run went on cannot be told: the change stream has lost its history']),
     identical,
     '',
     ...nextLines(rollbackNext(result)),

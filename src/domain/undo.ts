@@ -8,6 +8,7 @@ import {
   changeOf,
   type DocumentFailure,
   isDocumentCarried,
+  oddity,
   type StoredDocument,
   slice,
   typedId,
@@ -94,6 +95,11 @@ function decideRow(entry: AuditEntry, current: StoredDocument, options: UndoOpti
   if (inverse.kind === 'alreadyBack')
     return { counts: current.bytes.equals(entry.before.bytes) ? 'alreadyBack' : 'keptFields' };
   if (inverse.kind === 'exact') return exactRow(entry, current, options);
+  const odd = oddity(
+    current,
+    current.fields.filter(({ name }) => inverse.set.has(name)),
+  );
+  if (odd) return { conflict: conflictOf(current, [...inverse.set.keys()], odd, options), counts: 'conflicts' };
   const restore = byFields(changeOf(current, inverse.set, inverse.unset));
   if (inverse.conflicts.length === 0) return { restore, counts: 'keptFields' };
   const fields = inverse.conflicts.map(({ field }) => field);

@@ -54,9 +54,21 @@ const MIN_SECRET = 3;
 /** Longest message that is kept, in characters. */
 const MAX_MESSAGE = 500;
 
+/** Shortest part of a value that is looked for, in characters. */
+const MIN_PART = 4;
+/** Texts of more parts are prose: their words are those of any message. */
+const MAX_PARTS = 6;
+
+/** The names in an address, the parts of a name or a number: authors quote these, too. */
+function partsOf(text: string): readonly string[] {
+  const parts = text.split(/[^\p{L}\p{N}]+/u).filter((part) => part !== '');
+  return parts.length > MAX_PARTS ? [] : parts.filter(({ length }) => length >= MIN_PART);
+}
+
 function leafTexts(value: unknown, into: Set<string>): void {
-  if (typeof value === 'string') into.add(value.trim());
-  else if (typeof value === 'number' || typeof value === 'bigint') into.add(String(value));
+  if (typeof value === 'string') for (const text of [value.trim(), ...partsOf(value)]) into.add(text);
+  else if (typeof value === 'number' || typeof value === 'bigint')
+    for (const text of [String(value), ...partsOf(String(value))]) into.add(text);
   else if (Array.isArray(value)) for (const item of value) leafTexts(item, into);
   else if (value instanceof Date) into.add(String(value)).add(String(value.toJSON()));
   else if (value !== null && typeof value === 'object' && !(value instanceof Uint8Array)) {

@@ -120,7 +120,7 @@ async function brokenAt(state: State, chunk: Chunk): Promise<number | null> {
 
 async function checkValidator(db: Db, collection: string): Promise<Check[]> {
   const target = await requireTarget(db, collection, 'read');
-  if (!target.validator || target.validationLevel === 'off') return [];
+  if (!target.validator || target.validationLevel === 'off' || target.validationAction === 'warn') return [];
   const found = await db.collection(collection).countDocuments({ $nor: [target.validator] } as Filter<Document>);
   return [equal(`${collection}: documents that the validator refuses`, 0, found)];
 }

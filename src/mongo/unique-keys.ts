@@ -1,7 +1,7 @@
 /** Unique indexes, and whether the documents that a migration changes would collide in them. Reads only. */
 import type { Collection, Document, Filter } from 'mongodb';
-import type { Doc } from '../kernel/values.js';
-import { toBytes } from '../kernel/values.js';
+import { portions } from '../kernel/portions.js';
+import { bsonType, type Doc, toBytes } from '../kernel/values.js';
 
 export interface UniqueIndex {
   readonly name: string;
@@ -31,35 +31,61 @@ export async function readUniqueIndexes(collection: Collection): Promise<UniqueI
   };
 }
 
+const SEVERAL = Symbol('a path through an array');
+
 function valueAt(document: Doc, path: string): unknown {
-  return path
-    .split('.')
-    .reduce<unknown>(
-      (at, name) => (at !== null && typeof at === 'object' && !Array.isArray(at) ? (at as Doc)[name] : undefined),
-      document,
-    );
+  return path.split('.').reduce<unknown>((at, name) => {
+    if (at === SEVERAL || Array.isArray(at)) return SEVERAL;
+    return at !== null && typeof at === 'object' ? (at as Doc)[name] : undefined;
+  }, document);
 }
 
-/** The key of a document in an index, or undefined when it has none (sparse) or more than one (arrays). */
-export function keyOf(
-  index: UniqueIndex,
-  document: Doc,
-): { readonly text: string; readonly filter: Document } | undefined {
+export interface IndexKey {
+  /** Equal exactly when the index takes two keys for the same. */
+  readonly text: string;
+  readonly filter: Document;
+  readonly bytes: number;
+}
+
+/** Numbers are the same key whatever their type, where JavaScript can tell. */
+function keyText(value: unknown): { readonly text: string; readonly bytes: number } {
+  const bytes = toBytes(new Map([['', value ?? null]]));
+  const number = bsonType(value) === 'Decimal128' ? Number(String(value)) : value;
+  const isNumber = typeof number === 'number' && (number === value || Number.isSafeInteger(number));
+  return { text: isNumber ? `n${number}` : bytes.toString('hex'), bytes: bytes.length };
+}
+
+/** The key of a document in an index; `none` when it has none (sparse), `several` when it may have (arrays). */
+export function keyOf(index: UniqueIndex, document: Doc): IndexKey | 'none' | 'several' {
   const values = index.fields.map((path) => valueAt(document, path));
-  if (values.some(Array.isArray)) return undefined;
-  if (index.sparse && values.every((value) => value === undefined)) return undefined;
-  const text = values
-    .map((value) => (typeof value === 'number' ? `n${value}` : toBytes(new Map([['', value ?? null]])).toString('hex')))
-    .join('/');
-  return { text, filter: Object.fromEntries(index.fields.map((path, at) => [path, { $eq: values[at] ?? null }])) };
+  if (values.includes(SEVERAL) || values.some(Array.isArray)) return 'several';
+  if (index.sparse && values.every((value) => value === undefined)) return 'none';
+  const texts = values.map(keyText);
+  return {
+    text: texts.map(({ text }) => text).join('/'),
+    filter: Object.fromEntries(index.fields.map((path, at) => [path, { $eq: values[at] ?? null }])),
+    bytes: texts.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
 }
 
-/** Documents that hold one of the keys now. */
-export function holdersOf(collection: Collection, index: UniqueIndex, keys: readonly Document[]): Promise<Document[]> {
+/** Keys in one question, in bytes: a message holds 16 MiB. */
+const MAX_QUESTION_BYTES = 6 * 1024 * 1024;
+
+/** Documents that hold one of the keys now, as bytes. */
+export async function holdersOf(
+  collection: Collection,
+  index: UniqueIndex,
+  keys: readonly IndexKey[],
+): Promise<Buffer[]> {
   const [field] = index.fields;
-  const filter: Document =
-    index.fields.length === 1 && field !== undefined
-      ? { [field]: { $in: keys.map((key) => (key[field] as { $eq: unknown }).$eq) } }
-      : { $or: keys };
-  return collection.find(filter as Filter<Document>, { raw: true }).toArray();
+  const holders: Buffer[] = [];
+  for (const portion of portions(keys, ({ bytes }) => bytes, MAX_QUESTION_BYTES)) {
+    const filter: Document =
+      index.fields.length === 1 && field !== undefined
+        ? { [field]: { $in: portion.map((key) => (key.filter[field] as { $eq: unknown }).$eq) } }
+        : { $or: portion.map((key) => key.filter) };
+    const found = await collection.find(filter as Filter<Document>, { raw: true }).toArray();
+    holders.push(...(found as unknown as Buffer[]));
+  }
+  return holders;
 }

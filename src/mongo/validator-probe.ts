@@ -3,13 +3,17 @@
  * them into an aggregation (MongoDB 5.1 and later), which reads nothing and writes nothing.
  */
 import type { Db, Document } from 'mongodb';
+import { portions } from '../kernel/portions.js';
 import { idKey } from '../kernel/raw-bson.js';
 import { toTyped } from '../kernel/values.js';
 import { codeOf } from './server-errors.js';
 import type { Target } from './target.js';
 
-/** Unknown stage, invalid namespace, no right: an older server, or a user who may not. */
-const CANNOT_ASK = new Set([13, 73, 40324]);
+/** Unknown stage, invalid namespace, no right, a document too large to be sent: an older server, or who may not. */
+const CANNOT_ASK = new Set([13, 73, 40324, 10334, 17419]);
+
+/** Documents in one question, in bytes: a message holds 16 MiB. */
+const MAX_QUESTION_BYTES = 8 * 1024 * 1024;
 
 /** Keys of the documents that the validator refuses; null where the server cannot be asked. */
 export async function refusedByValidator(
@@ -17,17 +21,24 @@ export async function refusedByValidator(
   target: Target,
   documents: readonly Buffer[],
 ): Promise<ReadonlySet<string> | null> {
-  if (!target.validator || documents.length === 0) return new Set();
-  const pipeline: Document[] = [
-    { $documents: { $literal: documents.map(toTyped) } },
-    { $match: { $nor: [target.validator] } },
-    { $project: { _id: 1 } },
-  ];
+  const refused = new Set<string>();
+  if (!target.validator) return refused;
   try {
-    const found = await db.aggregate(pipeline, { raw: true }).toArray();
-    return new Set(found.map((raw) => idKey(raw as unknown as Buffer)));
+    for (const portion of portions(documents, ({ length }) => length, MAX_QUESTION_BYTES))
+      for (const key of await ask(db, target.validator, portion)) refused.add(key);
+    return refused;
   } catch (error) {
     if (CANNOT_ASK.has(codeOf(error) ?? 0)) return null;
     throw error;
   }
+}
+
+async function ask(db: Db, validator: Document, documents: readonly Buffer[]): Promise<string[]> {
+  const pipeline: Document[] = [
+    { $documents: { $literal: documents.map(toTyped) } },
+    { $match: { $nor: [validator] } },
+    { $project: { _id: 1 } },
+  ];
+  const found = await db.aggregate(pipeline, { raw: true }).toArray();
+  return found.map((raw) => idKey(raw as unknown as Buffer));
 }

@@ -1,8 +1,8 @@
 /** Two documents that a unique index would not take both: found before anything is written. */
 import type { Collection } from 'mongodb';
-import { type Change, storedDocument, typedId } from '../domain/change.js';
+import { type Change, type StoredDocument, storedDocument, typedId } from '../domain/change.js';
 import { toPlain } from '../kernel/values.js';
-import { holdersOf, keyOf, readUniqueIndexes, type UniqueIndex } from '../mongo/unique-keys.js';
+import { holdersOf, type IndexKey, keyOf, readUniqueIndexes, type UniqueIndex } from '../mongo/unique-keys.js';
 import { ShownId } from './shown-id.js';
 
 export interface Collision {
@@ -13,61 +13,69 @@ export interface Collision {
 
 const MAX_LISTED = 1_000;
 
+interface Wanted {
+  readonly key: IndexKey;
+  readonly document: string;
+  readonly id: ShownId;
+}
+
+/**
+ * Goes through the changes as a run with one worker would, in the order of their `_id`s: a key is free when nobody
+ * has it, or who had it has moved away before. A document that collides stays, and keeps its old key.
+ */
 class IndexWatch {
-  /** New key → the document that is to have it. */
-  readonly #taken = new Map<string, { key: string; id: ShownId }>();
-  /** Documents whose key changes: their old one becomes free. */
+  /** A document had several keys, or is to have: said, not guessed. */
+  sawSeveral = false;
+  /** New key → the document that has it by now. */
+  readonly #taken = new Map<string, ShownId>();
+  /** Documents that gave their old key up. */
   readonly #moved = new Set<string>();
-  /** Documents that hold a wanted key now. */
-  readonly #holders: { key: string; id: ShownId; byKey: string; byId: ShownId }[] = [];
 
   constructor(
     readonly index: UniqueIndex,
     private readonly collection: Collection,
   ) {}
 
-  /** Takes note of a batch; returns the collisions inside the migration's own results. */
+  /** Takes a batch; returns its collisions. */
   async add(changes: readonly Change[]): Promise<Collision[]> {
-    const collisions: Collision[] = [];
-    const wanted = new Map<string, { filter: Record<string, unknown>; key: string; id: ShownId }>();
+    const moves: { document: string; wanted: Wanted | null }[] = [];
     for (const change of changes) {
       const before = keyOf(this.index, toPlain(change.before.bytes));
       const after = keyOf(this.index, toPlain(change.after));
-      if (before?.text === after?.text) continue;
-      this.#moved.add(change.before.key);
-      if (!after) continue;
-      const id = new ShownId(typedId(change.before));
-      const other = this.#taken.get(after.text);
-      if (other) collisions.push({ index: this.index.name, _id: id, otherId: other.id });
-      else this.#taken.set(after.text, { key: change.before.key, id });
-      wanted.set(after.text, { filter: after.filter, key: change.before.key, id });
+      if (before === 'several' || after === 'several') this.sawSeveral = true;
+      else if (after === 'none' ? before !== 'none' : before === 'none' || before.text !== after.text) {
+        const document = change.before.key;
+        const id = new ShownId(typedId(change.before));
+        moves.push({ document, wanted: after === 'none' ? null : { key: after, document, id } });
+      }
     }
-    if (wanted.size > 0) await this.#lookFor(wanted);
-    return collisions;
+    const holders = await this.#holders(moves.flatMap(({ wanted }) => wanted ?? []));
+    return moves.flatMap(({ document, wanted }) => {
+      const other = wanted && this.#inTheWay(wanted, holders);
+      if (wanted && other) return [{ index: this.index.name, _id: wanted.id, otherId: other }];
+      this.#moved.add(document);
+      if (wanted) this.#taken.set(wanted.key.text, wanted.id);
+      return [];
+    });
   }
 
-  async #lookFor(
-    wanted: ReadonlyMap<string, { filter: Record<string, unknown>; key: string; id: ShownId }>,
-  ): Promise<void> {
-    const found = await holdersOf(
-      this.collection,
-      this.index,
-      [...wanted.values()].map(({ filter }) => filter),
-    );
-    for (const raw of found) {
-      const holder = storedDocument(raw as unknown as Buffer);
-      const text = keyOf(this.index, toPlain(holder.bytes))?.text;
-      const by = text === undefined ? undefined : wanted.get(text);
-      if (by && by.key !== holder.key)
-        this.#holders.push({ key: holder.key, id: new ShownId(typedId(holder)), byKey: by.key, byId: by.id });
-    }
+  #inTheWay({ key, document }: Wanted, holders: ReadonlyMap<string, StoredDocument>): ShownId | undefined {
+    const taken = this.#taken.get(key.text);
+    if (taken) return taken;
+    const holder = holders.get(key.text);
+    const stays = holder && holder.key !== document && !this.#moved.has(holder.key);
+    return stays ? new ShownId(typedId(holder)) : undefined;
   }
 
-  /** Collisions with documents that keep the key that another one is to have. */
-  finish(): Collision[] {
-    return this.#holders
-      .filter(({ key }) => !this.#moved.has(key))
-      .map(({ id, byId }) => ({ index: this.index.name, _id: byId, otherId: id }));
+  /** The documents that hold one of the keys now. */
+  async #holders(wanted: readonly Wanted[]): Promise<Map<string, StoredDocument>> {
+    const holders = new Map<string, StoredDocument>();
+    const keys = new Map(wanted.map(({ key }) => [key.text, key]));
+    for (const raw of await holdersOf(this.collection, this.index, [...keys.values()])) {
+      const key = keyOf(this.index, toPlain(raw));
+      if (typeof key === 'object') holders.set(key.text, storedDocument(raw));
+    }
+    return holders;
   }
 }
 
@@ -77,9 +85,14 @@ export class Collisions {
 
   private constructor(
     private readonly watches: readonly IndexWatch[],
-    /** Names of unique indexes that were not checked. */
-    readonly unchecked: readonly string[],
+    private readonly uncheckable: readonly string[],
   ) {}
+
+  /** Names of unique indexes that were not checked. */
+  get unchecked(): readonly string[] {
+    const several = this.watches.filter(({ sawSeveral }) => sawSeveral).map(({ index }) => index.name);
+    return [...this.uncheckable, ...several];
+  }
 
   static async of(collection: Collection): Promise<Collisions> {
     const { checkable, unchecked } = await readUniqueIndexes(collection);
@@ -96,9 +109,5 @@ export class Collisions {
 
   async add(changes: readonly Change[]): Promise<void> {
     for (const watch of this.watches) this.#take(await watch.add(changes));
-  }
-
-  finish(): void {
-    for (const watch of this.watches) this.#take(watch.finish());
   }
 }

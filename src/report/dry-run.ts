@@ -243,6 +243,5 @@ export async function analyseStep(
     await takeBatch(facts, analysis, documents);
     progress(analysis.scanned);
   }
-  analysis.collisions.finish();
   return analysis;
 }

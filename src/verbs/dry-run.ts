@@ -140,7 +140,8 @@ async function warningsOf(session: Session, loaded: LoadedMigration): Promise<st
 function notCheckedOf(steps: readonly StepAnalysis[]): string[] {
   return steps.flatMap(({ step, collisions, isValidatorUnknown }) => [
     ...collisions.unchecked.map(
-      (index) => `unique index ${step.collection}.${index}: partial or collated, so collisions show only in the run`,
+      (index) =>
+        `unique index ${step.collection}.${index}: partial, collated or over arrays, so collisions show only in the run`,
     ),
     ...(isValidatorUnknown ? [`validator of ${step.collection}: this server cannot be asked without writing`] : []),
   ]);

@@ -181,3 +181,13 @@ describe('the sources', () => {
     ]);
   });
 });
+
+describe('the tests', () => {
+  const TESTS = fileURLToPath(new URL('..', import.meta.url));
+  const sources = (readdirSync(TESTS, { recursive: true }) as string[]).filter((name) => name.endsWith('.test.ts'));
+
+  test('all run, and none is expected to fail: an open bug is mended or an issue', () => {
+    const aside = /\b(test|it|describe)\.(fails|only|todo|skip)\b/;
+    expect(sources.filter((name) => aside.test(readFileSync(join(TESTS, name), 'utf8')))).toEqual([]);
+  });
+});

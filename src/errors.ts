@@ -50,6 +50,10 @@ export const ERROR_CODES = {
   },
   GODWIT_TARGET_REPLACED: { exit: 1, meaning: 'The collection is no longer the one that was planned.' },
   GODWIT_OTHER_SERVER: { exit: 1, meaning: 'This is another replica set than the one the run began on.' },
+  GODWIT_RESTORED: {
+    exit: 1,
+    meaning: 'The state was restored from a backup; it may not be believed. The next run plans anew.',
+  },
   GODWIT_STATE_LOST: { exit: 1, meaning: 'State that the run needs is gone (chunks or audit).' },
   GODWIT_STATE_EDITED: { exit: 1, meaning: 'State was changed outside Godwit.' },
   GODWIT_NO_PRIMARY: { exit: 1, meaning: 'No primary could be reached.' },

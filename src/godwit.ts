@@ -12,7 +12,7 @@ import { closeSession, openSession, type Session, type SessionInput } from './ve
 import { listMigrations, type MigrationStatus, statusOf } from './verbs/status.js';
 import { type VerifyOptions, type VerifyResult, verify } from './verbs/verify.js';
 
-export { amend } from './verbs/amend.js';
+export { type AmendResult, amend } from './verbs/amend.js';
 export { audit } from './verbs/audit.js';
 export { createMigration } from './verbs/create.js';
 export { doctor } from './verbs/doctor.js';

@@ -27,4 +27,12 @@ export interface Lease {
 /** Older than every fence. */
 export const NO_FENCE = '';
 
+/** What is added to the number of a taking, so that all have ten digits and are told older from newer as texts. */
+export const FIRST_TAKING = 1_000_000_000;
+
+/** True for a fence that a run whose lease was taken so often can have written. */
+export const isFenceOf = (takings: number, fence: unknown): boolean =>
+  fence === NO_FENCE ||
+  (typeof fence === 'string' && /^\d{10}-/.test(fence) && Number(fence.slice(0, 10)) <= FIRST_TAKING + takings);
+
 export const describeOwner = (owner: Owner): string => `${owner.user}@${owner.host} pid ${owner.pid}`;

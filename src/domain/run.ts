@@ -19,6 +19,7 @@ export const RUN_STATES = [
   'failed',
   'rolling-back',
   'rolled-back',
+  'restored',
 ] as const;
 
 export type RunState = (typeof RUN_STATES)[number];
@@ -54,10 +55,27 @@ export const EDGES: readonly Edge<RunState>[] = [
   { from: 'planned', to: 'rolling-back', reason: 'rollback asked for' },
   { from: 'rolling-back', to: 'rolled-back', reason: 'every audit entry is through' },
   { from: 'rolled-back', to: 'rolling-back', reason: 'conflicts are to be overwritten' },
+  ...(
+    [
+      'planned',
+      'running',
+      'catching-up',
+      'verifying',
+      'completed',
+      'stopped',
+      'interrupted',
+      'failed',
+      'rolling-back',
+    ] as const
+  ).map((from) => ({ from, to: 'restored', reason: 'its collections are others by now' }) as const),
+  { from: 'restored', to: 'rolling-back', reason: 'rollback asked for' },
 ];
 
 /** True when a run in `from` may go to `to`. */
 export const mayGo = (from: RunState, to: RunState): boolean => findEdge(EDGES, from, to) !== undefined;
+
+/** States of a run that the next one may take the place of. */
+export const isSpent = (state: RunState): boolean => state === 'rolled-back' || state === 'restored';
 
 /** States that a living runner holds; found without one, the runner died. */
 export const LIVE_STATES: readonly RunState[] = ['planned', 'running', 'catching-up', 'verifying', 'rolling-back'];
@@ -70,6 +88,20 @@ export interface Transition {
   readonly at: Date;
   readonly by: string;
   readonly because: string;
+}
+
+/** What tells the collections and the server of a run from others of the same names. */
+export interface Ground {
+  readonly steps: readonly PlannedStep[];
+  readonly stateIds: StateIds;
+  readonly server: RunDocument['server'];
+}
+
+/** UUIDs of state collections, in hex. */
+export interface StateIds {
+  readonly chunks: string;
+  readonly audit: string;
+  readonly touched: string;
 }
 
 /** One step of the plan, frozen. */
@@ -116,6 +148,7 @@ export interface RunDocument {
   readonly finishedAt: Date | null;
   /** The least `_id` that is not done yet, per unfinished chunk order; null before the first batch and at the end. */
   readonly resumeCursor: Cursor | null;
+  readonly stateIds: StateIds;
   readonly lease: Lease | null;
   /** How often the lease was taken: the order of the fences. */
   readonly takings: number;

@@ -10,6 +10,7 @@ import { pause } from '../kernel/retry.js';
 import { type ChangeEvent, Changes, clusterTime, HistoryLost } from '../mongo/changes.js';
 import { idsChunk } from '../mongo/chunks.js';
 import { translateServerError } from '../mongo/server-errors.js';
+import { touchedId } from '../mongo/state.js';
 import { listTouched, settleTouched, storeLost, storeToken, storeTouched, type Touch } from '../mongo/touched.js';
 import { dependantsOf, lookedUpCollections } from './dependants.js';
 import { faultPoint } from './fault-points.js';
@@ -123,6 +124,9 @@ export class CatchUp {
   /** Waits until the stream has seen everything up to now; false when it can't tell any more. */
   async arrive(): Promise<boolean> {
     const { db, state, run, signal } = this.context;
+    // What was stored in it is gone with it: the next pass over everything finds what it knew.
+    if (this.lostBecause === null && (await touchedId(state)) !== run.stateIds.touched)
+      await this.#lose(new HistoryLost(`${state.touched.collectionName} was dropped`));
     const now = (await clusterTime(db)).toBigInt();
     const deadline = performance.now() + ARRIVE_MS;
     while (this.lostBecause === null && this.#upTo <= now) {

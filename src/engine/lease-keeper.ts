@@ -5,7 +5,15 @@ import type { RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import type { Events } from '../events.js';
 import { pause } from '../kernel/retry.js';
-import { endOrphans, moveFences, releaseLease, renewLease, sessionId, takeLease } from '../mongo/leases.js';
+import {
+  endOrphans,
+  moveFences,
+  releaseLease,
+  renewLease,
+  resetFences,
+  sessionId,
+  takeLease,
+} from '../mongo/leases.js';
 import { findRun } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import type { State } from '../mongo/state.js';
@@ -21,6 +29,8 @@ export interface LeaseFacts {
   readonly leaseMs: number;
   readonly sessions: readonly ClientSession[];
   readonly events: Events;
+  /** The fences of the chunks are not believed (edited, or restored from a backup). */
+  readonly resetsFences?: boolean;
 }
 
 export function leaseHeld(run: RunDocument, lease: Lease): GodwitError {
@@ -81,13 +91,26 @@ async function takeOver(facts: LeaseFacts, taken: RunDocument, before: RunDocume
   await faultPoint('lease:after-take');
   const ended = await endOrphans(facts.client, facts.state, taken, facts.sessions.map(sessionId));
   await faultPoint('sessions:after-kill');
-  if (!(await moveFences(facts.state, taken._id, taken.lease?.fence ?? ''))) throw leaseLost(taken.migration);
+  if (facts.resetsFences) await resetFences(facts.state, taken._id);
+  if (!(await moveFences(facts.state, taken._id, taken.lease?.fence ?? ''))) throw await fenceInTheWay(facts, taken);
   if (ended > 0 && before.lease)
     facts.events.emit('run:note', {
       run: taken._id,
       note: `ended the open transactions of the previous runner (${describeOwner(before.lease.owner)})`,
     });
   return taken;
+}
+
+/** A newer fence in the chunks: the next holder's, or nobody's. */
+async function fenceInTheWay({ state }: LeaseFacts, taken: RunDocument): Promise<GodwitError> {
+  const now = await findRun(state, taken._id);
+  if (now?.lease?.fence !== taken.lease?.fence) return leaseLost(taken.migration);
+  await releaseLease(state, taken._id, taken.lease?.fence ?? '');
+  return new GodwitError(
+    'GODWIT_STATE_EDITED',
+    `wanted the fences of the chunks of ${taken.migration} as Godwit wrote them, found another one`,
+    { next: [`godwit amend ${taken.migration} --because "…"   accepts the state as it is; the next run plans anew`] },
+  );
 }
 
 /** Renews the lease in the background until stopped; `lost` is called once, with the reason. */

@@ -7,14 +7,14 @@ import { randomBytes } from 'node:crypto';
 import type { Db, Timestamp } from 'mongodb';
 import { type Chunk, NO_COUNTERS } from '../domain/chunk.js';
 import { NO_FENCE } from '../domain/lease.js';
-import type { PlannedStep, RunDocument } from '../domain/run.js';
+import type { PlannedStep, RunDocument, StateIds } from '../domain/run.js';
 import type { LoadedMigration } from '../migration/load.js';
 import { clusterTime } from '../mongo/changes.js';
 import { chunkId, dropChunks, dropStranded, insertChunks, newIdsChunk } from '../mongo/chunks.js';
 import type { ServerFacts } from '../mongo/connect.js';
 import { findCurrentRun, insertRun } from '../mongo/runs.js';
 import { sampleRanges } from '../mongo/sample-ids.js';
-import { STATE_FORMAT, type State } from '../mongo/state.js';
+import { readStateIds, STATE_FORMAT, type State } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { faultPoint } from './fault-points.js';
 import { currentOwner } from './owner.js';
@@ -102,6 +102,7 @@ function newRun(
   steps: readonly PlannedStep[],
   facts: PlanFacts,
   since: Timestamp,
+  stateIds: StateIds,
 ): RunDocument {
   const { migration } = loaded;
   const owner = currentOwner();
@@ -133,6 +134,7 @@ function newRun(
     updatedAt: now,
     finishedAt: null,
     resumeCursor: null,
+    stateIds,
     lease: null,
     takings: 0,
     ownSessions: [],
@@ -155,6 +157,7 @@ export async function planRun(loaded: LoadedMigration, facts: PlanFacts): Promis
     planned.map((step) => step.planned),
     facts,
     since,
+    await readStateIds(facts.state),
   );
   return freeze(
     facts,

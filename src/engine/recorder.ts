@@ -57,7 +57,7 @@ export class Recorder {
       fence,
     }).catch(async (error: unknown) => {
       const now = await findRun(state, this.#run._id);
-      throw now && now.lease?.fence !== fence ? leaseLost(this.#run.migration) : error;
+      throw now?.lease?.fence === fence ? error : leaseLost(this.#run.migration);
     });
     this.context.events.emit('run:state', { run: this.#run._id, from: this.#state, to, because });
     this.#state = to;

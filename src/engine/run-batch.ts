@@ -12,6 +12,7 @@ import { typedId } from '../domain/change.js';
 import type { Chunk, Counters } from '../domain/chunk.js';
 import { GodwitError } from '../errors.js';
 import type { BatchTimes } from '../events.js';
+import { withoutHead } from '../mongo/audit-entries.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
 import { clearFailures, storeFailures } from '../mongo/failures.js';
 import { lockDocument, unmarkDocument, withoutMark } from '../mongo/lock-first.js';
@@ -24,7 +25,7 @@ import { decideBatch } from './decide-batch.js';
 import { Effort } from './effort.js';
 import { faultPoint } from './fault-points.js';
 import { lookupsFor } from './lookups-for.js';
-import { isRange, type StepContext } from './run-context.js';
+import { isRange, type RunContext, type StepContext } from './run-context.js';
 import type { Counting, Source } from './source.js';
 
 export interface BatchOutcome {
@@ -46,7 +47,7 @@ class BatchTaken extends CheckpointMismatch {}
 export const leaseLost = (migration: string): GodwitError =>
   new GodwitError(
     'GODWIT_LEASE_LOST',
-    `wanted to go on with ${migration}, found that another runner took its lease over; this process committed nothing since`,
+    `wanted to go on with ${migration}, found that its lease is another runner's by now, or gone; this process committed nothing since`,
     {
       next: [`godwit status ${migration}`],
     },
@@ -108,6 +109,24 @@ async function settle(context: StepContext, chunk: Chunk, error: unknown): Promi
   return error instanceof CommitUnknown ? 'committed' : stored;
 }
 
+/**
+ * Nothing is added to an audit that has lost what came before: an insert into a dropped collection makes it anew,
+ * without history. @throws GodwitError GODWIT_STATE_LOST
+ */
+export async function requireAudit(
+  { state, run, tally }: RunContext,
+  chunks: readonly Chunk[],
+  session?: ClientSession,
+): Promise<void> {
+  const [lost] = await withoutHead(state, chunks, session);
+  if (!lost) return;
+  throw new GodwitError(
+    'GODWIT_STATE_LOST',
+    `wanted batch ${lost.seq} of chunk ${lost._id} in the audit as its checkpoint has it, found it gone or changed; the ${tally.counters.changed} documents that were migrated stay migrated`,
+    { next: ['restore the audit collection from a backup', `godwit verify ${run.migration}   names what is missing`] },
+  );
+}
+
 /** What a batch adds to the counters: `scanned` stays the sum of the others. */
 function counted(counters: Counters, counts: Counting): Counters {
   if (counts === 'all') return counters;
@@ -161,6 +180,7 @@ class Attempt {
     await faultPoint('batch:after-read');
     this.#lap('transform');
 
+    await requireAudit(context, [chunk], session);
     const journaled = await journal(
       context.state,
       chunk,

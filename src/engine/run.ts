@@ -6,7 +6,7 @@
  */
 import type { ClientSession } from 'mongodb';
 import { type Chunk, sumOfCounters } from '../domain/chunk.js';
-import type { RunDocument } from '../domain/run.js';
+import { isSpent, type RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { listChunks } from '../mongo/chunks.js';
 import { retireRun } from '../mongo/runs.js';
@@ -16,7 +16,7 @@ import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
 import { Recorder } from './recorder.js';
 import { retryStep } from './retry-step.js';
-import { leaseLost } from './run-batch.js';
+import { leaseLost, requireAudit } from './run-batch.js';
 import { mayGoOn, runChunk } from './run-chunk.js';
 import type { RunContext, StepContext } from './run-context.js';
 import { runOnly } from './run-only.js';
@@ -48,10 +48,10 @@ export function carryOn(facts: RunFacts, planned: RunDocument, options: ForwardO
   });
 }
 
-/** Takes a run that is rolled back out of the way of the next one, unless somebody works on it. */
+/** Takes a run that is spent out of the way of the next one, unless somebody works on it. */
 export async function retire(facts: RunFacts, run: RunDocument): Promise<void> {
   await withLease(facts, run, 0, async (context) => {
-    if (context.run.state !== 'rolled-back') return;
+    if (!isSpent(context.run.state)) return;
     if (!(await retireRun(context.state, run._id, context.fence))) throw leaseLost(run.migration);
   });
 }
@@ -113,6 +113,7 @@ class Forward {
     const chunks = await requireChunks(context);
     // The counters of a run are those of its chunks; the ones in the run's document are a copy for people.
     context.tally.counters = sumOfCounters(chunks);
+    await requireAudit(context, chunks);
     context.tally.batches = chunks.reduce((sum, chunk) => sum + chunk.seq, 0);
     const steps: StepContext[] = [];
     for (const index of context.run.steps.keys()) steps.push(await stepContext(this.facts, context, index));

@@ -49,11 +49,12 @@ const equal = (name: string, expected: number | string, found: number | string):
 });
 
 /** Every document of a step: as the run left it, or right as it is. */
-async function inspectAll(facts: VerifyFacts, index: number): Promise<{ check: Check; checked: number }> {
+async function inspectAll(facts: VerifyFacts, index: number): Promise<{ checks: Check[]; checked: number }> {
   const step = facts.loaded.migration.steps[index];
   const planned = facts.run.steps[index];
   if (!step || !planned)
     throw new GodwitError('GODWIT_CHECKSUM', `wanted step ${index + 1} of the plan in the migration, found none`);
+  const { uuid } = await requireTarget(facts.db, step.collection, 'read');
   const chunks = (await listChunks(facts.state, facts.run._id)).filter((chunk) => chunk.step === index);
   let checked = 0;
   let strays = 0;
@@ -63,7 +64,7 @@ async function inspectAll(facts: VerifyFacts, index: number): Promise<{ check: C
       state: facts.state,
       run: facts.run._id,
       step,
-      from: { db: facts.db, collection: step.collection, uuid: planned.uuid },
+      from: { db: facts.db, collection: step.collection, uuid },
       chunks,
       locate: locateIn(facts.loaded),
       transformTimeoutMs: facts.transformTimeoutMs,
@@ -77,7 +78,11 @@ async function inspectAll(facts: VerifyFacts, index: number): Promise<{ check: C
     strays += found.strays.length;
     facts.events.emit('run:verify', { run: facts.run._id, checked, total: facts.run.total });
   }
-  return { check: equal(`${step.collection}: documents that the transform would still change`, 0, strays), checked };
+  const checks = [
+    equal(`${step.collection}: the collection that was migrated`, planned.uuid, uuid),
+    equal(`${step.collection}: documents that the transform would still change`, 0, strays),
+  ];
+  return { checks, checked };
 }
 
 async function checkAudit(facts: VerifyFacts): Promise<Check[]> {
@@ -166,7 +171,7 @@ export async function verifyRun(facts: VerifyFacts): Promise<Verification> {
   for (const [index, { collection }] of run.steps.entries()) {
     const inspected = await inspectAll(facts, index);
     checked += inspected.checked;
-    checks.push(inspected.check, ...(await checkValidator(facts.db, collection)));
+    checks.push(...inspected.checks, ...(await checkValidator(facts.db, collection)));
   }
   checks.push(equal('documents in quarantine', 0, await countFailures(facts.state, run._id)));
   checks.push(...(await checkAudit(facts)), ...(await checkInvariants(facts)));

@@ -21,6 +21,8 @@ export interface RunFacts {
   readonly events: Events;
   /** Stop at the next batch boundary; its reason is a GodwitError (interrupted, stopped). */
   readonly signal: AbortSignal;
+  /** The fences of the chunks are not believed. */
+  readonly resetsFences?: boolean;
   /** Told about the sessions of the workers, so that an impatient caller can end them. */
   readonly onSessions?: (sessions: readonly ClientSession[]) => void;
 }

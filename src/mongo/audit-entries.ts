@@ -104,6 +104,23 @@ export function auditOfChunk(state: State, chunk: Chunk, direction: AuditDirecti
   return joined(state.audit.find({ run: chunk.run, chunk: chunk._id, direction }).sort({ seq: 1, part: 1 }));
 }
 
+const headId = ({ _id, seq }: Pick<Chunk, '_id' | 'seq'>): string => `${_id}/up/${seq}/0`;
+
+/** Chunks whose newest batch is not in the audit as their checkpoint has it: lost, or edited. */
+export async function withoutHead(
+  state: State,
+  chunks: readonly Chunk[],
+  session?: ClientSession,
+): Promise<readonly Chunk[]> {
+  const begun = chunks.filter(({ seq }) => seq > 0);
+  if (begun.length === 0) return [];
+  const heads = await state.audit
+    .find({ _id: { $in: begun.map(headId) } }, { projection: { chain: 1 }, ...(session ? { session } : {}) })
+    .toArray();
+  const chains = new Map(heads.map(({ _id, chain }) => [_id, chain]));
+  return begun.filter((chunk) => chains.get(headId(chunk)) !== chunk.chain);
+}
+
 /** Batches that may hold this `_id`, in the order in which the document can have met them: to be looked through. */
 export async function auditAround(state: State, run: string, id: unknown): Promise<StoredAuditBatch[]> {
   const filter: Document = {

@@ -6,7 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Binary, ClientSession, Document, Filter, MongoClient } from 'mongodb';
-import type { Owner } from '../domain/lease.js';
+import { FIRST_TAKING, NO_FENCE, type Owner } from '../domain/lease.js';
 import type { RunDocument } from '../domain/run.js';
 import type { State } from './state.js';
 
@@ -18,9 +18,6 @@ export interface TakeOptions {
   /** Fence of a holder that is known to be dead: its lease may be taken before it expires. */
   readonly deadFence?: string;
 }
-
-/** As a number, so that it is of the type of `takings` and has as many digits as all that follow. */
-const FIRST_TAKING = 1_000_000_000;
 
 const inMs = (ms: number): Document => ({ $dateAdd: { startDate: '$$NOW', unit: 'millisecond', amount: ms } });
 
@@ -88,6 +85,11 @@ export async function killSessions(client: MongoClient, ids: readonly Binary[]):
 export async function moveFences(state: State, run: string, fence: string): Promise<boolean> {
   await state.chunks.updateMany({ run, fence: { $lt: fence } }, { $set: { fence } });
   return (await state.chunks.countDocuments({ run, fence: { $ne: fence } }, { limit: 1 })) === 0;
+}
+
+/** Takes every fence away, whatever it is: only for a run that is to be planned anew. */
+export async function resetFences(state: State, run: string): Promise<void> {
+  await state.chunks.updateMany({ run }, { $set: { fence: NO_FENCE } });
 }
 
 /** Prolongs the lease; false when it is another's by now. */

@@ -2,7 +2,7 @@
 import type { Document, Filter, UpdateFilter } from 'mongodb';
 import type { Counters, Cursor, UndoCounters } from '../domain/chunk.js';
 import type { Newcomers } from '../domain/newcomers.js';
-import { mayGo, type RunDocument, type RunState } from '../domain/run.js';
+import { type Ground, mayGo, type RunDocument, type RunState } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import type { State } from './state.js';
 
@@ -70,6 +70,37 @@ export async function transition(
         next: [`godwit status ${run.migration}`],
       },
     );
+}
+
+/** Moves the run to the state `restored` and onto the ground that is there now. @returns false when the lease is lost */
+export async function storeRestored(
+  state: State,
+  run: Pick<RunDocument, '_id' | 'state'>,
+  ground: Ground,
+  facts: TransitionFacts,
+): Promise<boolean> {
+  const entry = {
+    from: run.state,
+    to: 'restored',
+    at: '$$NOW',
+    by: { $literal: facts.by },
+    because: { $literal: facts.because },
+  };
+  const filter = { _id: run._id, state: run.state, 'lease.fence': facts.fence } as Filter<RunDocument>;
+  const result = await state.runs.updateOne(filter, [
+    {
+      $set: {
+        state: 'restored',
+        history: { $concatArrays: ['$history', [entry]] },
+        updatedAt: '$$NOW',
+        finishedAt: null,
+        steps: { $literal: ground.steps },
+        stateIds: ground.stateIds,
+        server: { $literal: ground.server },
+      },
+    },
+  ]);
+  return result.matchedCount === 1;
 }
 
 export interface RunProgress {

@@ -3,9 +3,10 @@ import { type Collection, type Db, type Document, ReadConcern, WriteConcern } fr
 import type { AuditDocument } from '../domain/audit-entry.js';
 import type { Chunk } from '../domain/chunk.js';
 import type { FailureDocument } from '../domain/failure.js';
-import type { RunDocument } from '../domain/run.js';
+import type { RunDocument, StateIds } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { codeOf } from './server-errors.js';
+import { findTarget } from './target.js';
 import type { TouchedDocument } from './touched.js';
 
 /** Version of the state's format; a higher one in the database is refused. */
@@ -101,4 +102,15 @@ export async function ensureState(state: State): Promise<void> {
   await failures.createIndex({ run: 1, chunk: 1 }, { name: 'run_chunk' });
   await touched.createIndex({ run: 1, step: 1, through: 1, _id: 1 }, { name: 'open' });
   await touched.createIndex({ run: 1, step: 1 }, { name: 'inserted', partialFilterExpression: { inserted: true } });
+}
+
+const idOf = async (db: Db, { collectionName }: { readonly collectionName: string }): Promise<string> =>
+  (await findTarget(db, collectionName))?.uuid ?? '';
+
+/** UUID of the collection of touched documents as it is now. */
+export const touchedId = ({ db, touched }: State): Promise<string> => idOf(db, touched);
+
+/** UUIDs of the state collections as they are now. */
+export async function readStateIds({ db, chunks, audit, touched }: State): Promise<StateIds> {
+  return { chunks: await idOf(db, chunks), audit: await idOf(db, audit), touched: await idOf(db, touched) };
 }

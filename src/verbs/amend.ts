@@ -1,12 +1,19 @@
-/** `amend`: accepts a changed file of a run that has begun, with a reason that stays on record. */
+/**
+ * `amend`: accepts, with a reason that stays on record, a changed file of a run that has begun, or collections that are
+ * not those that it was planned for.
+ */
+import type { RunState } from '../domain/run.js';
+import { acceptGround, isDoubtful } from '../engine/ground.js';
 import { currentOwner } from '../engine/owner.js';
 import { GodwitError } from '../errors.js';
 import { amendRun } from '../mongo/runs.js';
-import { loadById, requireRun, type Session } from './session.js';
+import { loadById, requireRun, runFacts, runSettings, type Session } from './session.js';
 
 export interface AmendResult {
   readonly migration: string;
   readonly runId: string;
+  /** `restored` when its collections, or its state, were not those of the run: the next one plans anew. */
+  readonly state: RunState;
   readonly checksum: string;
   readonly previous: string;
   readonly because: string;
@@ -25,5 +32,8 @@ export async function amend(session: Session, id: string, because: string): Prom
       { checksum: loaded.checksum, files: loaded.files },
       { by: `${user}@${host}`, because: `amended: ${because}` },
     );
-  return { migration: loaded.id, runId: run._id, checksum: loaded.checksum, previous: run.checksum, because };
+  const isAnew = await isDoubtful(session, run);
+  if (isAnew) await acceptGround(runFacts(session, loaded, runSettings(session.config)), run, `amended: ${because}`);
+  const state = isAnew ? 'restored' : run.state;
+  return { migration: loaded.id, state, runId: run._id, checksum: loaded.checksum, previous: run.checksum, because };
 }

@@ -1,6 +1,7 @@
 /** `rollback`: back from the audit, or what that would do. */
 import type { ClientSession } from 'mongodb';
 import type { RunDocument, RunState } from '../domain/run.js';
+import { requireGround } from '../engine/ground.js';
 import { type RollbackOutcome, rollBack, rollBackDry, rollBackOnly, storedOutcome } from '../engine/rollback.js';
 import type { RunFacts } from '../engine/with-lease.js';
 import { requireTransactions } from '../mongo/connect.js';
@@ -9,7 +10,7 @@ import { translateServerError } from '../mongo/server-errors.js';
 import { ensureState } from '../mongo/state.js';
 import { ShownId } from '../report/shown-id.js';
 import { idsOf } from './document-id.js';
-import { loadById, requireRun, requireSameFile, runSettings, type Session } from './session.js';
+import { loadById, requireRun, requireSameFile, runFacts, runSettings, type Session } from './session.js';
 
 export interface RollbackOptions {
   readonly dryRun?: boolean | undefined;
@@ -58,8 +59,6 @@ export interface RollbackResult {
   readonly seconds: number;
 }
 
-const NEVER = new AbortController().signal;
-
 function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number): RollbackResult {
   const { run, counters, conflicts, newcomers } = outcome;
   const { restored, keptFields, alreadyBack, goneSince } = counters;
@@ -93,25 +92,13 @@ async function prepare(
   session: Session,
   id: string,
   options: RollbackOptions,
+  onSessions: RunFacts['onSessions'],
 ): Promise<{ facts: RunFacts; run: RunDocument }> {
   const loaded = await loadById(session, id);
   const run = await requireRun(session, loaded.id);
   requireSameFile(loaded, run);
-  const { client, db, state, events } = session;
   const settings = runSettings(session.config, { workers: options.workers });
-  return {
-    facts: {
-      uri: session.config.uri ?? '',
-      client,
-      db,
-      state,
-      loaded,
-      settings,
-      events,
-      signal: options.signal ?? NEVER,
-    },
-    run,
-  };
+  return { facts: runFacts(session, loaded, settings, { signal: options.signal, onSessions }), run };
 }
 
 /** What is asked for: single documents, or all; done, or only looked at. */
@@ -129,7 +116,9 @@ async function carryOut(
   }
   // A second rollback has nothing to do but to say what was done, unless it may overwrite what the first one left.
   if (run.state === 'rolled-back' && onConflict !== 'force') return storedOutcome(facts, run);
-  return dryRun ? rollBackDry(facts, run, { onConflict }) : rollBack(facts, run, { onConflict });
+  if (dryRun) return rollBackDry(facts, run, { onConflict });
+  await requireGround(facts, run);
+  return rollBack(facts, run, { onConflict });
 }
 
 export interface StartedRollback {
@@ -143,15 +132,11 @@ export function startRollback(session: Session, id: string, options: RollbackOpt
   const work = async (): Promise<RollbackResult> => {
     const startedAt = performance.now();
     if (!options.dryRun) requireTransactions(session.server);
-    const { facts, run } = await prepare(session, id, options);
+    const { facts, run } = await prepare(session, id, options, (own) => {
+      sessions = own;
+    });
     if (!options.dryRun) await ensureState(session.state);
-    const watched: RunFacts = {
-      ...facts,
-      onSessions: (own) => {
-        sessions = own;
-      },
-    };
-    const outcome = await carryOut(session, watched, run, options);
+    const outcome = await carryOut(session, facts, run, options);
     return resultOf(outcome, options.dryRun ?? false, performance.now() - startedAt);
   };
   const result = work().catch((error: unknown) => {

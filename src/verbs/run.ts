@@ -1,6 +1,7 @@
 /** `run`: plans or resumes, carries on, and says how it ended. */
 import type { ClientSession } from 'mongodb';
-import type { RunDocument, RunState } from '../domain/run.js';
+import { isSpent, type RunDocument, type RunState } from '../domain/run.js';
+import { requireGround } from '../engine/ground.js';
 import { planRun } from '../engine/plan-run.js';
 import { carryOn, retire, rollbackUnderWay } from '../engine/run.js';
 import type { RunFacts } from '../engine/with-lease.js';
@@ -22,6 +23,7 @@ import {
   requireForeignTargets,
   requireRun,
   requireSameFile,
+  runFacts,
   runSettings,
   type Session,
   type SettingOverrides,
@@ -65,8 +67,6 @@ export interface RunResult {
   /** Why it rests where it does, as the history has it. */
   readonly because: string;
 }
-
-const NEVER = new AbortController().signal;
 
 function resultOf(run: RunDocument, before: RunDocument, isNew: boolean, elapsedMs: number): RunResult {
   const { counters } = run;
@@ -125,23 +125,14 @@ async function plan(session: Session, { loaded, settings }: RunFacts): Promise<R
 async function planOrResume(session: Session, facts: RunFacts): Promise<{ run: RunDocument; isNew: boolean }> {
   const { loaded } = facts;
   let current = await findCurrentRun(session.state, loaded.id);
-  if (current?.state === 'rolled-back') {
+  if (current && isSpent(current.state)) {
     await retire(facts, current);
     current = await findCurrentRun(session.state, loaded.id);
   }
   if (!current) return { run: await plan(session, facts), isNew: true };
   requireSameFile(loaded, current);
   if (current.direction === 'down') throw rollbackUnderWay(current);
-  const replicaSet = current.server.replicaSetId;
-  const now = replicaSet ? await readReplicaSetId(session.client) : null;
-  if (replicaSet && now && replicaSet !== now)
-    throw new GodwitError(
-      'GODWIT_OTHER_SERVER',
-      `wanted the replica set that ${loaded.id} began on, found another one`,
-      {
-        next: ['check the address in MONGODB_URI', 'godwit list'],
-      },
-    );
+  await requireGround(facts, current);
   return { run: current, isNew: false };
 }
 
@@ -193,19 +184,12 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
     const settings = runSettings(session.config, isCanary ? { ...options, workers: 1 } : options);
     const only = options.only === undefined ? undefined : await idsOf(session, loaded, options.only);
     await ensureState(session.state);
-    const facts: RunFacts = {
-      uri: session.config.uri ?? '',
-      client: session.client,
-      db: session.db,
-      state: session.state,
-      loaded,
-      settings,
-      events: session.events,
-      signal: options.signal ?? NEVER,
+    const facts = runFacts(session, loaded, settings, {
+      signal: options.signal,
       onSessions: (own) => {
         sessions = own;
       },
-    };
+    });
     const { run, isNew } = await planOrResume(session, facts);
     session.events.emit('run:planned', { run: run._id, migration: run.migration, total: run.total, resumed: !isNew });
     if (run.state === 'completed' && !options.retry) return resultOf(run, run, false, 0);

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { type Config, type ConfigInput, loadConfig } from '../config/load.js';
 import type { RunDocument } from '../domain/run.js';
 import type { RunSettings } from '../engine/run-context.js';
+import type { RunFacts } from '../engine/with-lease.js';
 import { GodwitError } from '../errors.js';
 import { Events } from '../events.js';
 import { didYouMean } from '../kernel/nearest.js';
@@ -158,6 +159,26 @@ export function runSettings(config: Config, overrides: SettingOverrides = {}): R
     transformTimeoutMs: settings.transform.timeoutMs,
   };
 }
+
+const NEVER = new AbortController().signal;
+
+/** What the engine needs to work on a run. */
+export const runFacts = (
+  session: Session,
+  loaded: LoadedMigration,
+  settings: RunSettings,
+  more: { readonly signal?: AbortSignal | undefined; readonly onSessions?: RunFacts['onSessions'] } = {},
+): RunFacts => ({
+  uri: session.config.uri ?? '',
+  client: session.client,
+  db: session.db,
+  state: session.state,
+  loaded,
+  settings,
+  events: session.events,
+  signal: more.signal ?? NEVER,
+  ...(more.onSessions ? { onSessions: more.onSessions } : {}),
+});
 
 /** Commit of the project's repository, if it is one. */
 export async function gitCommit(cwd: string): Promise<string | null> {

@@ -1,7 +1,7 @@
 /** Verbs about the project's files: init, create, amend, config. */
 import type { Command } from 'commander';
 import { loadConfig } from '../../config/load.js';
-import { amend, createMigration, initProject } from '../../godwit.js';
+import { type AmendResult, amend, createMigration, initProject } from '../../godwit.js';
 import { redactUris } from '../../kernel/redact.js';
 import { action, type Invocation } from '../command.js';
 import { EXIT } from '../exit-codes.js';
@@ -60,24 +60,32 @@ const idOf = (file: string): string => file.replace(/^.*\//, '').replace(/\.[mc]
 function addAmend(program: Command, done: (code: number) => void): void {
   program
     .command('amend <id>')
-    .description('accept a changed file of a run that has begun')
+    .description('accept a changed file, or other collections, of a run that has begun')
     .requiredOption('--because <reason>', 'stays on record')
     .action(
       action<[string, { because: string }]>(done, (invocation, _options, id, flags) =>
         invocation.withSession(async (session) => {
           const result = await amend(session, id, flags.because);
           invocation.io.json(result);
-          const same = result.checksum === result.previous;
+          const amended = amendments(result);
           invocation.io.print([
-            same
-              ? `NOTHING TO AMEND: ${result.migration} is as its run began.`
-              : `AMENDED: ${result.migration} is now ${result.checksum.slice(0, 12)} (was ${result.previous.slice(0, 12)}).`,
+            ...(amended.length > 0 ? amended : [`NOTHING TO AMEND: ${result.migration} is as its run began.`]),
             ...nextLines([`godwit run ${result.migration}`]),
           ]);
           return EXIT.done;
         }),
       ),
     );
+}
+
+function amendments({ migration, checksum, previous, state }: AmendResult): string[] {
+  const [now, was] = [checksum.slice(0, 12), previous.slice(0, 12)];
+  return [
+    ...(now === was ? [] : [`AMENDED: ${migration} is now ${now} (was ${was}).`]),
+    ...(state === 'restored'
+      ? [`AMENDED: collections and state of ${migration} are taken as they are; the next run plans anew.`]
+      : []),
+  ];
 }
 
 function valueAt(settings: unknown, path: string): unknown {

@@ -1,0 +1,110 @@
+/**
+ * The ground that a run stands on: the collections that it was planned for, and the state itself, each told by its
+ * UUID. A restored backup brings them back under the same names with other UUIDs: nothing that the state then says of
+ * the target can be believed, so the run ends as `restored`, and the next one is planned anew.
+ */
+import { isFenceOf } from '../domain/lease.js';
+import { type Ground, isSpent, type RunDocument } from '../domain/run.js';
+import { GodwitError } from '../errors.js';
+import { listChunks } from '../mongo/chunks.js';
+import { storeRestored } from '../mongo/runs.js';
+import { readReplicaSetId } from '../mongo/server-facts.js';
+import { readStateIds } from '../mongo/state.js';
+import { findTarget } from '../mongo/target.js';
+import { currentOwner } from './owner.js';
+import { leaseLost } from './run-batch.js';
+import { type RunFacts, withLease } from './with-lease.js';
+
+type GroundFacts = Pick<RunFacts, 'client' | 'db' | 'state'>;
+
+/** The ground as it is now under the names of the plan. */
+async function readGround({ client, db, state }: GroundFacts, run: RunDocument): Promise<Ground> {
+  const steps: Ground['steps'][number][] = [];
+  for (const step of run.steps)
+    steps.push({ ...step, uuid: (await findTarget(db, step.collection))?.uuid ?? step.uuid });
+  const replicaSetId = run.server.replicaSetId && ((await readReplicaSetId(client)) ?? run.server.replicaSetId);
+  return { steps, stateIds: await readStateIds(state), server: { ...run.server, replicaSetId } };
+}
+
+const otherTargets = (run: RunDocument, ground: Ground): string[] =>
+  run.steps.filter(({ uuid }, index) => ground.steps[index]?.uuid !== uuid).map(({ collection }) => collection);
+
+const isOtherState = (run: RunDocument, { stateIds }: Ground): boolean =>
+  stateIds.chunks !== run.stateIds.chunks || stateIds.audit !== run.stateIds.audit;
+
+/** The state is not the one that the last transition led to. */
+const isEdited = ({ state, history }: RunDocument): boolean => history.at(-1)?.to !== state;
+
+/**
+ * Refuses to go on with a run on other ground.
+ *
+ * @throws GodwitError GODWIT_RESTORED (the run has become `restored`), GODWIT_TARGET_REPLACED, GODWIT_OTHER_SERVER,
+ *   GODWIT_STATE_EDITED
+ */
+export async function requireGround(facts: RunFacts, run: RunDocument): Promise<void> {
+  const accept = `godwit amend ${run.migration} --because "…"   accepts what is there now; the next run plans anew`;
+  if (isEdited(run))
+    throw new GodwitError(
+      'GODWIT_STATE_EDITED',
+      `wanted ${run.migration} in the state ${run.history.at(-1)?.to}, to which its last transition led, found ${run.state}`,
+      { next: [accept] },
+    );
+  if (isSpent(run.state)) return;
+  const ground = await readGround(facts, run);
+  const others = otherTargets(run, ground);
+  if (isOtherState(run, ground)) {
+    const because = 'its state was restored from a backup: the collections are not those that it was written into';
+    await markRestored(facts, run, ground, because);
+    throw restored(run);
+  }
+  const names = others.map((name) => `${facts.db.databaseName}.${name}`).join(', ');
+  if (others.length > 0)
+    throw new GodwitError(
+      'GODWIT_TARGET_REPLACED',
+      `wanted the collections that ${run.migration} was planned for, found another one under the name of ${names}`,
+      { next: ['put the planned collection back and run again; the audit stays', accept] },
+    );
+  if (ground.server.replicaSetId !== run.server.replicaSetId)
+    throw new GodwitError(
+      'GODWIT_OTHER_SERVER',
+      `wanted the replica set that ${run.migration} began on, found another one`,
+      { next: ['check the address in MONGODB_URI', accept] },
+    );
+}
+
+const restored = (run: RunDocument): GodwitError =>
+  new GodwitError(
+    'GODWIT_RESTORED',
+    `wanted the state that ${run.migration} was run with, found it restored from a backup (last written ${run.updatedAt.toISOString()}); what it says of ${run.steps.map(({ collection }) => collection).join(', ')} may be wrong`,
+    {
+      next: [
+        `godwit verify ${run.migration}     looks at what is there`,
+        `godwit run ${run.migration}        plans anew: documents in the new shape stay as they are`,
+        `godwit rollback ${run.migration}   compares the bytes of every document first`,
+      ],
+    },
+  );
+
+/** True when the run stands on other ground, or its state was edited: a person may accept that. */
+export async function isDoubtful(facts: GroundFacts, run: RunDocument): Promise<boolean> {
+  if (isEdited(run)) return true;
+  const chunks = await listChunks(facts.state, run._id);
+  if (!chunks.every(({ fence }) => isFenceOf(run.takings, fence))) return true;
+  if (isSpent(run.state)) return false;
+  const ground = await readGround(facts, run);
+  const isOtherServer = ground.server.replicaSetId !== run.server.replicaSetId;
+  return isOtherServer || isOtherState(run, ground) || otherTargets(run, ground).length > 0;
+}
+
+/** The run ends as `restored`, on the ground that is there now: it can be rolled back, or planned anew. */
+export async function acceptGround(facts: RunFacts, run: RunDocument, because: string): Promise<void> {
+  await markRestored(facts, run, await readGround(facts, run), because);
+}
+
+async function markRestored(facts: RunFacts, run: RunDocument, ground: Ground, because: string): Promise<void> {
+  const { user, host } = currentOwner();
+  await withLease({ ...facts, resetsFences: true }, run, 0, async (context) => {
+    const moved = { by: `${user}@${host}`, because, fence: context.fence };
+    if (!(await storeRestored(context.state, context.run, ground, moved))) throw leaseLost(run.migration);
+  });
+}

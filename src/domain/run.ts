@@ -4,7 +4,7 @@
  */
 import type { Binary, Timestamp } from 'bson';
 import { type Edge, findEdge } from '../kernel/state-machine.js';
-import type { Counters, Cursor, UndoCounters } from './chunk.js';
+import type { Counters, Cursor, UndoConflict, UndoCounters } from './chunk.js';
 import type { Lease } from './lease.js';
 import type { Newcomers } from './newcomers.js';
 
@@ -115,6 +115,13 @@ export interface PlannedStep {
   readonly estimate: number;
 }
 
+/** The change stream: where it begins, how far it was read, and whether its history was lost. */
+export interface StreamPlace {
+  readonly since: Timestamp;
+  readonly token: unknown;
+  readonly isLost: boolean;
+}
+
 export interface RunDocument {
   readonly _id: string;
   /** Format version of all state documents. */
@@ -138,6 +145,8 @@ export interface RunDocument {
   readonly undo: UndoCounters | null;
   /** What its rollback found without a before image. */
   readonly newcomers: Newcomers | null;
+  /** Documents that the application wrote in the new shape while its rollback went on. */
+  readonly rewritten: readonly UndoConflict[];
   readonly total: number;
   readonly batches: number;
   readonly conflictsRetried: number;
@@ -154,8 +163,9 @@ export interface RunDocument {
   readonly takings: number;
   /** Sessions of every runner that this run has had: their writes are Godwit's own. */
   readonly ownSessions: readonly Binary[];
-  /** The change stream: where it begins, how far it was read, and whether its history was lost. */
-  readonly stream: { readonly since: Timestamp; readonly token: unknown; readonly isLost: boolean };
+  readonly stream: StreamPlace;
+  /** The same for its rollback; null before that. */
+  readonly undoStream: StreamPlace | null;
   readonly ranBy: { readonly user: string; readonly host: string; readonly godwit: string; readonly node: string };
   readonly gitCommit: string | null;
 }

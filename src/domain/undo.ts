@@ -42,6 +42,9 @@ export interface Restore {
   readonly order: readonly string[];
 }
 
+/** Why a document is listed whose edits were to be overwritten. */
+export const OVERWRITTEN = 'overwritten';
+
 /** Largest document that is sent whole, in bytes: a statement must hold it. */
 const MAX_WHOLE_BYTES = 8 * 1024 * 1024;
 
@@ -104,7 +107,7 @@ function decideRow(entry: AuditEntry, current: StoredDocument, options: UndoOpti
   if (inverse.conflicts.length === 0) return { restore, counts: 'keptFields' };
   const fields = inverse.conflicts.map(({ field }) => field);
   if (options.onConflict === 'force') {
-    return { restore, conflict: conflictOf(current, fields, 'overwritten', options), counts: 'keptFields' };
+    return { restore, conflict: conflictOf(current, fields, OVERWRITTEN, options), counts: 'keptFields' };
   }
   const byDown = options.down?.(current);
   if (byDown) return { restore: byFields(byDown), counts: 'keptFields' };

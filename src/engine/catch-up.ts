@@ -5,13 +5,20 @@
  * same pipeline as all others.
  */
 import type { ClientSession } from 'mongodb';
-import type { GodwitError } from '../errors.js';
 import { pause } from '../kernel/retry.js';
 import { type ChangeEvent, Changes, clusterTime, HistoryLost } from '../mongo/changes.js';
 import { idsChunk } from '../mongo/chunks.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { touchedId } from '../mongo/state.js';
-import { listTouched, settleTouched, storeLost, storeToken, storeTouched, type Touch } from '../mongo/touched.js';
+import {
+  listTouched,
+  type Stream,
+  settleTouched,
+  storeLost,
+  storeToken,
+  storeTouched,
+  type Touch,
+} from '../mongo/touched.js';
 import { dependantsOf, lookedUpCollections } from './dependants.js';
 import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
@@ -35,23 +42,25 @@ export class CatchUp {
   private constructor(
     private readonly context: RunContext,
     private readonly steps: readonly StepContext[],
-    private readonly onReplaced: (error: GodwitError) => void,
+    private readonly stream: Stream,
   ) {
     const { db, run } = context;
+    const place = run[stream];
+    if (!place) throw new RangeError(`a run without ${stream}`);
     const collections = new Set([...steps.map(({ step }) => step.collection), ...lookedUpCollections(steps)]);
     this.#changes = new Changes({
       db,
       collections: [...collections],
       ownSessions: run.ownSessions,
-      token: run.stream.token,
-      since: run.stream.since,
+      token: place.token,
+      since: place.since,
     });
-    if (run.stream.isLost) this.lostBecause = 'its history was lost earlier in this run';
+    if (place.isLost) this.lostBecause = 'its history was lost earlier in this run';
   }
 
-  /** @param onReplaced called when a target is dropped or renamed */
-  static start(context: RunContext, steps: readonly StepContext[], onReplaced: (error: GodwitError) => void): CatchUp {
-    const catchUp = new CatchUp(context, steps, onReplaced);
+  /** Stops the run when a target is dropped or renamed. */
+  static start(context: RunContext, steps: readonly StepContext[], stream: Stream): CatchUp {
+    const catchUp = new CatchUp(context, steps, stream);
     catchUp.#work = catchUp.#read();
     return catchUp;
   }
@@ -76,7 +85,7 @@ export class CatchUp {
       await faultPoint('touched:after-store');
     }
     if (events.length > 0 || performance.now() - this.#tokenAt > TOKEN_MS) {
-      await storeToken(state, run._id, fence, token);
+      await storeToken(state, run._id, fence, this.stream, token);
       this.#tokenAt = performance.now();
     }
     this.#upTo = upTo;
@@ -90,7 +99,7 @@ export class CatchUp {
       note: `the change stream ended (${this.lostBecause}); all documents are checked again at the end`,
     });
     // When this fails as well, the next runner resumes from the old token and finds out for itself.
-    await storeLost(state, run._id, fence).catch(() => undefined);
+    await storeLost(state, run._id, fence, this.stream).catch(() => undefined);
   }
 
   /** The documents that have to be looked at again, step by step. */
@@ -116,7 +125,7 @@ export class CatchUp {
   #noteReplaced(collection: string): void {
     const isTarget = collection === '' || this.steps.some(({ step }) => step.collection === collection);
     if (isTarget)
-      this.onReplaced(
+      this.context.stop(
         targetReplaced(`${this.context.db.databaseName}.${collection}`, this.context.run.migration, true),
       );
   }
@@ -140,23 +149,21 @@ export class CatchUp {
     return this.lostBecause === null;
   }
 
-  /** Takes the touched documents of a step through the pipeline, once each. @returns how many there were */
-  async drain(step: StepContext, session: ClientSession): Promise<number> {
+  /**
+   * Hands out the `_id`s of the touched documents of a step, once each.
+   *
+   * @param take false when it could not see to all of them, and is to be given no more
+   * @returns how many there were
+   */
+  async drain(step: StepContext, take: (ids: readonly unknown[]) => Promise<boolean>): Promise<number> {
     const { state, run, settings } = this.context;
     let after = '';
     let count = 0;
-    while (mayGoOn(step)) {
+    while (!step.signal.aborted) {
       const entries = await listTouched(state, run._id, step.stepIndex, after, settings.batchSize);
       const last = entries.at(-1);
       if (!last) break;
-      const chunk = await idsChunk(state, run._id, step.stepIndex, 'late', step.fence);
-      await runIds(
-        step,
-        chunk,
-        entries.map(({ id }) => id),
-        session,
-      );
-      if (!mayGoOn(step)) break;
+      if (!(await take(entries.map(({ id }) => id)))) break;
       await settleTouched(state, entries);
       count += entries.length;
       after = String(last._id);
@@ -170,6 +177,14 @@ export class CatchUp {
     await this.#work;
   }
 }
+
+/** Takes the touched documents of a step through the pipeline. */
+const catchUpWith = (catchUp: CatchUp, step: StepContext, session: ClientSession): Promise<number> =>
+  catchUp.drain(step, async (ids) => {
+    const chunk = await idsChunk(step.state, step.run._id, step.stepIndex, 'late', step.fence);
+    await runIds(step, chunk, ids, session);
+    return mayGoOn(step);
+  });
 
 /** Rounds of catching up before the look at everything: each meets only what was written during the one before. */
 const MAX_ROUNDS = 5;
@@ -188,7 +203,7 @@ export async function drainUntilQuiet(
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     if (!(await catchUp.arrive())) return false;
     let count = 0;
-    for (const step of steps) count += await catchUp.drain(step, session);
+    for (const step of steps) count += await catchUpWith(catchUp, step, session);
     if (count === 0) break;
   }
   return catchUp.lostBecause === null;
@@ -208,7 +223,7 @@ export async function follow(catchUp: CatchUp, steps: readonly StepContext[], se
     const startedAt = performance.now();
     if (!(await catchUp.arrive())) return;
     let count = 0;
-    for (const step of steps) count += await catchUp.drain(step, session);
+    for (const step of steps) count += await catchUpWith(catchUp, step, session);
     total += count;
     const lagMs = performance.now() - startedAt;
     first.events.emit('run:follow', { run: first.run._id, lagMs, caughtUp: total });

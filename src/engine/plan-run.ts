@@ -126,6 +126,7 @@ function newRun(
     counters: NO_COUNTERS,
     undo: null,
     newcomers: null,
+    rewritten: [],
     total: steps.reduce((sum, { estimate }) => sum + estimate, 0),
     batches: 0,
     conflictsRetried: 0,
@@ -139,6 +140,7 @@ function newRun(
     takings: 0,
     ownSessions: [],
     stream: { since, token: null, isLost: false },
+    undoStream: null,
     ranBy: { user: owner.user, host: owner.host, godwit: facts.godwitVersion, node: process.version },
     gitCommit: facts.gitCommit,
   };

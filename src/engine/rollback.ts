@@ -1,43 +1,27 @@
-/**
- * A whole rollback: the steps backwards, in each the batches from the newest to the oldest, single documents (which
- * were always taken last) before the ranges. Then a look for documents that came later and have no before image.
- */
+/** Rollbacks, done or only looked at: of a whole run (its work is in backward.ts), or of single documents. */
 import type { ClientSession } from 'mongodb';
 import { decodeHashes } from '../domain/audit-entry.js';
 import { keyOf } from '../domain/change.js';
-import {
-  addUndo,
-  type Chunk,
-  chunksOfStep,
-  NO_UNDO,
-  sumOfCounters,
-  type UndoConflict,
-  type UndoCounters,
-} from '../domain/chunk.js';
+import { addUndo, type Chunk, chunksOfStep, NO_UNDO, type UndoConflict, type UndoCounters } from '../domain/chunk.js';
 import { addNewcomers, type Newcomers, NO_NEWCOMERS } from '../domain/newcomers.js';
 import type { RunDocument } from '../domain/run.js';
-import type { UndoBatch } from '../domain/undo.js';
+import { OVERWRITTEN, type UndoBatch } from '../domain/undo.js';
 import { GodwitError } from '../errors.js';
 import { locateIn } from '../migration/load.js';
 import { auditOfChunk } from '../mongo/audit-entries.js';
-import { listChunks, resetUndo } from '../mongo/chunks.js';
-import { storeNewcomers } from '../mongo/runs.js';
+import { listChunks } from '../mongo/chunks.js';
 import type { State } from '../mongo/state.js';
+import { Backward, inOrder, type RollbackOptions, sumOfUndo } from './backward.js';
 import { Effort } from './effort.js';
 import { settleNewcomers } from './newcomers.js';
 import { Recorder } from './recorder.js';
 import { requireChunks, stepContext } from './run.js';
-import type { RunContext, StepContext } from './run-context.js';
+import type { RunContext } from './run-context.js';
 import { NO_WATCH } from './sentinel.js';
 import { Tally } from './tally.js';
-import { decideUndoBatch, nextUndo, undoBatch } from './undo-batch.js';
+import { decideUndoBatch, nextUndo } from './undo-batch.js';
 import { undoOnly } from './undo-single.js';
 import { type RunFacts, withLease } from './with-lease.js';
-import { shareOut } from './workers.js';
-
-export interface RollbackOptions {
-  readonly onConflict: 'report' | 'force';
-}
 
 export interface RollbackOutcome {
   readonly run: RunDocument;
@@ -46,102 +30,38 @@ export interface RollbackOutcome {
   readonly newcomers: Newcomers;
 }
 
-/** Late documents first, early ones last; ranges are independent of each other. */
-function inOrder(chunks: readonly Chunk[], step: number): readonly (readonly Chunk[])[] {
-  const { early, ranges, late } = chunksOfStep(chunks, step);
-  return [late, ranges, early];
-}
-
-const isUndone = (chunk: Chunk): boolean => chunk.undo?.done === true || nextUndo(chunk) === 0;
-
-async function undoChunk(
-  context: StepContext,
-  chunk: Chunk,
-  options: RollbackOptions,
-  session: ClientSession,
-): Promise<void> {
-  let current: Chunk = { ...chunk, fence: context.fence };
-  while (!isUndone(current) && !context.signal.aborted) {
-    const outcome = await undoBatch(context, current, options.onConflict, session);
-    current = outcome.chunk;
-    context.tally.addUndo(outcome.undone.counters, outcome.redone);
-    context.events.emit('run:undo', {
-      run: context.run._id,
-      undo: context.tally.undo ?? NO_UNDO,
-      total: context.run.counters.changed,
-    });
-  }
-}
-
-async function work(
-  facts: RunFacts,
-  context: RunContext,
-  sessions: readonly ClientSession[],
-  options: RollbackOptions,
-  recorder: Recorder,
-): Promise<void> {
-  await recorder.noteDeadRunner();
-  if (context.run.state === 'rolled-back') await resetUndo(context.state, context.run._id, context.fence);
-  await recorder.go('rolling-back', 'rollback asked for');
-  const chunks = await requireChunks(context);
-  // The runner that died may have stored older figures than its chunks have.
-  context.tally.counters = sumOfCounters(chunks);
-  context.tally.undo = sumOf(chunks);
-  let newcomers = NO_NEWCOMERS;
-  const store = (): void => recorder.storeNowAndThen();
-  context.events.on('run:undo', store);
-  try {
-    for (const index of [...context.run.steps.keys()].reverse()) {
-      const step = await stepContext(facts, context, index);
-      for (const group of inOrder(chunks, index))
-        await shareOut(group, sessions, context.signal, (chunk, session, signal) =>
-          undoChunk({ ...step, signal }, chunk, options, session),
-        );
-      if (context.signal.aborted) throw context.signal.reason;
-      newcomers = addNewcomers(
-        newcomers,
-        await settleNewcomers(step, await listChunks(context.state, context.run._id), sessions[0]),
-      );
-    }
-  } finally {
-    context.events.off('run:undo', store);
-    await recorder.idle();
-  }
-  await storeNewcomers(context.state, context.run._id, context.fence, newcomers);
-  await recorder.end('rolled-back', 'every audit entry is through');
-}
-
-const sumOf = (chunks: readonly Chunk[]): UndoCounters =>
-  chunks.reduce((sum, { undo }) => (undo ? addUndo(sum, undo.counters) : sum), NO_UNDO);
-
 /** What a rollback has done, from the chunks that it moved. */
 export async function storedOutcome(facts: RunFacts, run: RunDocument): Promise<RollbackOutcome> {
   const chunks = await listChunks(facts.state, run._id);
   return outcomeOf(
     run,
-    sumOf(chunks),
-    chunks.flatMap((chunk) => chunk.undo?.conflicts ?? []),
+    sumOfUndo(chunks),
+    [...run.rewritten, ...chunks.flatMap((chunk) => chunk.undo?.conflicts ?? [])],
     run.newcomers ?? NO_NEWCOMERS,
+    run.rewritten.filter(({ because }) => because !== OVERWRITTEN).length,
   );
 }
 
-/** A document in conflict is one, however often the run changed it. */
+/** A document in conflict is one, however often the run changed it; what was overwritten is listed, and is none. */
 function outcomeOf(
   run: RunDocument,
   counters: UndoCounters,
   all: readonly UndoConflict[],
   newcomers: Newcomers,
+  rewritten = 0,
 ): RollbackOutcome {
   const conflicts = new Map<string, UndoConflict>();
+  let repeated = 0;
   for (const conflict of all) {
     const key = `${conflict.collection}/${keyOf(conflict.id)}`;
-    const fields = new Set([...(conflicts.get(key)?.fields ?? []), ...conflict.fields]);
-    conflicts.set(key, { ...conflict, fields: [...fields] });
+    const other = conflicts.get(key);
+    if (other && conflict.because !== OVERWRITTEN) repeated += 1;
+    const fields = new Set([...(other?.fields ?? []), ...conflict.fields]);
+    conflicts.set(key, { ...conflict, because: other?.because ?? conflict.because, fields: [...fields] });
   }
-  const repeated = all.length - conflicts.size;
   return {
     run,
-    counters: { ...counters, conflicts: Math.max(0, counters.conflicts - repeated) },
+    counters: { ...counters, conflicts: Math.max(0, counters.conflicts + rewritten - repeated) },
     conflicts: [...conflicts.values()],
     newcomers,
   };
@@ -154,7 +74,7 @@ export async function rollBack(facts: RunFacts, run: RunDocument, options: Rollb
     if (context.run.state === 'rolled-back' && options.onConflict !== 'force') return;
     const recorder = new Recorder(context, 'down');
     try {
-      await work(facts, context, sessions, options, recorder);
+      await new Backward(facts, context, sessions, options, recorder).work();
     } catch (error) {
       await recorder.settle(error);
     }
@@ -180,7 +100,7 @@ export async function rollBackDry(
   const stored = await requireChunks(context);
   // As a rollback would: a finished one begins again, another one goes on.
   const chunks = run.state === 'rolled-back' ? stored.map((chunk) => ({ ...chunk, undo: null })) : stored;
-  context.tally.undo = sumOf(chunks);
+  context.tally.undo = sumOfUndo(chunks);
   const conflicts = chunks.flatMap(({ undo }) => undo?.conflicts ?? []);
   let newcomers = NO_NEWCOMERS;
   for (const index of [...context.run.steps.keys()].reverse()) {

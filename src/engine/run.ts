@@ -117,7 +117,7 @@ class Forward {
     context.tally.batches = chunks.reduce((sum, chunk) => sum + chunk.seq, 0);
     const steps: StepContext[] = [];
     for (const index of context.run.steps.keys()) steps.push(await stepContext(this.facts, context, index));
-    this.#catchUp = CatchUp.start(context, steps, context.stop);
+    this.#catchUp = CatchUp.start(context, steps, 'stream');
     try {
       await this.#forward(steps, chunks);
     } finally {

@@ -1,8 +1,7 @@
 /** The `migrations` collection: one document per run. Every change of state is a compare-and-set on the old state. */
 import type { Document, Filter, UpdateFilter } from 'mongodb';
 import type { Counters, Cursor, UndoCounters } from '../domain/chunk.js';
-import type { Newcomers } from '../domain/newcomers.js';
-import { type Ground, mayGo, type RunDocument, type RunState } from '../domain/run.js';
+import { type Ground, mayGo, type RunDocument, type RunState, type StreamPlace } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import type { State } from './state.js';
 
@@ -123,9 +122,20 @@ export async function storeProgress(state: State, run: string, fence: string, pr
   await state.runs.updateOne({ _id: run, 'lease.fence': fence } as Filter<RunDocument>, update);
 }
 
-/** Keeps what a rollback found without a before image, where the lease is ours: a second look must say the same. */
-export async function storeNewcomers(state: State, run: string, fence: string, newcomers: Newcomers): Promise<void> {
-  await state.runs.updateOne({ _id: run, 'lease.fence': fence } as Filter<RunDocument>, { $set: { newcomers } });
+/** Keeps what a rollback found, where the lease is ours: a second look must say the same. */
+export async function storeFindings(
+  state: State,
+  run: string,
+  fence: string,
+  found: Pick<RunDocument, 'newcomers' | 'rewritten'>,
+): Promise<void> {
+  await state.runs.updateOne({ _id: run, 'lease.fence': fence } as Filter<RunDocument>, { $set: found });
+}
+
+/** Where a rollback's stream begins, where the lease is ours. */
+export async function storeUndoStream(state: State, run: string, fence: string, place: StreamPlace): Promise<void> {
+  const filter = { _id: run, 'lease.fence': fence } as Filter<RunDocument>;
+  await state.runs.updateOne(filter, { $set: { undoStream: place } });
 }
 
 /** Accepts a changed file of a run that has begun. */

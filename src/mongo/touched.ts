@@ -91,18 +91,27 @@ export async function insertedKeys(state: State, run: string, step: number): Pro
   return keys;
 }
 
+/** Which of a run's two streams: that of the run, or that of its rollback. */
+export type Stream = 'stream' | 'undoStream';
+
 /** Keeps the stream's place, where the lease is ours. */
-export async function storeToken(state: State, run: string, fence: string, token: unknown): Promise<void> {
+export async function storeToken(
+  state: State,
+  run: string,
+  fence: string,
+  stream: Stream,
+  token: unknown,
+): Promise<void> {
   await state.runs.updateOne(
     { _id: run, 'lease.fence': fence } as object,
-    { $set: { 'stream.token': token } } as object,
+    { $set: { [`${stream}.token`]: token } } as object,
   );
 }
 
-/** From here on the run ends with passes over everything, since the stream cannot tell. */
-export async function storeLost(state: State, run: string, fence: string): Promise<void> {
+/** From here on the stream cannot tell. */
+export async function storeLost(state: State, run: string, fence: string, stream: Stream): Promise<void> {
   await state.runs.updateOne(
     { _id: run, 'lease.fence': fence } as object,
-    { $set: { 'stream.isLost': true } } as object,
+    { $set: { [`${stream}.isLost`]: true } } as object,
   );
 }

@@ -186,6 +186,29 @@ describe('found:', () => {
       });
     });
 
+    test('what the application wrote in the new shape behind the rollback is kept and listed, or overwritten when asked', async () => {
+      await fill(3_000);
+      await withSession(async (session) => {
+        await startRun(session, 'm1').result;
+        const migrated = await people.findOne({ _id: 0 });
+        let writing: Promise<unknown> | undefined;
+        session.events.on('run:undo', () => {
+          writing ??= until(async () => (await people.countDocuments({ _id: 0, v: 2 })) === 0).then(() =>
+            people.replaceOne({ _id: 0 }, { mail: migrated?.['mail'], v: 2 }),
+          );
+        });
+        const back = await startRollback(session, 'm1', { workers: 1 }).result;
+        await writing;
+        expect([back.restored, back.conflicts, back.identical]).toEqual([3_000, 1, false]);
+        expect(back.conflictList[0]?.because).toContain('while the rollback went on');
+        expect(await people.findOne({ _id: 0 })).toEqual(migrated);
+        expect((await startRollback(session, 'm1').result).conflicts).toBe(1);
+        const forced = await startRollback(session, 'm1', { onConflict: 'force' }).result;
+        expect(forced.conflicts).toBe(0);
+        expect(await people.findOne({ _id: 0 })).toEqual({ _id: 0, mail: 'P0@X.test' });
+      });
+    });
+
     test('documents that down() took back were not there before: not identical', async () => {
       await fill();
       await withSession(

@@ -1,0 +1,156 @@
+/**
+ * The work of a rollback under its lease: the batches backwards, then what came later and has no before image, then
+ * what the application wrote in the new shape while it went on.
+ */
+import type { ClientSession } from 'mongodb';
+import { keyOf } from '../domain/change.js';
+import {
+  addUndo,
+  type Chunk,
+  chunksOfStep,
+  NO_UNDO,
+  sumOfCounters,
+  type UndoConflict,
+  type UndoCounters,
+} from '../domain/chunk.js';
+import { addNewcomers, NO_NEWCOMERS } from '../domain/newcomers.js';
+import { OVERWRITTEN } from '../domain/undo.js';
+import { clusterTime } from '../mongo/changes.js';
+import { listChunks, resetUndo } from '../mongo/chunks.js';
+import { storeFindings, storeUndoStream } from '../mongo/runs.js';
+import { CatchUp } from './catch-up.js';
+import { settleNewcomers } from './newcomers.js';
+import type { Recorder } from './recorder.js';
+import { requireChunks, stepContext } from './run.js';
+import type { RunContext, StepContext } from './run-context.js';
+import { nextUndo, undoBatch } from './undo-batch.js';
+import { undoOnly } from './undo-single.js';
+import type { RunFacts } from './with-lease.js';
+import { shareOut } from './workers.js';
+
+export interface RollbackOptions {
+  readonly onConflict: 'report' | 'force';
+}
+
+/** Documents listed that were written in the new shape meanwhile. */
+const MAX_REWRITTEN = 1_000;
+
+/** Late documents first, early ones last; ranges are independent of each other. */
+export function inOrder(chunks: readonly Chunk[], step: number): readonly (readonly Chunk[])[] {
+  const { early, ranges, late } = chunksOfStep(chunks, step);
+  return [late, ranges, early];
+}
+
+export const sumOfUndo = (chunks: readonly Chunk[]): UndoCounters =>
+  chunks.reduce((sum, { undo }) => (undo ? addUndo(sum, undo.counters) : sum), NO_UNDO);
+
+const isUndone = (chunk: Chunk): boolean => chunk.undo?.done === true || nextUndo(chunk) === 0;
+
+export class Backward {
+  constructor(
+    private readonly facts: RunFacts,
+    private readonly context: RunContext,
+    private readonly sessions: readonly ClientSession[],
+    private readonly options: RollbackOptions,
+    private readonly recorder: Recorder,
+  ) {}
+
+  async work(): Promise<void> {
+    const { context, recorder } = this;
+    const { state, run, fence } = context;
+    await recorder.noteDeadRunner();
+    const isAnew = run.state === 'rolled-back';
+    if (isAnew) await resetUndo(state, run._id, fence);
+    const undoStream = (!isAnew && run.undoStream) || {
+      since: await clusterTime(context.db),
+      token: null,
+      isLost: false,
+    };
+    await storeUndoStream(state, run._id, fence, undoStream);
+    await recorder.go('rolling-back', 'rollback asked for');
+    const chunks = await requireChunks(context);
+    // The runner that died may have stored older figures than its chunks have.
+    context.tally.counters = sumOfCounters(chunks);
+    context.tally.undo = sumOfUndo(chunks);
+    const steps: StepContext[] = [];
+    for (const index of run.steps.keys()) steps.unshift(await stepContext(this.facts, context, index));
+    const catchUp = CatchUp.start({ ...context, run: { ...run, undoStream } }, steps, 'undoStream');
+    try {
+      await this.#undoSteps(steps, chunks);
+      await this.#settle(steps, catchUp);
+    } finally {
+      await catchUp.close();
+    }
+    await recorder.end('rolled-back', 'every audit entry is through');
+  }
+
+  async #undoSteps(steps: readonly StepContext[], chunks: readonly Chunk[]): Promise<void> {
+    const { context, recorder } = this;
+    const store = (): void => recorder.storeNowAndThen();
+    context.events.on('run:undo', store);
+    try {
+      for (const step of steps) {
+        for (const group of inOrder(chunks, step.stepIndex))
+          await shareOut(group, this.sessions, context.signal, (chunk, session, signal) =>
+            this.#undoChunk({ ...step, signal }, chunk, session),
+          );
+        if (context.signal.aborted) throw context.signal.reason;
+      }
+    } finally {
+      context.events.off('run:undo', store);
+      await recorder.idle();
+    }
+  }
+
+  async #undoChunk(context: StepContext, chunk: Chunk, session: ClientSession): Promise<void> {
+    let current: Chunk = { ...chunk, fence: context.fence };
+    while (!isUndone(current) && !context.signal.aborted) {
+      const outcome = await undoBatch(context, current, this.options.onConflict, session);
+      current = outcome.chunk;
+      context.tally.addUndo(outcome.undone.counters, outcome.redone);
+      context.events.emit('run:undo', {
+        run: context.run._id,
+        undo: context.tally.undo ?? NO_UNDO,
+        total: context.run.counters.changed,
+      });
+    }
+  }
+
+  /** What has no before image, and what was written in the new shape meanwhile. */
+  async #settle(steps: readonly StepContext[], catchUp: CatchUp): Promise<void> {
+    const { state, run, fence } = this.context;
+    const isKnown = await catchUp.arrive();
+    let newcomers = isKnown ? NO_NEWCOMERS : { ...NO_NEWCOMERS, isSure: false };
+    const rewritten: UndoConflict[] = [];
+    for (const step of steps) {
+      newcomers = addNewcomers(
+        newcomers,
+        await settleNewcomers(step, await listChunks(state, run._id), this.sessions[0]),
+      );
+      await catchUp.drain(step, async (ids) => {
+        for (const id of ids) rewritten.push(...(await this.#lookAgain(step, id)));
+        return !step.signal.aborted;
+      });
+    }
+    if (this.context.signal.aborted) throw this.context.signal.reason;
+    const earlier = run.state === 'rolled-back' ? [] : run.rewritten;
+    const kept = new Map([...earlier, ...rewritten].map((one) => [`${one.collection}/${keyOf(one.id)}`, one]));
+    await storeFindings(state, run._id, fence, { newcomers, rewritten: [...kept.values()].slice(0, MAX_REWRITTEN) });
+  }
+
+  /**
+   * A document that the application wrote after it had been taken back, with values of the run again (an old copy that
+   * was saved whole, a new version that is still running). It is the application's write: kept and listed, unless
+   * conflicts are to be overwritten.
+   */
+  async #lookAgain(step: StepContext, id: unknown): Promise<UndoConflict[]> {
+    const seen = await undoOnly(step, id, 'report', undefined);
+    const [restore] = seen?.restores ?? [];
+    if (!restore) return [];
+    const isForced = this.options.onConflict === 'force';
+    if (isForced) await undoOnly(step, id, 'force', this.sessions[0]);
+    const because = isForced ? OVERWRITTEN : 'written in the new shape while the rollback went on';
+    const fields = [...restore.change.set.keys(), ...restore.change.unset];
+    return [{ collection: step.step.collection, id, fields, because }];
+  }
+}

@@ -9,7 +9,7 @@ import { type DryRunOptions, type DryRunReport, dryRun } from './verbs/dry-run.j
 import { type RollbackOptions, type RollbackResult, startRollback } from './verbs/rollback.js';
 import { type RunOptions, type RunResult, startRun } from './verbs/run.js';
 import { closeSession, openSession, type Session, type SessionInput } from './verbs/session.js';
-import { listMigrations, type MigrationStatus, statusOf } from './verbs/status.js';
+import { listMigrations, type MigrationStatus, statusWithReadiness } from './verbs/status.js';
 import { type VerifyOptions, type VerifyResult, verify } from './verbs/verify.js';
 
 export { type AmendResult, amend } from './verbs/amend.js';
@@ -21,7 +21,7 @@ export { initProject } from './verbs/init.js';
 export { startRollback } from './verbs/rollback.js';
 export { startRun } from './verbs/run.js';
 export { closeSession, openSession, type Session, toGodwitError, VERSION } from './verbs/session.js';
-export { listMigrations, statusOf } from './verbs/status.js';
+export { listMigrations, statusOf, statusWithReadiness } from './verbs/status.js';
 export { verify } from './verbs/verify.js';
 
 /** What `godwit()` takes. Everything may come from the project's configuration and the environment instead. */
@@ -67,7 +67,7 @@ export class Godwit implements AsyncDisposable {
   }
 
   status(id: string): Promise<MigrationStatus> {
-    return statusOf(this.session, id);
+    return statusWithReadiness(this.session, id);
   }
 
   /** Writes nothing to any database; the report is also kept under `.godwit/reports/`. */

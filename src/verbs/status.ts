@@ -6,9 +6,10 @@ import { GodwitError, isGodwitError } from '../errors.js';
 import { findMigrations } from '../migration/find.js';
 import { loadMigration } from '../migration/load.js';
 import { groupFailures, type StoredFailureGroup } from '../mongo/failures.js';
-import { listCurrentRuns } from '../mongo/runs.js';
+import { findCurrentRun, listCurrentRuns } from '../mongo/runs.js';
 import type { FailureGroup } from '../report/failure-groups.js';
 import { ShownId } from '../report/shown-id.js';
+import { type RollbackReadiness, rollbackReadiness } from './readiness.js';
 import { resolveId, type Session } from './session.js';
 
 export interface LeaseView {
@@ -60,6 +61,8 @@ export interface MigrationStatus {
     readonly because: string;
   }[];
   readonly undo: RunDocument['undo'];
+  /** Told by `status` of one migration; null in lists. */
+  readonly rollbackReadiness: RollbackReadiness | null;
   readonly batches: number;
   readonly conflictsRetried: number;
 }
@@ -194,6 +197,7 @@ function withRun(
     })),
     history: run.history.map(viewTransition),
     undo: run.undo,
+    rollbackReadiness: null,
     batches: run.batches,
     conflictsRetried: run.conflictsRetried,
   };
@@ -226,6 +230,7 @@ function pending(id: string, file: FileFacts): MigrationStatus {
     failures: [],
     history: [],
     undo: null,
+    rollbackReadiness: null,
     batches: 0,
     conflictsRetried: 0,
   };
@@ -247,6 +252,13 @@ export async function listMigrations(session: Session): Promise<MigrationStatus[
   for (const run of runs.values())
     rows.push(withRun(run.migration, null, run, await groupFailures(session.state, run._id)));
   return rows.sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** One migration with its way back. @throws GodwitError GODWIT_MIGRATION_UNKNOWN */
+export async function statusWithReadiness(session: Session, id: string): Promise<MigrationStatus> {
+  const row = await statusOf(session, id);
+  const run = row.runId === null ? null : await findCurrentRun(session.state, row.id);
+  return run ? { ...row, rollbackReadiness: await rollbackReadiness(session, run) } : row;
 }
 
 /** One migration. @throws GodwitError GODWIT_MIGRATION_UNKNOWN when there is neither a file nor a run */

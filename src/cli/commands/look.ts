@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { createLogUpdate } from 'log-update';
-import { audit, doctor, listMigrations, type Session, statusOf, verify } from '../../godwit.js';
+import { audit, doctor, listMigrations, type Session, statusOf, statusWithReadiness, verify } from '../../godwit.js';
 import { action, type Invocation, whereLine } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { countingNumber } from '../options.js';
@@ -13,9 +13,14 @@ import { renderList, renderStatus } from '../render/status.js';
 /** How often `status --watch` looks, in ms. */
 const WATCH_MS = 1_000;
 
-async function showOnce(invocation: Invocation, session: Session, id: string | undefined): Promise<string[]> {
+async function showOnce(
+  invocation: Invocation,
+  session: Session,
+  id: string | undefined,
+  read: typeof statusOf,
+): Promise<string[]> {
   const { io } = invocation;
-  const rows = id === undefined ? await listMigrations(session) : [await statusOf(session, id)];
+  const rows = id === undefined ? await listMigrations(session) : [await read(session, id)];
   const [row] = rows;
   io.json({ migrations: rows });
   return id !== undefined && row
@@ -28,7 +33,8 @@ async function watch(invocation: Invocation, session: Session, id: string | unde
   const { io, interrupts } = invocation;
   const log = createLogUpdate(io.stdout, { showCursor: true });
   while (!interrupts.signal.aborted) {
-    log((await showOnce(invocation, session, id)).join('\n'));
+    // Without the way back: that reads documents, every second.
+    log((await showOnce(invocation, session, id, statusOf)).join('\n'));
     await sleep(WATCH_MS, undefined, { signal: interrupts.signal }).catch(() => undefined);
   }
   log.done();
@@ -39,7 +45,7 @@ export function addLook(program: Command, done: (code: number) => void): void {
   const show = (invocation: Invocation, id: string | undefined, isWatched: boolean): Promise<number> =>
     invocation.withSession(async (session) => {
       if (isWatched && invocation.io.stdout.isTTY && !invocation.io.options.json) return watch(invocation, session, id);
-      invocation.io.print(await showOnce(invocation, session, id));
+      invocation.io.print(await showOnce(invocation, session, id, statusWithReadiness));
       return EXIT.done;
     });
   program

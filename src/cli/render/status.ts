@@ -19,6 +19,7 @@ const SIGNS: Readonly<Record<string, string>> = {
   interrupted: '!',
   failed: 'x',
   'rolled-back': '<-',
+  restored: '?',
 };
 
 /** First what runs or waits for somebody, then the rest by id. */
@@ -29,6 +30,7 @@ const ORDER = [
   'rolling-back',
   'failed',
   'interrupted',
+  'restored',
   'broken',
   'stopped',
   'planned',
@@ -45,13 +47,13 @@ function doneText(row: MigrationStatus): string {
 const paintState = (row: MigrationStatus, paint: Paint): string => {
   const text = `${SIGNS[row.state] ?? ' '} ${row.state}`;
   if (row.state === 'completed') return paint('ok', text);
-  if (['failed', 'broken', 'interrupted'].includes(row.state)) return paint('fail', text);
+  if (['failed', 'broken', 'interrupted', 'restored'].includes(row.state)) return paint('fail', text);
   return ['running', 'catching-up', 'verifying', 'rolling-back'].includes(row.state) ? paint('run', text) : text;
 };
 
 function summary(rows: readonly MigrationStatus[]): string {
   const count = (...states: string[]): number => rows.filter(({ state }) => states.includes(state)).length;
-  return `${count('running', 'catching-up', 'verifying', 'rolling-back')} running, ${count('failed', 'interrupted', 'broken', 'stopped')} need a person, ${count('pending', 'planned')} pending, ${count('completed')} completed`;
+  return `${count('running', 'catching-up', 'verifying', 'rolling-back')} running, ${count('failed', 'interrupted', 'restored', 'broken', 'stopped')} need a person, ${count('pending', 'planned')} pending, ${count('completed')} completed`;
 }
 
 export function renderList(rows: readonly MigrationStatus[], where: string, paint: Paint, columns: number): string[] {
@@ -97,6 +99,8 @@ function nextFor(row: MigrationStatus): string[] {
       return [`godwit verify ${row.id}`, `godwit rollback ${row.id} --dry-run`];
     case 'rolled-back':
       return [`godwit run ${row.id}   begins anew`];
+    case 'restored':
+      return [`godwit verify ${row.id}`, `godwit run ${row.id}   plans anew`, `godwit rollback ${row.id} --dry-run`];
     case 'broken':
       return ['mend the file'];
     default:
@@ -115,6 +119,24 @@ function leaseText(row: MigrationStatus): string {
     row.lease.life
   ];
   return `${row.lease.holder} (${life}), renewed ${formatTime(row.lease.renewedAt)}, expires ${formatTime(row.lease.expiresAt)}`;
+}
+
+/** What a rollback would do now, in words: only what there is. */
+function wayBack({ rollbackReadiness: ready }: MigrationStatus): [string, string][] {
+  if (ready === null) return [];
+  if (ready.unknownBecause !== null) return [['way back', `unknown: ${ready.unknownBecause}`]];
+  const parts: [number | null, string][] = [
+    [ready.exactly, 'exactly'],
+    [ready.keptFields, 'with later edits kept'],
+    [ready.alreadyBack, 'back already'],
+    [ready.goneSince, 'gone since'],
+    [ready.conflicts, 'in conflict'],
+    [ready.noBefore, 'inserted since, without a before image'],
+  ];
+  const seen = parts.flatMap(([count, what]) => (count ? [`${formatCount(count)} ${what}`] : [])).join(', ');
+  const isSample = ready.noBefore === null;
+  const of = ` (of ${formatCount(ready.sampled)} looked at, ${formatCount(ready.of)} changed)`;
+  return [['way back', `${seen}${isSample ? of : ''}`]];
 }
 
 export function renderStatus(
@@ -143,6 +165,7 @@ export function renderStatus(
       ['rate', row.docsPerSecond === null ? 'not measured' : `${formatCount(row.docsPerSecond)}/s mean`],
       ['ends', row.finishedAt ? formatTime(row.finishedAt) : endText(row)],
       ['cursor', row.cursor === null ? '-' : row.cursor.text(clear)],
+      ...wayBack(row),
       ['lease', leaseText(row)],
       ['started', row.startedAt ? formatTime(row.startedAt) : '-'],
       ['updated', row.updatedAt ? formatTime(row.updatedAt) : '-'],

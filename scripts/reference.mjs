@@ -30,11 +30,13 @@ function optionTable(options) {
 
 function commands() {
   const program = buildProgram(() => undefined);
-  const parts = program.commands.map((command) => {
-    const usage =
-      `godwit ${command.name()} ${command.usage().replace('[options] ', '').replace('[options]', '')}`.trim();
-    return `## ${usage}\n\n${command.description()}\n${optionTable(command.options)}`;
-  });
+  const section = (command, parents) => {
+    const usage = command.usage().replaceAll(/\[options\] ?|\[command\] ?/g, '');
+    const head = `## ${['godwit', ...parents, command.name(), usage].join(' ')}`.trimEnd();
+    const own = `${head}\n\n${command.description()}\n${optionTable(command.options)}`;
+    return [own, ...command.commands.flatMap((inner) => section(inner, [...parents, command.name()]))];
+  };
+  const parts = program.commands.flatMap((command) => section(command, []));
   return `${HEAD('Commands')}${parts.join('\n')}\n## Options of every command\n${optionTable(program.options)}\n## Exit codes\n\n| exit | meaning |\n| --- | --- |\n| 0 | done, and checked |\n| 1 | failed: unexpected, the database refused, or over the failure budget (resumable) |\n| 2 | usage, configuration or target is wrong; nothing was touched |\n| 4 | finished, but documents failed, would fail, conflicted or have no way back (they are listed) |\n| 5 | another runner holds the lease, or took it over: this process wrote nothing since |\n| 6 | \`verify\` or \`doctor\` found something |\n| 7 | stopped on request (SIGTERM, SIGHUP, \`--limit\`, \`--only\`); resumable |\n| 130 | interrupted (Ctrl-C): the batch under way is finished or undone, the cursor saved |\n`;
 }
 

@@ -32,6 +32,7 @@ export const ERROR_CODES = {
   GODWIT_NOT_RUN: { exit: 2, meaning: 'There is no run of this migration to act on.' },
   GODWIT_DOCUMENT_UNKNOWN: { exit: 2, meaning: 'No document has the _id that was asked for.' },
   GODWIT_NO_MONGOD: { exit: 2, meaning: 'No mongod was found for the embedded server.' },
+  GODWIT_PURGED: { exit: 2, meaning: 'The audit of the run was purged: there is no way back.' },
   GODWIT_EXISTS: { exit: 2, meaning: 'A file that would be written exists already.' },
   // the run
   GODWIT_LEASE_HELD: { exit: 5, meaning: 'Another runner holds the lease of this migration.' },

@@ -6,6 +6,7 @@ import { type AmendResult, amend } from './verbs/amend.js';
 import { type AuditOptions, type AuditResult, audit } from './verbs/audit.js';
 import { type DoctorResult, doctor } from './verbs/doctor.js';
 import { type DryRunOptions, type DryRunReport, dryRun } from './verbs/dry-run.js';
+import { type PurgeOptions, type PurgeResult, purge } from './verbs/purge.js';
 import { type RollbackOptions, type RollbackResult, startRollback } from './verbs/rollback.js';
 import { type RunOptions, type RunResult, startRun } from './verbs/run.js';
 import { closeSession, openSession, type Session, type SessionInput } from './verbs/session.js';
@@ -18,6 +19,7 @@ export { createMigration } from './verbs/create.js';
 export { doctor } from './verbs/doctor.js';
 export { dryRun, isClean } from './verbs/dry-run.js';
 export { initProject } from './verbs/init.js';
+export { type PurgedRun, type PurgeResult, purge } from './verbs/purge.js';
 export { startRollback } from './verbs/rollback.js';
 export { startRun } from './verbs/run.js';
 export { closeSession, openSession, type Session, toGodwitError, VERSION } from './verbs/session.js';
@@ -97,6 +99,11 @@ export class Godwit implements AsyncDisposable {
 
   audit(id: string, options?: AuditOptions): Promise<AuditResult> {
     return audit(this.session, id, options);
+  }
+
+  /** Retention: takes away audits that nobody can need, or that of one run whose way back is given up. */
+  purgeAudit(options?: PurgeOptions): Promise<PurgeResult> {
+    return purge(this.session, options);
   }
 
   amend(id: string, because: string): Promise<AmendResult> {

@@ -44,6 +44,13 @@ export const configSchema = z.strictObject({
       timeoutMs: duration.pipe(z.number().min(1)).default(5_000).describe('Longest time of one call of `up`, in ms'),
     })
     .prefault({}),
+  audit: z
+    .strictObject({
+      retention: duration
+        .default(90 * 86_400_000)
+        .describe('How long a run that was rolled back or planned anew keeps its audit, in ms (`audit purge`)'),
+    })
+    .prefault({}),
   state: z
     .strictObject({
       db: name.optional().describe("Database of Godwit's own collections; the target's when left out"),

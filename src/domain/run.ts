@@ -90,6 +90,13 @@ export interface Transition {
   readonly because: string;
 }
 
+/** Who gave the audit of a run up, when, and why. */
+export interface Purge {
+  readonly by: string;
+  readonly because: string;
+  readonly at: Date;
+}
+
 /** What tells the collections and the server of a run from others of the same names. */
 export interface Ground {
   readonly steps: readonly PlannedStep[];
@@ -157,6 +164,8 @@ export interface RunDocument {
   readonly finishedAt: Date | null;
   /** The least `_id` that is not done yet, per unfinished chunk order; null before the first batch and at the end. */
   readonly resumeCursor: Cursor | null;
+  /** Its audit was given up: there is no way back any more. */
+  readonly purged: Purge | null;
   readonly stateIds: StateIds;
   readonly lease: Lease | null;
   /** How often the lease was taken: the order of the fences. */

@@ -135,6 +135,7 @@ function newRun(
     updatedAt: now,
     finishedAt: null,
     resumeCursor: null,
+    purged: null,
     stateIds,
     lease: null,
     takings: 0,

@@ -87,6 +87,10 @@ async function inspectAll(facts: VerifyFacts, index: number): Promise<{ checks: 
 
 async function checkAudit(facts: VerifyFacts): Promise<Check[]> {
   const { run, state } = facts;
+  if (run.purged) {
+    const when = `purged on ${run.purged.at.toISOString().slice(0, 10)}: ${run.purged.because}`;
+    return [equal('audit', when, when)];
+  }
   const totals = await auditTotals(state, run._id, 'up');
   const chunks = await listChunks(state, run._id);
   const changed = chunks.reduce((sum, chunk) => sum + chunk.counters.changed, 0);

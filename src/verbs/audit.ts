@@ -14,7 +14,7 @@ import { listChunks } from '../mongo/chunks.js';
 import { type RenderedEntry, renderEntry } from '../report/audit-entry.js';
 import type { Visibility } from '../report/samples.js';
 import { auditedIds } from './document-id.js';
-import { requireRun, resolveId, type Session } from './session.js';
+import { requireAuditKept, requireRun, resolveId, type Session } from './session.js';
 
 export interface AuditOptions {
   /** One document, by its `_id` as a text. */
@@ -111,6 +111,7 @@ async function exportTo(path: string, lines: AsyncIterable<string>): Promise<voi
  */
 export async function audit(session: Session, id: string, options: AuditOptions = {}): Promise<AuditResult> {
   const run = await requireRun(session, await resolveId(session, id));
+  requireAuditKept(run);
   const source = (): AsyncGenerator<Found> =>
     options.doc === undefined ? entriesOf(session, run) : entriesOfDocument(session, run, options.doc);
   const visibility: Visibility = { showValues: options.showValues ?? false, redact: session.config.settings.redact };

@@ -2,7 +2,7 @@
 import type { RunDocument } from '../domain/run.js';
 import { readinessOf } from '../engine/readiness.js';
 import { isGodwitError } from '../errors.js';
-import { loadById, runFacts, runSettings, type Session } from './session.js';
+import { loadById, requireAuditKept, runFacts, runSettings, type Session } from './session.js';
 
 /** What a rollback would do now; of a large run as told by a sample of its batches. */
 export interface RollbackReadiness {
@@ -37,6 +37,7 @@ export async function rollbackReadiness(session: Session, run: RunDocument): Pro
   const of = run.counters.changed;
   if (of === 0 || run.state === 'rolled-back') return null;
   try {
+    requireAuditKept(run);
     const loaded = await loadById(session, run.migration);
     const seen = await readinessOf(runFacts(session, loaded, runSettings(session.config)), run);
     const { restored, ...counters } = seen.counters;

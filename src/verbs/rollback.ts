@@ -10,7 +10,15 @@ import { translateServerError } from '../mongo/server-errors.js';
 import { ensureState } from '../mongo/state.js';
 import { ShownId } from '../report/shown-id.js';
 import { idsOf } from './document-id.js';
-import { loadById, requireRun, requireSameFile, runFacts, runSettings, type Session } from './session.js';
+import {
+  loadById,
+  requireAuditKept,
+  requireRun,
+  requireSameFile,
+  runFacts,
+  runSettings,
+  type Session,
+} from './session.js';
 
 export interface RollbackOptions {
   readonly dryRun?: boolean | undefined;
@@ -96,6 +104,7 @@ async function prepare(
 ): Promise<{ facts: RunFacts; run: RunDocument }> {
   const loaded = await loadById(session, id);
   const run = await requireRun(session, loaded.id);
+  requireAuditKept(run);
   requireSameFile(loaded, run);
   const settings = runSettings(session.config, { workers: options.workers });
   return { facts: runFacts(session, loaded, settings, { signal: options.signal, onSessions }), run };

@@ -20,6 +20,7 @@ import { idsOf } from './document-id.js';
 import {
   gitCommit,
   loadById,
+  requireAuditKept,
   requireForeignTargets,
   requireRun,
   requireSameFile,
@@ -139,6 +140,7 @@ async function planOrResume(session: Session, facts: RunFacts): Promise<{ run: R
 /** There must be something in quarantine to take up. @throws GodwitError GODWIT_NOT_RUN, GODWIT_USAGE */
 async function requireQuarantine(session: Session, migration: string): Promise<void> {
   const run = await requireRun(session, migration);
+  requireAuditKept(run);
   if (run.direction === 'up' && (await countFailures(session.state, run._id)) > 0) return;
   throw new GodwitError(
     'GODWIT_USAGE',

@@ -125,6 +125,16 @@ export async function requireRun(session: Session, migration: string): Promise<R
   });
 }
 
+/** Refuses a run whose audit was given up. @throws GodwitError GODWIT_PURGED */
+export function requireAuditKept({ migration, purged }: RunDocument): void {
+  if (!purged) return;
+  throw new GodwitError(
+    'GODWIT_PURGED',
+    `wanted the audit of ${migration}, found it purged by ${purged.by} on ${purged.at.toISOString().slice(0, 10)} ("${purged.because}")`,
+    { next: ['restore the documents from a backup', `godwit verify ${migration}   looks at what is there`] },
+  );
+}
+
 /** Refuses a file that is not the one that the run began with. @throws GodwitError GODWIT_CHECKSUM */
 export function requireSameFile(loaded: LoadedMigration, run: RunDocument): void {
   if (loaded.checksum === run.checksum) return;

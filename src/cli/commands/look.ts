@@ -3,11 +3,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { createLogUpdate } from 'log-update';
-import { audit, doctor, listMigrations, type Session, statusOf, statusWithReadiness, verify } from '../../godwit.js';
+import {
+  audit,
+  doctor,
+  listMigrations,
+  purge,
+  type Session,
+  statusOf,
+  statusWithReadiness,
+  verify,
+} from '../../godwit.js';
 import { action, type Invocation, whereLine } from '../command.js';
 import { EXIT } from '../exit-codes.js';
-import { countingNumber } from '../options.js';
-import { renderAudit, renderDoctor, renderVerify } from '../render/checks.js';
+import { countingNumber, durationOption } from '../options.js';
+import { renderAudit, renderDoctor, renderPurge, renderVerify } from '../render/checks.js';
 import { renderList, renderStatus } from '../render/status.js';
 
 /** How often `status --watch` looks, in ms. */
@@ -109,7 +118,7 @@ interface AuditFlags {
 }
 
 function addAudit(program: Command, done: (code: number) => void): void {
-  program
+  const command = program
     .command('audit <id>')
     .description('before and after of what a run changed, field by field')
     .option('--doc <docid>', 'only this document')
@@ -127,6 +136,34 @@ function addAudit(program: Command, done: (code: number) => void): void {
           io.print(renderAudit(result, io));
           return EXIT.done;
         }),
+      ),
+    );
+  addPurge(command, done);
+}
+
+interface PurgeFlags {
+  readonly because?: string;
+  readonly olderThan?: number;
+  readonly dryRun?: boolean;
+}
+
+function addPurge(audit: Command, done: (code: number) => void): void {
+  audit
+    .command('purge [id]')
+    .description('take away audits that no rollback can need; with an id, give up the way back of that run')
+    .option('--older-than <duration>', 'instead of the configured retention: 30d', durationOption)
+    .option('--because <reason>', 'why the way back is given up; stays on record')
+    .option('--dry-run', 'remove nothing: list what would be')
+    .action(
+      action<[string | undefined, PurgeFlags]>(done, (invocation, _options, id, flags) =>
+        invocation.withSession(async (session) => {
+          const { because, olderThan, dryRun } = flags;
+          if (!dryRun) await invocation.confirm(session, id ? `give up the way back of ${id}` : 'purge old audits');
+          const result = await purge(session, { id, because, olderThanMs: olderThan, dryRun });
+          invocation.io.json(result);
+          invocation.io.print(renderPurge(result, whereLine(session)));
+          return EXIT.done;
+        }, flags.dryRun !== true),
       ),
     );
 }

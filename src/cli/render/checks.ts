@@ -2,6 +2,7 @@
 import { formatBytes, formatCount, formatDuration } from '../../kernel/units.js';
 import type { AuditResult } from '../../verbs/audit.js';
 import type { DoctorResult } from '../../verbs/doctor.js';
+import type { PurgeResult } from '../../verbs/purge.js';
 import type { VerifyResult } from '../../verbs/verify.js';
 import type { Paint } from '../output/io.js';
 import { cutEnd, cutMiddle, nextLines, padEnd, wrap } from '../output/layout.js';
@@ -19,8 +20,11 @@ export function renderVerify(result: VerifyResult, paint: Paint): string[] {
       ? `  ok ${name}: ${figure(found)}`
       : paint('fail', `  x  ${name}: expected ${figure(expected)}, found ${figure(found)}`),
   );
+  const isPurged = result.checks.some(({ name }) => name === 'audit');
   const next = result.ok
-    ? [`godwit rollback ${result.migration} --dry-run   the way back stays open`]
+    ? isPurged
+      ? []
+      : [`godwit rollback ${result.migration} --dry-run   the way back stays open`]
     : [`godwit status ${result.migration}`, `godwit run ${result.migration} --dry-run   shows what is left to change`];
   return [
     head,
@@ -28,6 +32,23 @@ export function renderVerify(result: VerifyResult, paint: Paint): string[] {
     `  ${result.migration}   run ${result.runId}   ${formatDuration(result.seconds * 1_000)}`,
     '',
     ...nextLines(next),
+  ];
+}
+
+export function renderPurge(result: PurgeResult, where: string): string[] {
+  const count = result.purged.length;
+  const head =
+    count === 0
+      ? 'NOTHING TO PURGE'
+      : `${result.dryRun ? 'WOULD PURGE' : 'PURGED'}: the audit of ${count} ${count === 1 ? 'run' : 'runs'}, ${formatBytes(result.bytes)}`;
+  return [
+    where,
+    '',
+    `${head}. ${result.kept} ${result.kept === 1 ? 'run keeps its' : 'runs keep their'} way back.`,
+    ...result.purged.map(
+      ({ migration, runId, state, entries, bytes }) =>
+        `  ${migration}  ${runId}  ${state}  ${formatCount(entries)} before images, ${formatBytes(bytes)}`,
+    ),
   ];
 }
 

@@ -19,7 +19,7 @@ export { createMigration } from './verbs/create.js';
 export { doctor } from './verbs/doctor.js';
 export { dryRun, isClean } from './verbs/dry-run.js';
 export { initProject } from './verbs/init.js';
-export { type PurgedRun, type PurgeResult, purge } from './verbs/purge.js';
+export { purge } from './verbs/purge.js';
 export { startRollback } from './verbs/rollback.js';
 export { startRun } from './verbs/run.js';
 export { closeSession, openSession, type Session, toGodwitError, VERSION } from './verbs/session.js';

@@ -41,6 +41,8 @@ export type { AmendResult } from './verbs/amend.js';
 export type { AuditOptions, AuditResult } from './verbs/audit.js';
 export type { DoctorResult } from './verbs/doctor.js';
 export type { DryRunOptions, DryRunReport } from './verbs/dry-run.js';
+export type { PurgedRun, PurgeOptions, PurgeResult } from './verbs/purge.js';
+export type { RollbackReadiness } from './verbs/readiness.js';
 export type { RollbackOptions, RollbackResult } from './verbs/rollback.js';
 export type { RunOptions, RunResult } from './verbs/run.js';
 export type { MigrationStatus } from './verbs/status.js';

@@ -41,8 +41,8 @@ export class HistoryLost extends Error {}
 
 /** Events in one portion, at most. */
 const PORTION = 1_000;
-/** How long the server waits for something to happen, in ms. */
-const AWAIT_MS = 200;
+/** How long the server waits for something to happen, in ms: a run ends by waiting this long a few times. */
+const AWAIT_MS = 50;
 
 const DOCUMENT_OPERATIONS = ['insert', 'update', 'replace', 'delete'];
 const COLLECTION_OPERATIONS = ['drop', 'rename', 'dropDatabase', 'invalidate'];

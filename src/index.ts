@@ -43,7 +43,7 @@ export type { DoctorResult } from './verbs/doctor.js';
 export type { DryRunOptions, DryRunReport } from './verbs/dry-run.js';
 export type { PurgedRun, PurgeOptions, PurgeResult } from './verbs/purge.js';
 export type { RollbackReadiness } from './verbs/readiness.js';
-export type { RollbackOptions, RollbackResult } from './verbs/rollback.js';
+export type { RollbackOptions, RollbackResult, UndoneDocument } from './verbs/rollback.js';
 export type { RunOptions, RunResult } from './verbs/run.js';
 export type { MigrationStatus } from './verbs/status.js';
 export type { VerifyResult } from './verbs/verify.js';

@@ -38,6 +38,8 @@ export interface DocumentFailure {
   readonly message: string;
   /** File position in the author's source, if the failure has one. */
   readonly at?: string;
+  /** The document that has the key already, for a unique index, where it can be told. */
+  readonly other?: { readonly id: unknown };
 }
 
 /** What is to be done with one document. */

@@ -150,6 +150,15 @@ export interface UndoConflict {
   readonly id: unknown;
   readonly fields: readonly string[];
   readonly because: string;
+  /** Who has its old key in a unique index, where that is why. */
+  readonly other?: { readonly id: unknown };
+}
+
+/** A document that did not come back exactly, though nothing is in conflict. */
+export interface UndoNote {
+  readonly collection: string;
+  readonly id: unknown;
+  readonly result: 'keptFields' | 'goneSince';
 }
 
 /** How far the rollback of a chunk has come. */
@@ -162,6 +171,8 @@ export interface ChunkUndo {
   readonly counters: UndoCounters;
   /** The first conflicts, at most MAX_LISTED_CONFLICTS. */
   readonly conflicts: readonly UndoConflict[];
+  /** The first documents that did not come back exactly otherwise, at most as many. */
+  readonly notes: readonly UndoNote[];
 }
 
 /** Conflicts kept per chunk: all are counted, these are listed. */

@@ -15,6 +15,8 @@ export interface FailureDocument {
   readonly code: ErrorCode;
   readonly message: string;
   readonly at: string | null;
+  /** Who has its key in a unique index; null where that is not it, or cannot be told. */
+  readonly other: { readonly id: unknown } | null;
   /** Equal exactly when the `_id`s are. */
   readonly key: string;
   /** Null for a document that does not fit beside the rest: it stays in its collection as it is. */

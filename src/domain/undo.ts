@@ -13,7 +13,7 @@ import {
   slice,
   typedId,
 } from './change.js';
-import { NO_UNDO, type UndoConflict, type UndoCounters } from './chunk.js';
+import { NO_UNDO, type UndoConflict, type UndoCounters, type UndoNote } from './chunk.js';
 import { invert } from './invert.js';
 
 export interface UndoOptions {
@@ -52,7 +52,10 @@ export interface UndoBatch {
   readonly restores: readonly Restore[];
   readonly counters: UndoCounters;
   readonly conflicts: readonly UndoConflict[];
+  readonly notes: readonly UndoNote[];
 }
+
+export const NO_UNDO_BATCH: UndoBatch = { restores: [], counters: NO_UNDO, conflicts: [], notes: [] };
 
 type Row = { readonly restore?: Restore; readonly conflict?: UndoConflict; readonly counts: keyof UndoCounters };
 
@@ -92,7 +95,10 @@ function conflictOf(
 
 function decideRow(entry: AuditEntry, current: StoredDocument, options: UndoOptions): Row {
   const refusal = options.refused.get(current.key);
-  if (refusal) return { conflict: conflictOf(current, [], refusal.message, options), counts: 'conflicts' };
+  if (refusal) {
+    const conflict = conflictOf(current, [], refusal.message, options);
+    return { conflict: refusal.other ? { ...conflict, other: refusal.other } : conflict, counts: 'conflicts' };
+  }
   const inverse = invert(entry, current, sha256(current.bytes), options.onConflict);
   // The run's fields are back, but the application edited others or their order: not as before the run, nothing to do.
   if (inverse.kind === 'alreadyBack')
@@ -123,6 +129,7 @@ export function refuseUndo(ids: readonly unknown[], n: number, collection: strin
     restores: [],
     counters: { ...NO_UNDO, conflicts: n },
     conflicts: ids.map((id) => ({ collection, id, fields: [], because })),
+    notes: [],
   };
 }
 
@@ -134,6 +141,7 @@ export function decideUndo(
 ): UndoBatch {
   const restores: Restore[] = [];
   const conflicts: UndoConflict[] = [];
+  const notes: UndoNote[] = [];
   const counters = { ...NO_UNDO } as { -readonly [Name in keyof UndoCounters]: number };
   for (const entry of entries) {
     const now = current.get(entry.before.key);
@@ -141,6 +149,8 @@ export function decideUndo(
     counters[row.counts] += 1;
     if (row.restore) restores.push(row.restore);
     if (row.conflict) conflicts.push(row.conflict);
+    else if (row.counts === 'keptFields' || row.counts === 'goneSince')
+      notes.push({ collection: options.collection, id: typedId(entry.before), result: row.counts });
   }
-  return { restores, counters, conflicts };
+  return { restores, counters, conflicts, notes };
 }

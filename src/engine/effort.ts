@@ -2,6 +2,7 @@
  * What to do after a batch's transaction failed: one decision per error, bounded. A write conflict redoes the batch,
  * in halves when it repeats; a refused document is found and left out; what will pass is waited for.
  */
+import type { Collection } from 'mongodb';
 import type { DocumentFailure } from '../domain/change.js';
 import { GodwitError, isGodwitError } from '../errors.js';
 import { backoffMs, pause } from '../kernel/retry.js';
@@ -16,6 +17,7 @@ import {
   validationReason,
 } from '../mongo/server-errors.js';
 import { CommitUnknown } from '../mongo/transaction.js';
+import { findHolder } from '../mongo/unique-keys.js';
 import { CountMismatch, RefusedDocument } from '../mongo/write-batch.js';
 
 /** Tries of one batch before it is halved. */
@@ -70,8 +72,14 @@ export class Effort {
   #interrupted = 0;
   #outageSince: number | null = null;
 
-  /** @param limit documents to begin with: fewer than a batch where the last one met conflicts */
-  constructor(limit: number) {
+  /**
+   * @param limit documents to begin with: fewer than a batch where the last one met conflicts
+   * @param target where to look for who has a key that a unique index refuses
+   */
+  constructor(
+    limit: number,
+    private readonly target?: Collection,
+  ) {
     this.#wanted = limit;
     this.limit = limit;
   }
@@ -124,7 +132,9 @@ export class Effort {
     if (classifyBatchError(error.cause) !== 'document') return this.after(error.cause, signal, onOutage);
     const key = this.writing[error.index];
     if (key === undefined) throw translateServerError(error.cause);
-    this.refused.set(key, refusalOf(error.cause));
+    const isDuplicate = this.target && isDuplicateKey(error.cause);
+    const other = isDuplicate ? await findHolder(this.target, error.cause) : null;
+    this.refused.set(key, { ...refusalOf(error.cause), ...(other ? { other } : {}) });
     this.isSingle = false;
   }
 

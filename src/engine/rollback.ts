@@ -2,7 +2,15 @@
 import type { ClientSession } from 'mongodb';
 import { decodeHashes } from '../domain/audit-entry.js';
 import { keyOf } from '../domain/change.js';
-import { addUndo, type Chunk, chunksOfStep, NO_UNDO, type UndoConflict, type UndoCounters } from '../domain/chunk.js';
+import {
+  addUndo,
+  type Chunk,
+  chunksOfStep,
+  NO_UNDO,
+  type UndoConflict,
+  type UndoCounters,
+  type UndoNote,
+} from '../domain/chunk.js';
 import { addNewcomers, type Newcomers, NO_NEWCOMERS } from '../domain/newcomers.js';
 import type { RunDocument } from '../domain/run.js';
 import { OVERWRITTEN, type UndoBatch } from '../domain/undo.js';
@@ -27,6 +35,7 @@ export interface RollbackOutcome {
   readonly run: RunDocument;
   readonly counters: UndoCounters;
   readonly conflicts: readonly UndoConflict[];
+  readonly notes: readonly UndoNote[];
   readonly newcomers: Newcomers;
 }
 
@@ -37,6 +46,7 @@ export async function storedOutcome(facts: RunFacts, run: RunDocument): Promise<
     run,
     sumOfUndo(chunks),
     [...run.rewritten, ...chunks.flatMap((chunk) => chunk.undo?.conflicts ?? [])],
+    chunks.flatMap((chunk) => chunk.undo?.notes ?? []),
     run.newcomers ?? NO_NEWCOMERS,
     run.rewritten.filter(({ because }) => because !== OVERWRITTEN).length,
   );
@@ -47,6 +57,7 @@ function outcomeOf(
   run: RunDocument,
   counters: UndoCounters,
   all: readonly UndoConflict[],
+  notes: readonly UndoNote[],
   newcomers: Newcomers,
   rewritten = 0,
 ): RollbackOutcome {
@@ -63,6 +74,7 @@ function outcomeOf(
     run,
     counters: { ...counters, conflicts: Math.max(0, counters.conflicts + rewritten - repeated) },
     conflicts: [...conflicts.values()],
+    notes,
     newcomers,
   };
 }
@@ -102,6 +114,7 @@ export async function rollBackDry(
   const chunks = run.state === 'rolled-back' ? stored.map((chunk) => ({ ...chunk, undo: null })) : stored;
   context.tally.undo = sumOfUndo(chunks);
   const conflicts = chunks.flatMap(({ undo }) => undo?.conflicts ?? []);
+  const notes = chunks.flatMap(({ undo }) => undo?.notes ?? []);
   let newcomers = NO_NEWCOMERS;
   for (const index of [...context.run.steps.keys()].reverse()) {
     const step = await stepContext(facts, context, index);
@@ -119,6 +132,7 @@ export async function rollBackDry(
           if (chunk.kind === 'ids' || early.has(change.before.key)) overlay.set(change.before.key, change.after);
         context.tally.addUndo(undone.counters, 0);
         if (conflicts.length < 1_000) conflicts.push(...undone.conflicts);
+        if (notes.length < 1_000) notes.push(...undone.notes);
         context.events.emit('run:undo', {
           run: context.run._id,
           undo: context.tally.undo ?? NO_UNDO,
@@ -129,7 +143,7 @@ export async function rollBackDry(
     newcomers = addNewcomers(newcomers, await settleNewcomers(step, chunks, undefined));
   }
   if (context.signal.aborted) throw context.signal.reason;
-  return outcomeOf(context.run, context.tally.undo ?? NO_UNDO, conflicts, newcomers);
+  return outcomeOf(context.run, context.tally.undo ?? NO_UNDO, conflicts, notes, newcomers);
 }
 
 /**
@@ -167,6 +181,7 @@ export async function rollBackOnly(
     run,
     counters: found.reduce((sum, { counters }) => addUndo(sum, counters), NO_UNDO),
     conflicts: found.flatMap(({ conflicts }) => conflicts),
+    notes: found.flatMap(({ notes }) => notes),
     newcomers: NO_NEWCOMERS,
   };
 }

@@ -61,7 +61,7 @@ export async function runBatch(
   session: ClientSession,
   limit = context.settings.batchSize,
 ): Promise<BatchOutcome> {
-  const effort = new Effort(limit);
+  const effort = new Effort(limit, context.target);
   let current = chunk;
   for (;;) {
     const attempt = new Attempt(context, current, source, session, effort);

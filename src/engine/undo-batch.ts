@@ -8,7 +8,7 @@ import { type AuditDocument, decodeEntries } from '../domain/audit-entry.js';
 import type { DecidedBatch } from '../domain/batch.js';
 import { type Change, type StoredDocument, storedDocument, typedId } from '../domain/change.js';
 import { addUndo, type Chunk, type ChunkUndo, MAX_LISTED_CONFLICTS, NO_COUNTERS, NO_UNDO } from '../domain/chunk.js';
-import { decideUndo, type Restore, refuseUndo, type UndoBatch } from '../domain/undo.js';
+import { decideUndo, NO_UNDO_BATCH, type Restore, refuseUndo, type UndoBatch } from '../domain/undo.js';
 import { GodwitError } from '../errors.js';
 import { readBatchAudit } from '../mongo/audit-entries.js';
 import { findChunk, undoCheckpoint } from '../mongo/chunks.js';
@@ -103,7 +103,7 @@ export async function decideUndoBatch(
       { next: ['restore the audit collection from a backup', `godwit status ${context.run.migration}`] },
     );
   const { head, images } = batch;
-  if (head.n === 0) return { restores: [], counters: NO_UNDO, conflicts: [] };
+  if (head.n === 0) return NO_UNDO_BATCH;
   // `force` is for the application's edits; images that cannot be trusted are never written.
   if (!batch.isIntact) return refuseUndo(idsIn(head), head.n, context.step.collection);
   const entries = decodeEntries(images);
@@ -149,6 +149,7 @@ function moved(chunk: Chunk, seq: number, undone: UndoBatch): ChunkUndo {
     round: chunk.undo?.round ?? 1,
     counters: addUndo(chunk.undo?.counters ?? NO_UNDO, undone.counters),
     conflicts: listed,
+    notes: [...(chunk.undo?.notes ?? []), ...undone.notes].slice(0, MAX_LISTED_CONFLICTS),
   };
 }
 
@@ -159,7 +160,7 @@ export async function undoBatch(
   onConflict: 'report' | 'force',
   session: ClientSession,
 ): Promise<UndoOutcome> {
-  const effort = new Effort(context.settings.batchSize);
+  const effort = new Effort(context.settings.batchSize, context.target);
   const seq = nextUndo(chunk);
   let bypass: 'no' | 'yes' | 'denied' = 'no';
   let outcome: UndoOutcome | undefined;
@@ -173,8 +174,7 @@ export async function undoBatch(
       return outcome;
     } catch (error) {
       const isThere = await settleUndo(context, chunk, seq, error);
-      if (isThere)
-        return { undone: { restores: [], counters: NO_UNDO, conflicts: [] }, chunk: isThere, redone: effort.redone };
+      if (isThere) return { undone: NO_UNDO_BATCH, chunk: isThere, redone: effort.redone };
       if (bypass === 'no' && error instanceof RefusedDocument && codeOf(error.cause) === 121) bypass = 'yes';
       else if (bypass === 'yes' && codeOf(causeOf(error)) === 13) bypass = 'denied';
       else if (!(error instanceof CheckpointMismatch)) await effort.after(error, context.signal, () => undefined);

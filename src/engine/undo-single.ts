@@ -7,8 +7,8 @@ import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
 import { decodeEntries } from '../domain/audit-entry.js';
 import { keyOf, type StoredDocument, typedId } from '../domain/change.js';
-import { type Chunk, NO_UNDO } from '../domain/chunk.js';
-import { decideUndo, type Restore, type UndoBatch } from '../domain/undo.js';
+import type { Chunk } from '../domain/chunk.js';
+import { decideUndo, NO_UNDO_BATCH, type Restore, type UndoBatch } from '../domain/undo.js';
 import { auditAround, leastAuditSeq } from '../mongo/audit-entries.js';
 import { idsChunk, touchFence } from '../mongo/chunks.js';
 import { readBatch } from '../mongo/read-batch.js';
@@ -25,7 +25,7 @@ type Decide = (session: ClientSession | undefined, effort: Effort) => Promise<Un
 /** Carries out what `decide` says in one transaction of its own; redone until it is committed. */
 async function undoAside(context: StepContext, session: ClientSession, decide: Decide): Promise<UndoBatch> {
   const chunk: Chunk = await idsChunk(context.state, context.run._id, context.stepIndex, 'late', context.fence);
-  const effort = new Effort(context.settings.batchSize);
+  const effort = new Effort(context.settings.batchSize, context.target);
   for (;;) {
     try {
       return await inTransaction(session, async () => {
@@ -106,7 +106,7 @@ export async function undoOnly(
   if (!seen || !session || seen.restores.length === 0) return seen;
   return undoAside(context, session, async (own, effort) => {
     const decided = await decideOnly(context, id, onConflict, own, effort);
-    return decided ?? { restores: [], counters: NO_UNDO, conflicts: [] };
+    return decided ?? NO_UNDO_BATCH;
   });
 }
 
@@ -130,10 +130,6 @@ export async function undoNewcomers(
   };
   const seen = await decide(undefined);
   if (session && seen.restores.length > 0)
-    await undoAside(context, session, async (own) => ({
-      restores: (await decide(own)).restores,
-      counters: NO_UNDO,
-      conflicts: [],
-    }));
+    await undoAside(context, session, async (own) => ({ ...NO_UNDO_BATCH, restores: (await decide(own)).restores }));
   return { restored: seen.restores.length, left: seen.left };
 }

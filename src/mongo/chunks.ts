@@ -177,6 +177,7 @@ export async function resetUndo(state: State, run: string, fence: string): Promi
     round: { $add: [{ $ifNull: ['$undo.round', 0] }, 1] },
     counters: { $literal: NO_UNDO },
     conflicts: [],
+    notes: [],
   };
   await state.chunks.updateMany({ run, fence }, [{ $set: { undo } }]);
 }

@@ -38,6 +38,7 @@ export async function storeFailures(
       code: failure.code,
       message: failure.message,
       at: failure.at ?? null,
+      other: failure.other ?? null,
       key: document.key,
       image: document.bytes.length <= MAX_IMAGE_BYTES ? new Binary(document.bytes) : null,
       when: new Date(),
@@ -97,6 +98,8 @@ export interface StoredFailureGroup {
   readonly message: string;
   readonly count: number;
   readonly firstId: unknown;
+  /** Who has the key of the first, for a unique index. */
+  readonly other: { readonly id: unknown } | null;
   /** Place in the author's file, where the failure has one. */
   readonly at: string | null;
 }
@@ -104,7 +107,13 @@ export interface StoredFailureGroup {
 /** Failures by code and message, most frequent first. */
 export async function groupFailures(state: State, run: string): Promise<StoredFailureGroup[]> {
   const groups = await state.failures
-    .aggregate<{ _id: { code: string; message: string }; count: number; firstId: unknown; at: string | null }>([
+    .aggregate<{
+      _id: { code: string; message: string };
+      count: number;
+      firstId: unknown;
+      other: { id: unknown } | null;
+      at: string | null;
+    }>([
       { $match: { run } },
       { $sort: { chunk: 1, _id: 1 } },
       {
@@ -112,13 +121,14 @@ export async function groupFailures(state: State, run: string): Promise<StoredFa
           _id: { code: '$code', message: '$message' },
           count: { $sum: 1 },
           firstId: { $first: '$documentId' },
+          other: { $first: '$other' },
           at: { $first: '$at' },
         },
       },
       { $sort: { count: -1 } },
     ])
     .toArray();
-  return groups.map(({ _id, count, firstId, at }) => ({ code: _id.code, message: _id.message, count, firstId, at }));
+  return groups.map(({ _id, ...group }) => ({ ..._id, ...group }));
 }
 
 export const countFailures = (state: State, run: string): Promise<number> => state.failures.countDocuments({ run });

@@ -1,5 +1,5 @@
 /** Unique indexes, and whether the documents that a migration changes would collide in them. Reads only. */
-import type { Collection, Document, Filter } from 'mongodb';
+import { type Collection, type Document, type Filter, MongoServerError } from 'mongodb';
 import { portions } from '../kernel/portions.js';
 import { bsonType, type Doc, toBytes } from '../kernel/values.js';
 
@@ -88,4 +88,16 @@ export async function holdersOf(
     holders.push(...(found as unknown as Buffer[]));
   }
   return holders;
+}
+
+/**
+ * Who has the key that a duplicate-key error is about: asked by the values in the error, which go nowhere else. Null
+ * where they are not the stored ones (a collation), or nobody has it any more (a document of the same batch).
+ */
+export async function findHolder(collection: Collection, error: unknown): Promise<{ readonly id: unknown } | null> {
+  const keyValue: unknown = error instanceof MongoServerError ? error['keyValue'] : undefined;
+  if (keyValue === null || typeof keyValue !== 'object') return null;
+  const filter = Object.fromEntries(Object.entries(keyValue).map(([path, value]) => [path, { $eq: value as unknown }]));
+  const found = await collection.findOne(filter as Filter<Document>, { projection: { _id: 1 }, promoteValues: false });
+  return found && { id: found._id as unknown };
 }

@@ -8,6 +8,8 @@ export interface FailureGroup {
   readonly at?: string;
   count: number;
   readonly firstId: ShownId;
+  /** Who has the key of the first, for a unique index. */
+  readonly otherId?: ShownId;
 }
 
 export class FailureGroups {

@@ -1,6 +1,7 @@
 /** `rollback`: back from the audit, or what that would do. */
 import type { ClientSession } from 'mongodb';
 import type { RunDocument, RunState } from '../domain/run.js';
+import { OVERWRITTEN } from '../domain/undo.js';
 import { requireGround } from '../engine/ground.js';
 import { type RollbackOutcome, rollBack, rollBackDry, rollBackOnly, storedOutcome } from '../engine/rollback.js';
 import type { RunFacts } from '../engine/with-lease.js';
@@ -36,6 +37,15 @@ export interface ConflictView {
   readonly id: ShownId;
   readonly fields: readonly string[];
   readonly because: string;
+  /** Who has its old key in a unique index, where that is why. */
+  readonly otherId?: ShownId;
+}
+
+/** What became of a document that did not come back exactly. All others did, or were back already. */
+export interface UndoneDocument {
+  readonly collection: string;
+  readonly id: ShownId;
+  readonly result: 'keptFields' | 'goneSince' | 'conflict' | 'noBefore';
 }
 
 export interface RollbackResult {
@@ -60,11 +70,25 @@ export interface RollbackResult {
   readonly conflicts: number;
   readonly conflictList: readonly ConflictView[];
   readonly noBeforeList: readonly { readonly collection: string; readonly id: ShownId }[];
+  /** The first of those that did not come back exactly, each with what became of it. */
+  readonly documents: readonly UndoneDocument[];
   /** False when it can't be told any more what the application inserted while the run went on: not all may be listed. */
   readonly insertsKnown: boolean;
   /** True when every document is byte for byte as before the run. */
   readonly identical: boolean;
   readonly seconds: number;
+}
+
+function documentsOf({ conflicts, notes, newcomers }: RollbackOutcome): UndoneDocument[] {
+  const view = (
+    { collection, id }: { readonly collection: string; readonly id: unknown },
+    result: UndoneDocument['result'],
+  ): UndoneDocument => ({ collection, id: new ShownId(id), result });
+  return [
+    ...conflicts.map((one) => view(one, one.because === OVERWRITTEN ? 'keptFields' : 'conflict')),
+    ...notes.map((one) => view(one, one.result)),
+    ...newcomers.listed.map((one) => view(one, 'noBefore')),
+  ];
 }
 
 function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number): RollbackResult {
@@ -84,8 +108,13 @@ function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number):
     byDown: newcomers.restored,
     noBefore: newcomers.count,
     conflicts: counters.conflicts,
-    conflictList: conflicts.map((conflict) => ({ ...conflict, id: new ShownId(conflict.id) })),
+    conflictList: conflicts.map(({ id, other, ...conflict }) => ({
+      ...conflict,
+      id: new ShownId(id),
+      ...(other ? { otherId: new ShownId(other.id) } : {}),
+    })),
     noBeforeList: newcomers.listed.map(({ collection, id }) => ({ collection, id: new ShownId(id) })),
+    documents: documentsOf(outcome),
     insertsKnown: newcomers.isSure,
     identical:
       newcomers.isSure &&

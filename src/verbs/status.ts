@@ -190,9 +190,10 @@ function withRun(
     ...estimateEnd(done, total, run.workedMs, isMoving),
     throttled: [],
     lease,
-    failures: failures.map(({ at, firstId, ...group }) => ({
+    failures: failures.map(({ at, firstId, other, ...group }) => ({
       ...group,
       firstId: new ShownId(firstId),
+      ...(other ? { otherId: new ShownId(other.id) } : {}),
       ...(at === null ? {} : { at }),
     })),
     history: run.history.map(viewTransition),

@@ -1,7 +1,7 @@
 import { type Db, Decimal128, type Document } from 'mongodb';
 import { describe, expect, inject, test } from 'vitest';
 import { carriedOut } from '../support/cases.js';
-import { runJson } from '../support/command.js';
+import { runCommand, runJson } from '../support/command.js';
 import { makeMigration } from '../support/project.js';
 import { useScratch } from '../support/scratch.js';
 
@@ -225,6 +225,26 @@ describe('a dry run of documents that grow', () => {
     const cwd = await makeMigration(`(doc) => ({ ...doc, text: doc.text.padEnd(40_000, 'y') })`);
     const { code, json } = await runJson(['run', 'm1', '--dry-run'], { cwd, uri });
     expect([code, json]).toMatchObject([0, { wouldChange: 500, uniqueCollisionCount: 0 }]);
+  });
+});
+
+describe('a document that a unique index refuses', () => {
+  const scratch = useScratch('holder', () => inject('mongoUri'));
+
+  test('is told with the one that has its key', async () => {
+    const { db, uri } = scratch.make();
+    const people = db.collection<{ _id: number; mail: string }>('people');
+    await people.createIndex({ mail: 1 }, { unique: true });
+    await people.insertMany([
+      { _id: 7, mail: 'ann@x.test' },
+      { _id: 8, mail: 'ANN@x.test' },
+    ]);
+    const cwd = await makeMigration('(doc) => ({ ...doc, mail: doc.mail.toLowerCase() })');
+    const run = await runCommand(['run', 'm1'], { cwd, uri });
+    expect(run.code).toBe(1);
+    const status = await runCommand(['status', 'm1'], { cwd, uri });
+    expect(status.stdout).toContain('first _id 8; _id 7 has its key');
+    expect(`${run.stdout}${run.stderr}${status.stdout}`).not.toContain('@x.test');
   });
 });
 

@@ -40,6 +40,12 @@ describe('the readiness to roll back', () => {
       );
       const back = await startRollback(session, 'm1').result;
       expect([back.restored, back.keptFields, back.conflicts, back.noBefore]).toEqual([97, 1, 1, 1]);
+      expect(back.documents.map(({ id, result }) => [id.text(true), result]).sort()).toEqual([
+        ['0', 'keptFields'],
+        ['1', 'conflict'],
+        ['2', 'goneSince'],
+        ['500', 'noBefore'],
+      ]);
       expect((await statusWithReadiness(session, 'm1')).rollbackReadiness).toBeNull();
     });
   });

@@ -156,6 +156,7 @@ describe('a rollback', () => {
       await ROWS.at(-1)?.act?.(contacts);
       const back = await startRollback(session, 'm1').result;
       expect(back.conflictList.map(({ because }) => because).join()).toContain('one_fax');
+      expect(back.conflictList[0]?.otherId?.text(true)).toBe('9');
     });
   });
 

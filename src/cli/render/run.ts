@@ -59,7 +59,7 @@ export function renderFailures(failures: MigrationStatus['failures'], columns: n
     .slice(0, 10)
     .flatMap((group) => [
       ...wrap(`  x ${formatCount(group.count)}  ${group.code}  ${group.message}`, columns, '      '),
-      `      first _id ${group.firstId.text(clear)}`,
+      `      first _id ${group.firstId.text(clear)}${group.otherId ? `; _id ${group.otherId.text(clear)} has its key` : ''}`,
     ]);
 }
 
@@ -98,8 +98,8 @@ export function renderRollback(
   const conflicts = result.conflictList
     .slice(0, 10)
     .map(
-      ({ collection, id, fields, because }) =>
-        `  conflict  ${collection}/_id ${id.text(options.clear)}  ${fields.join(', ')}  (${because})`,
+      ({ collection, id, fields, because, otherId }) =>
+        `  conflict  ${collection}/_id ${id.text(options.clear)}  ${fields.join(', ')}  (${because}${otherId ? `: _id ${otherId.text(options.clear)}` : ''})`,
     );
   const late = result.noBeforeList
     .slice(0, 5)

@@ -106,7 +106,8 @@ function newRun(
 ): RunDocument {
   const { migration } = loaded;
   const owner = currentOwner();
-  const now = new Date(Date.now() - facts.server.clockOffsetMs);
+  // The server's, once it is stored.
+  const now = new Date();
   return {
     _id: id,
     godwit: STATE_FORMAT,

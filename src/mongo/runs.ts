@@ -14,9 +14,16 @@ export const findRun = (state: State, run: string): Promise<RunDocument | null> 
 export const listCurrentRuns = (state: State): Promise<RunDocument[]> =>
   state.runs.find({ current: true }).sort({ startedAt: 1 }).toArray();
 
-/** Freezes the plan: before this insert there is no run, after it there is the whole one. */
+/** Freezes the plan: before this insert there is no run, after it there is the whole one. Its times are the server's. */
 export async function insertRun(state: State, run: RunDocument): Promise<void> {
-  await state.runs.insertOne(run);
+  const { history, ...rest } = run;
+  const times = { startedAt: '$$NOW', updatedAt: '$$NOW' };
+  const planned = history.map(({ at: _, ...entry }) => ({ $mergeObjects: [{ $literal: entry }, { at: '$$NOW' }] }));
+  await state.runs.updateOne(
+    { _id: run._id },
+    [{ $replaceWith: { $mergeObjects: [{ $literal: rest }, times, { history: planned }] } }],
+    { upsert: true },
+  );
 }
 
 /** Makes room for a new run of the migration; the old one stays on record. @returns false when the lease is lost */

@@ -1,8 +1,4 @@
 /** `audit`: before and after of every document that a run changed, field by field. */
-import { createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { type AuditEntry, decodeEntries } from '../domain/audit-entry.js';
 import { keyOf, typedId } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
@@ -15,6 +11,7 @@ import { type RenderedEntry, renderEntry } from '../report/audit-entry.js';
 import type { Visibility } from '../report/samples.js';
 import { auditedIds } from './document-id.js';
 import { requireAuditKept, requireRun, resolveId, type Session } from './session.js';
+import { writeWhole } from './write-file.js';
 
 export interface AuditOptions {
   /** One document, by its `_id` as a text. */
@@ -89,21 +86,6 @@ function exported(run: RunDocument, { batch, entry }: Found): string {
   })}\n`;
 }
 
-async function exportTo(path: string, lines: AsyncIterable<string>): Promise<void> {
-  const aside = `${path}.${process.pid}.part`;
-  try {
-    await pipeline(Readable.from(lines), createWriteStream(aside, { mode: 0o600 }));
-    await rename(aside, path);
-  } catch (error) {
-    await rm(aside, { force: true });
-    throw new GodwitError(
-      'GODWIT_REPORT_NOT_WRITTEN',
-      `wanted to write the audit to ${path}, found ${error instanceof Error ? error.message : String(error)}`,
-      { cause: error },
-    );
-  }
-}
-
 /**
  * The audit of the migration's current run.
  *
@@ -123,7 +105,8 @@ export async function audit(session: Session, id: string, options: AuditOptions 
         yield exported(run, found);
       }
     };
-    await exportTo(options.out, lines());
+    // With values: for its owner only.
+    await writeWhole(options.out, 'the audit', lines(), 0o600);
   }
   const entries: RenderedEntry[] = [];
   if (options.out === undefined)

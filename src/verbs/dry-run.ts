@@ -1,8 +1,6 @@
 /** `run --dry-run`: the report of cli.md, nothing written to any database. A copy is kept in `.godwit/reports/`. */
 import { createHash } from 'node:crypto';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { GodwitError } from '../errors.js';
+import { join } from 'node:path';
 import { type LoadedMigration, locateIn } from '../migration/load.js';
 import { listCurrentRuns } from '../mongo/runs.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
@@ -12,6 +10,7 @@ import type { FailureGroup } from '../report/failure-groups.js';
 import type { FieldCounts } from '../report/fields.js';
 import type { Sample } from '../report/samples.js';
 import { loadById, requireForeignTargets, runSettings, type Session, VERSION } from './session.js';
+import { writeWhole } from './write-file.js';
 
 export interface DryRunOptions {
   readonly sample?: number | undefined;
@@ -147,22 +146,6 @@ function notCheckedOf(steps: readonly StepAnalysis[]): string[] {
   ]);
 }
 
-async function writeAside(path: string, text: string): Promise<void> {
-  const aside = `${path}.${process.pid}.part`;
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(aside, text);
-    await rename(aside, path);
-  } catch (error) {
-    await rm(aside, { force: true });
-    throw new GodwitError(
-      'GODWIT_REPORT_NOT_WRITTEN',
-      `wanted to write the report to ${path}, found ${error instanceof Error ? error.message : String(error)}`,
-      { cause: error },
-    );
-  }
-}
-
 /** Keeps the report, masked, under `.godwit/reports/`, and where else it was asked for. */
 async function keep(
   session: Session,
@@ -178,7 +161,7 @@ async function keep(
   ];
   const whole: DryRunReport = { ...report, hash, files };
   const text = `${JSON.stringify(whole, null, 2)}\n`;
-  for (const file of files) await writeAside(file, text);
+  for (const file of files) await writeWhole(file, 'the report', [text]);
   return whole;
 }
 

@@ -66,7 +66,7 @@ describe('a command', () => {
       cwd,
       env: { ...process.env, MONGODB_URI: uri },
     });
-    expect((JSON.parse(stdout) as { wouldChange: number }).wouldChange).toBe(3_000);
+    expect(stdout).toMatch(/^\{[^]*"wouldChange": 3000/);
   });
 
   test.each([

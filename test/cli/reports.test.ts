@@ -66,7 +66,7 @@ describe('a command', () => {
       cwd,
       env: { ...process.env, MONGODB_URI: uri },
     });
-    expect(stdout).toMatch(/^\{[^]*"wouldChange": 3000/);
+    expect(stdout).toMatch(/^\{[\s\S]*"wouldChange": 3000/);
   });
 
   test.each([

@@ -9,11 +9,12 @@ import type { GodwitError } from '../errors.js';
 import { pause } from '../kernel/retry.js';
 import { type ChangeEvent, Changes, clusterTime, HistoryLost } from '../mongo/changes.js';
 import { idsChunk } from '../mongo/chunks.js';
-import { translateServerError } from '../mongo/server-errors.js';
+import { classifyBatchError, translateServerError } from '../mongo/server-errors.js';
 import { listTouched, settleTouched, storeLost, storeToken, storeTouched, type Touch } from '../mongo/touched.js';
 import { dependantsOf, lookedUpCollections } from './dependants.js';
 import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
+import { patiently } from './patiently.js';
 import { mayGoOn, runIds } from './run-chunk.js';
 import type { RunContext, StepContext } from './run-context.js';
 
@@ -21,6 +22,8 @@ import type { RunContext, StepContext } from './run-context.js';
 const TOKEN_MS = 5_000;
 /** How long the stream may take to arrive at a moment, in ms. */
 const ARRIVE_MS = 120_000;
+/** Before a stream that broke off is opened again, in ms. */
+const REOPEN_MS = 250;
 
 export class CatchUp {
   /** Why the stream cannot tell what was touched; null while it can. */
@@ -29,6 +32,9 @@ export class CatchUp {
   #upTo = 0n;
   #isClosed = false;
   #tokenAt = performance.now();
+  /** Everything before it is stored. */
+  #token: unknown;
+  #brokenSince: number | null = null;
   #work: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -45,6 +51,7 @@ export class CatchUp {
       token: run.stream.token,
       since: run.stream.since,
     });
+    this.#token = run.stream.token;
     if (run.stream.isLost) this.lostBecause = 'its history was lost earlier in this run';
   }
 
@@ -61,7 +68,8 @@ export class CatchUp {
         await this.#readOnce();
       } catch (error) {
         if (this.#isClosed) return;
-        await this.#lose(error);
+        if (this.#mayReopen(error)) await this.#reopen();
+        else await this.#lose(error);
       }
     }
   }
@@ -78,7 +86,20 @@ export class CatchUp {
       await storeToken(state, run._id, fence, token);
       this.#tokenAt = performance.now();
     }
+    this.#token = token;
+    this.#brokenSince = null;
     this.#upTo = upTo;
+  }
+
+  #mayReopen(error: unknown): boolean {
+    if (error instanceof HistoryLost || classifyBatchError(error) !== 'interrupted') return false;
+    this.#brokenSince ??= performance.now();
+    return performance.now() - this.#brokenSince < this.context.settings.outageMs;
+  }
+
+  async #reopen(): Promise<void> {
+    await pause(REOPEN_MS, this.context.signal);
+    if (!this.#isClosed) await this.#changes.reopen(this.#token);
   }
 
   async #lose(error: unknown): Promise<void> {
@@ -123,14 +144,16 @@ export class CatchUp {
   /** Waits until the stream has seen everything up to now; false when it can't tell any more. */
   async arrive(): Promise<boolean> {
     const { db, state, run, signal } = this.context;
-    const now = (await clusterTime(db)).toBigInt();
+    const now = (await patiently(this.context, () => clusterTime(db))).toBigInt();
     const deadline = performance.now() + ARRIVE_MS;
     while (this.lostBecause === null && this.#upTo <= now) {
       if (signal.aborted) throw signal.reason;
       if (performance.now() > deadline)
         await this.#lose(new HistoryLost(`it did not arrive within ${ARRIVE_MS / 1_000} s`));
       // The stream's place moves with the oplog: on an idle server it is this write that moves it.
-      await state.runs.updateOne({ _id: run._id }, { $currentDate: { updatedAt: true } });
+      await patiently(this.context, () =>
+        state.runs.updateOne({ _id: run._id }, { $currentDate: { updatedAt: true } }),
+      );
       await pause(20, signal);
     }
     return this.lostBecause === null;
@@ -142,10 +165,12 @@ export class CatchUp {
     let after = '';
     let count = 0;
     while (mayGoOn(step)) {
-      const entries = await listTouched(state, run._id, step.stepIndex, after, settings.batchSize);
+      const entries = await patiently(step, () =>
+        listTouched(state, run._id, step.stepIndex, after, settings.batchSize),
+      );
       const last = entries.at(-1);
       if (!last) break;
-      const chunk = await idsChunk(state, run._id, step.stepIndex, 'late', step.fence);
+      const chunk = await patiently(step, () => idsChunk(state, run._id, step.stepIndex, 'late', step.fence));
       await runIds(
         step,
         chunk,
@@ -153,7 +178,7 @@ export class CatchUp {
         session,
       );
       if (!mayGoOn(step)) break;
-      await settleTouched(state, entries);
+      await patiently(step, () => settleTouched(state, entries));
       count += entries.length;
       after = String(last._id);
     }

@@ -15,16 +15,16 @@ import type { BatchTimes } from '../events.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
 import { clearFailures, storeFailures } from '../mongo/failures.js';
 import { lockDocument, unmarkDocument, withoutMark } from '../mongo/lock-first.js';
-import { isDuplicateKey } from '../mongo/server-errors.js';
+import { isDuplicateKey, isNetworkError } from '../mongo/server-errors.js';
 import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
 import { writeBatch } from '../mongo/write-batch.js';
 import { applyTransform } from './apply-transform.js';
 import { checkFirst } from './check-first.js';
 import { decideBatch } from './decide-batch.js';
-import { Effort } from './effort.js';
+import { Effort, serverGone } from './effort.js';
 import { faultPoint } from './fault-points.js';
 import { lookupsFor } from './lookups-for.js';
-import { isRange, type StepContext } from './run-context.js';
+import { commitPatience, isRange, type StepContext } from './run-context.js';
 import type { Counting, Source } from './source.js';
 
 export interface BatchOutcome {
@@ -60,7 +60,7 @@ export async function runBatch(
   session: ClientSession,
   limit = context.settings.batchSize,
 ): Promise<BatchOutcome> {
-  const effort = new Effort(limit);
+  const effort = new Effort(limit, context.settings.outageMs);
   let current = chunk;
   for (;;) {
     const attempt = new Attempt(context, current, source, session, effort);
@@ -70,17 +70,11 @@ export async function runBatch(
       const seen = await settle(context, current, error);
       if (seen === 'committed' && attempt.outcome) return attempt.outcome;
       if (seen !== 'committed' && seen !== 'open') current = seen;
-      if (!(error instanceof CheckpointMismatch)) await effort.after(error, context.signal, () => noteOutage(context));
+      if (!(error instanceof CheckpointMismatch))
+        await effort.after(error, context.signal, commitPatience(context).note);
       if (context.signal.aborted) throw context.signal.reason;
     }
   }
-}
-
-function noteOutage(context: StepContext): void {
-  context.events.emit('run:note', {
-    run: context.run._id,
-    note: 'connection lost, reconnecting; the batch is read again and redone',
-  });
 }
 
 /**
@@ -90,7 +84,11 @@ function noteOutage(context: StepContext): void {
  */
 async function settle(context: StepContext, chunk: Chunk, error: unknown): Promise<'open' | 'committed' | Chunk> {
   if (!(error instanceof CommitUnknown) && !(error instanceof CheckpointMismatch)) return 'open';
-  const stored = await findChunk(context.state, chunk._id);
+  const stored = await findChunk(context.state, chunk._id).catch((second: unknown) => {
+    throw error instanceof CommitUnknown && isNetworkError(second)
+      ? serverGone(second, context.settings.outageMs)
+      : second;
+  });
   if (!stored)
     throw new GodwitError('GODWIT_STATE_LOST', `wanted chunk ${chunk._id}, found that the state is gone`, {
       next: ['restore the state collections from a backup', `godwit verify ${context.run.migration}`],
@@ -140,7 +138,7 @@ class Attempt {
 
   async #inTransaction(): Promise<BatchOutcome> {
     try {
-      return await inTransaction(this.session, () => this.#body());
+      return await inTransaction(this.session, () => this.#body(), commitPatience(this.context));
     } finally {
       this.context.watch.release(this.session);
     }

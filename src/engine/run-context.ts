@@ -6,6 +6,7 @@ import type { RunDocument } from '../domain/run.js';
 import type { GodwitError } from '../errors.js';
 import type { Events } from '../events.js';
 import type { State } from '../mongo/state.js';
+import type { CommitPatience } from '../mongo/transaction.js';
 import type { Locate } from './apply-transform.js';
 import type { Watch } from './sentinel.js';
 import type { Tally } from './tally.js';
@@ -16,6 +17,8 @@ export interface RunSettings {
   readonly maxBatchBytes: number;
   readonly workers: number;
   readonly leaseMs: number;
+  /** How long a server that does not answer is waited for, in ms. */
+  readonly outageMs: number;
   readonly maxFailures: number;
   /** Longest time of one call of up(), in ms. */
   readonly transformTimeoutMs: number;
@@ -51,3 +54,10 @@ export interface StepContext extends RunContext {
 
 /** True when the audit of a batch of this chunk can be found by its first and last `_id`. */
 export const isRange = ({ isCollated }: StepContext, { kind }: Chunk): boolean => kind === 'range' && !isCollated;
+
+/** A commit is asked for as long as a server that does not answer is waited for. */
+export const commitPatience = ({ settings, signal, events, run }: RunContext): CommitPatience => ({
+  ms: settings.outageMs,
+  signal,
+  note: (note) => events.emit('run:note', { run: run._id, note }),
+});

@@ -14,6 +14,7 @@ import { requireTarget } from '../mongo/target.js';
 import { CatchUp, drainUntilQuiet, follow } from './catch-up.js';
 import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
+import { patiently } from './patiently.js';
 import { Recorder } from './recorder.js';
 import { retryStep } from './retry-step.js';
 import { leaseLost } from './run-batch.js';
@@ -110,12 +111,13 @@ class Forward {
     const { context, recorder } = this;
     await recorder.noteDeadRunner();
     await recorder.go('running', this.#reason());
-    const chunks = await requireChunks(context);
+    const chunks = await patiently(context, () => requireChunks(context));
     // The counters of a run are those of its chunks; the ones in the run's document are a copy for people.
     context.tally.counters = sumOfCounters(chunks);
     context.tally.batches = chunks.reduce((sum, chunk) => sum + chunk.seq, 0);
     const steps: StepContext[] = [];
-    for (const index of context.run.steps.keys()) steps.push(await stepContext(this.facts, context, index));
+    for (const index of context.run.steps.keys())
+      steps.push(await patiently(context, () => stepContext(this.facts, context, index)));
     this.#catchUp = CatchUp.start(context, steps, context.stop);
     try {
       await this.#forward(steps, chunks);

@@ -28,7 +28,7 @@ async function forget(context: StepContext, chunk: Chunk, entry: string, session
       if (!(await recount(context.state, chunk._id, context.fence, { scanned: -1, failed: -1 }, session)))
         throw leaseLost(context.run.migration);
     },
-    commitPatience(context),
+    commitPatience(context, session),
   );
   context.tally.forgetFailed();
 }

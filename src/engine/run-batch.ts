@@ -138,7 +138,7 @@ class Attempt {
 
   async #inTransaction(): Promise<BatchOutcome> {
     try {
-      return await inTransaction(this.session, () => this.#body(), commitPatience(this.context));
+      return await inTransaction(this.session, () => this.#body(), commitPatience(this.context, this.session));
     } finally {
       this.context.watch.release(this.session);
     }

@@ -1,5 +1,5 @@
 /** What every part of a run needs: handles, the frozen plan, limits, and who listens. */
-import type { Collection, Db, MongoClient } from 'mongodb';
+import type { ClientSession, Collection, Db, MongoClient } from 'mongodb';
 import type { Chunk } from '../domain/chunk.js';
 import type { TransformStep } from '../domain/migration.js';
 import type { RunDocument } from '../domain/run.js';
@@ -56,8 +56,13 @@ export interface StepContext extends RunContext {
 export const isRange = ({ isCollated }: StepContext, { kind }: Chunk): boolean => kind === 'range' && !isCollated;
 
 /** A commit is asked for as long as a server that does not answer is waited for. */
-export const commitPatience = ({ settings, signal, events, run }: RunContext): CommitPatience => ({
+export const commitPatience = (
+  { settings, signal, events, run, watch }: RunContext,
+  session?: ClientSession,
+): CommitPatience => ({
   ms: settings.outageMs,
   signal,
+  // The sentinel has a connection of its own: writers must not wait until this one is back.
+  onLost: () => session && watch.end(session),
   note: (note) => events.emit('run:note', { run: run._id, note }),
 });

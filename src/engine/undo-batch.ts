@@ -169,7 +169,7 @@ export async function undoBatch(
       outcome = await inTransaction(
         session,
         () => body(context, chunk, seq, { onConflict, effort, session, bypass: bypass === 'yes' }),
-        commitPatience(context),
+        commitPatience(context, session),
       ).finally(() => context.watch.release(session));
       await faultPoint('rollback:after-commit');
       return outcome;

@@ -49,7 +49,7 @@ async function undoAside(context: StepContext, session: ClientSession, decide: D
           await requireExact(context, undone.restores, effort, session);
           return undone;
         },
-        commitPatience(context),
+        commitPatience(context, session),
       );
     } catch (error) {
       await effort.after(error, context.signal, commitPatience(context).note);

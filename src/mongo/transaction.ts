@@ -4,7 +4,7 @@
  */
 import type { ClientSession } from 'mongodb';
 import { backoffMs, pause } from '../kernel/retry.js';
-import { classifyBatchError, isCommitRefused } from './server-errors.js';
+import { classifyBatchError, isCommitRefused, isNetworkError } from './server-errors.js';
 
 /** Thrown when a commit got no definite answer in time: only the stored sequence number can tell. */
 export class CommitUnknown extends Error {
@@ -20,6 +20,8 @@ export interface CommitPatience {
   readonly ms: number;
   /** Aborted: not asked for again. */
   readonly signal: AbortSignal;
+  /** Told when the connection was lost: whether the transaction is still open on the server, nobody here can say. */
+  readonly onLost: () => void;
   /** Told when the first answer was none, and when a later one was one. */
   readonly note: (text: string) => void;
 }
@@ -39,6 +41,7 @@ export async function inTransaction<T>(
   try {
     result = await body();
   } catch (error) {
+    if (isNetworkError(error)) patience.onLost();
     await abort(session);
     throw error;
   }
@@ -55,7 +58,7 @@ async function abort(session: ClientSession): Promise<void> {
  * Asks again until the answer is one: the server knows a transaction by its number, so that a commit is never carried
  * out twice, and another primary knows whether it has it.
  */
-async function commit(session: ClientSession, { ms, signal, note }: CommitPatience): Promise<void> {
+async function commit(session: ClientSession, { ms, signal, note, onLost }: CommitPatience): Promise<void> {
   const deadline = performance.now() + ms;
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -67,6 +70,7 @@ async function commit(session: ClientSession, { ms, signal, note }: CommitPatien
         if (attempt > 1) note('the result of a commit was unknown; resolved: not committed');
         throw error;
       }
+      if (isNetworkError(error)) onLost();
       const mayAnswer = classifyBatchError(error) === 'interrupted';
       if (!mayAnswer || performance.now() > deadline || signal.aborted) throw new CommitUnknown(error);
       if (attempt === 1) note('waiting for the answer to a commit: a primary, or a majority, is missing');

@@ -10,6 +10,7 @@ import type { RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { listChunks } from '../mongo/chunks.js';
 import { retireRun } from '../mongo/runs.js';
+import { readReplicaSetId } from '../mongo/server-facts.js';
 import { requireTarget } from '../mongo/target.js';
 import { CatchUp, drainUntilQuiet, follow } from './catch-up.js';
 import { faultPoint } from './fault-points.js';
@@ -45,8 +46,22 @@ export function carryOn(facts: RunFacts, planned: RunDocument, options: ForwardO
     const recorder = new Recorder(context, 'up');
     await new Forward(facts, context, sessions, recorder, options)
       .work()
-      .catch((error: unknown) => recorder.settle(error));
+      .catch(async (error: unknown) => recorder.settle((await otherServer(context)) ?? error));
   });
+}
+
+/** Why nothing is as it was: another replica set answers at this address; null when it is the same, or cannot be told. */
+async function otherServer({ client, run }: RunContext): Promise<GodwitError | null> {
+  const began = run.server.replicaSetId;
+  const now = began === null ? null : await readReplicaSetId(client);
+  if (began === null || now === null || now === began) return null;
+  return new GodwitError(
+    'GODWIT_OTHER_SERVER',
+    `wanted the replica set that ${run.migration} began on, found another`,
+    {
+      next: ['check the address in MONGODB_URI, and which data the server was started with', 'godwit list'],
+    },
+  );
 }
 
 /** Takes a run that is rolled back out of the way of the next one, unless somebody works on it. */

@@ -2,7 +2,7 @@
  * What an error of the server or the driver means: one table of codes and labels, since the driver's labels are
  * missing in the very cases that matter (docs/guide/how-it-works.md). Nobody else looks at error codes or texts.
  */
-import { MongoError, MongoServerError } from 'mongodb';
+import { Int32, MongoError, MongoServerError } from 'mongodb';
 import { GodwitError, isGodwitError } from '../errors.js';
 import { redactUris } from '../kernel/redact.js';
 
@@ -41,8 +41,11 @@ const NETWORK_NAMES = new Set([
   'MongoExpiredSessionError',
 ]);
 
+/** Where values are not promoted (the change stream), the code comes as an Int32. */
 export function codeOf(error: unknown): number | undefined {
-  return error instanceof MongoError && typeof error.code === 'number' ? error.code : undefined;
+  if (!(error instanceof MongoError)) return undefined;
+  const code: unknown = error.code;
+  return typeof code === 'number' ? code : code instanceof Int32 ? code.valueOf() : undefined;
 }
 
 function hasLabel(error: unknown, label: string): boolean {

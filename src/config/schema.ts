@@ -39,6 +39,10 @@ export const configSchema = z.strictObject({
     .default('auto')
     .describe('Chunks worked on at once; `auto` is 2'),
   leaseMs: duration.pipe(z.number().min(500)).default(15_000).describe('How long a lease lasts without renewal, in ms'),
+  outageMs: duration
+    .pipe(z.number().min(500))
+    .default(600_000)
+    .describe('How long a run waits for a server that does not answer, in ms'),
   transform: z
     .strictObject({
       timeoutMs: duration.pipe(z.number().min(1)).default(5_000).describe('Longest time of one call of `up`, in ms'),

@@ -16,6 +16,7 @@ export default defineConfig({
   // batch: { size: 500, maxBytes: '8MiB' }, // documents and bytes in one transaction, at most
   // workers: 'auto', // chunks worked on at once
   // leaseMs: 15_000, // how long a runner that is gone keeps others from taking over
+  // outageMs: '10m', // how long a run waits for a server that does not answer
   // transform: { timeoutMs: 5_000 }, // longest time of one call of \`up\`
   // state: { prefix: 'migrations' }, // name of Godwit's own collections; { db: 'ops' } puts them elsewhere
   // redact: ['contacts.ssn'], // collection.path of fields whose values are never shown

@@ -28,6 +28,8 @@ export interface UserConfig {
   readonly workers?: number | 'auto';
   /** How long a lease lasts without renewal, in ms. Default 15,000. */
   readonly leaseMs?: Duration;
+  /** How long a run waits for a server that does not answer, in ms. Default 600,000. */
+  readonly outageMs?: Duration;
   readonly transform?: {
     /** Longest time of one call of `up`, in ms. Default 5,000. */
     readonly timeoutMs?: Duration;

@@ -20,6 +20,7 @@ import { listChunks, resetUndo } from '../mongo/chunks.js';
 import { storeFindings, storeUndoStream } from '../mongo/runs.js';
 import { CatchUp } from './catch-up.js';
 import { settleNewcomers } from './newcomers.js';
+import { patiently } from './patiently.js';
 import type { Recorder } from './recorder.js';
 import { requireChunks, stepContext } from './run.js';
 import type { RunContext, StepContext } from './run-context.js';
@@ -68,12 +69,13 @@ export class Backward {
     };
     await storeUndoStream(state, run._id, fence, undoStream);
     await recorder.go('rolling-back', 'rollback asked for');
-    const chunks = await requireChunks(context);
+    const chunks = await patiently(context, () => requireChunks(context));
     // The runner that died may have stored older figures than its chunks have.
     context.tally.counters = sumOfCounters(chunks);
     context.tally.undo = sumOfUndo(chunks);
     const steps: StepContext[] = [];
-    for (const index of run.steps.keys()) steps.unshift(await stepContext(this.facts, context, index));
+    for (const index of run.steps.keys())
+      steps.unshift(await patiently(context, () => stepContext(this.facts, context, index)));
     const catchUp = CatchUp.start({ ...context, run: { ...run, undoStream } }, steps, 'undoStream');
     try {
       await this.#undoSteps(steps, chunks);
@@ -125,7 +127,7 @@ export class Backward {
     for (const step of steps) {
       newcomers = addNewcomers(
         newcomers,
-        await settleNewcomers(step, await listChunks(state, run._id), this.sessions[0]),
+        await patiently(step, async () => settleNewcomers(step, await listChunks(state, run._id), this.sessions[0])),
       );
       await catchUp.drain(step, async (ids) => {
         for (const id of ids) rewritten.push(...(await this.#lookAgain(step, id)));
@@ -135,7 +137,8 @@ export class Backward {
     if (this.context.signal.aborted) throw this.context.signal.reason;
     const earlier = run.state === 'rolled-back' ? [] : run.rewritten;
     const kept = new Map([...earlier, ...rewritten].map((one) => [`${one.collection}/${keyOf(one.id)}`, one]));
-    await storeFindings(state, run._id, fence, { newcomers, rewritten: [...kept.values()].slice(0, MAX_REWRITTEN) });
+    const found = { newcomers, rewritten: [...kept.values()].slice(0, MAX_REWRITTEN) };
+    await patiently(this.context, () => storeFindings(state, run._id, fence, found));
   }
 
   /**

@@ -8,8 +8,9 @@ import type { ClientSession } from 'mongodb';
 import { pause } from '../kernel/retry.js';
 import { type ChangeEvent, Changes, clusterTime, HistoryLost } from '../mongo/changes.js';
 import { idsChunk } from '../mongo/chunks.js';
-import { translateServerError } from '../mongo/server-errors.js';
+import { classifyBatchError, translateServerError } from '../mongo/server-errors.js';
 import { touchedId } from '../mongo/state.js';
+import { findTarget } from '../mongo/target.js';
 import {
   listTouched,
   type Stream,
@@ -22,6 +23,7 @@ import {
 import { dependantsOf, lookedUpCollections } from './dependants.js';
 import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
+import { patiently } from './patiently.js';
 import { mayGoOn, runIds } from './run-chunk.js';
 import type { RunContext, StepContext } from './run-context.js';
 
@@ -29,6 +31,8 @@ import type { RunContext, StepContext } from './run-context.js';
 const TOKEN_MS = 5_000;
 /** How long the stream may take to arrive at a moment, in ms. */
 const ARRIVE_MS = 120_000;
+/** Before a stream that broke off is opened again, in ms. */
+const REOPEN_MS = 250;
 
 export class CatchUp {
   /** Why the stream cannot tell what was touched; null while it can. */
@@ -37,6 +41,9 @@ export class CatchUp {
   #upTo = 0n;
   #isClosed = false;
   #tokenAt = performance.now();
+  /** Everything before it is stored. */
+  #token: unknown;
+  #brokenSince: number | null = null;
   #work: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -55,6 +62,7 @@ export class CatchUp {
       token: place.token,
       since: place.since,
     });
+    this.#token = place.token;
     if (place.isLost) this.lostBecause = 'its history was lost earlier in this run';
   }
 
@@ -71,7 +79,8 @@ export class CatchUp {
         await this.#readOnce();
       } catch (error) {
         if (this.#isClosed) return;
-        await this.#lose(error);
+        if (this.#mayReopen(error)) await this.#reopen();
+        else await this.#lose(error);
       }
     }
   }
@@ -88,7 +97,20 @@ export class CatchUp {
       await storeToken(state, run._id, fence, this.stream, token);
       this.#tokenAt = performance.now();
     }
+    this.#token = token;
+    this.#brokenSince = null;
     this.#upTo = upTo;
+  }
+
+  #mayReopen(error: unknown): boolean {
+    if (error instanceof HistoryLost || classifyBatchError(error) !== 'interrupted') return false;
+    this.#brokenSince ??= performance.now();
+    return performance.now() - this.#brokenSince < this.context.settings.outageMs;
+  }
+
+  async #reopen(): Promise<void> {
+    await pause(REOPEN_MS, this.context.signal);
+    if (!this.#isClosed) await this.#changes.reopen(this.#token);
   }
 
   async #lose(error: unknown): Promise<void> {
@@ -106,7 +128,7 @@ export class CatchUp {
   async #touches(events: readonly ChangeEvent[]): Promise<Touch[]> {
     const touches: Touch[] = [];
     for (const event of events) {
-      if (event.kind === 'replaced-collection') this.#noteReplaced(event.collection);
+      if (event.kind === 'replaced-collection') await this.#noteReplaced(event.collection);
       for (const step of this.steps) {
         const isInsert = event.kind === 'inserted';
         if ((isInsert || event.kind === 'written') && step.step.collection === event.collection)
@@ -122,28 +144,33 @@ export class CatchUp {
   /** True when a looked-up document changed in a way that hides who depended on it. */
   hasUnknownDependants = false;
 
-  #noteReplaced(collection: string): void {
-    const isTarget = collection === '' || this.steps.some(({ step }) => step.collection === collection);
-    if (isTarget)
-      this.context.stop(
-        targetReplaced(`${this.context.db.databaseName}.${collection}`, this.context.run.migration, true),
-      );
+  /** A collection that was renamed and is back under its name is the planned one: the stream tells of old times, too. */
+  async #noteReplaced(collection: string): Promise<void> {
+    const { db, run } = this.context;
+    for (const { step, uuid } of this.steps) {
+      if (collection !== '' && step.collection !== collection) continue;
+      const target = await findTarget(db, step.collection);
+      if (target?.uuid !== uuid)
+        this.context.stop(targetReplaced(`${db.databaseName}.${step.collection}`, run.migration, target === null));
+    }
   }
 
   /** Waits until the stream has seen everything up to now; false when it can't tell any more. */
   async arrive(): Promise<boolean> {
     const { db, state, run, signal } = this.context;
     // What was stored in it is gone with it: the next pass over everything finds what it knew.
-    if (this.lostBecause === null && (await touchedId(state)) !== run.stateIds.touched)
+    if (this.lostBecause === null && (await patiently(this.context, () => touchedId(state))) !== run.stateIds.touched)
       await this.#lose(new HistoryLost(`${state.touched.collectionName} was dropped`));
-    const now = (await clusterTime(db)).toBigInt();
+    const now = (await patiently(this.context, () => clusterTime(db))).toBigInt();
     const deadline = performance.now() + ARRIVE_MS;
     while (this.lostBecause === null && this.#upTo <= now) {
       if (signal.aborted) throw signal.reason;
       if (performance.now() > deadline)
         await this.#lose(new HistoryLost(`it did not arrive within ${ARRIVE_MS / 1_000} s`));
       // The stream's place moves with the oplog: on an idle server it is this write that moves it.
-      await state.runs.updateOne({ _id: run._id }, { $currentDate: { updatedAt: true } });
+      await patiently(this.context, () =>
+        state.runs.updateOne({ _id: run._id }, { $currentDate: { updatedAt: true } }),
+      );
       await pause(20, signal);
     }
     return this.lostBecause === null;
@@ -160,11 +187,13 @@ export class CatchUp {
     let after = '';
     let count = 0;
     while (!step.signal.aborted) {
-      const entries = await listTouched(state, run._id, step.stepIndex, after, settings.batchSize);
+      const entries = await patiently(step, () =>
+        listTouched(state, run._id, step.stepIndex, after, settings.batchSize),
+      );
       const last = entries.at(-1);
       if (!last) break;
       if (!(await take(entries.map(({ id }) => id)))) break;
-      await settleTouched(state, entries);
+      await patiently(step, () => settleTouched(state, entries));
       count += entries.length;
       after = String(last._id);
     }

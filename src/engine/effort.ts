@@ -30,9 +30,8 @@ const TRIES_ALONE = 40;
 const CONFLICT_PAUSE_MS = 60;
 /** Tries after interruptions that are no conflicts, while a primary answers. */
 const TRIES_INTERRUPTED = 20;
-/** How long a server that does not answer is waited for, in ms. */
-const OUTAGE_MS = 10 * 60_000;
-
+/** A try that lasted longer than this may have been too long for the server, in ms. */
+const LONG_TRY_MS = 1_000;
 /** What the server said of one document, in words without its values. */
 export function refusalOf(error: unknown): DocumentFailure {
   if (isDuplicateKey(error))
@@ -71,14 +70,16 @@ export class Effort {
   #isLockDenied = false;
   #interrupted = 0;
   #outageSince: number | null = null;
+  #triedAt = performance.now();
 
   /**
    * @param limit documents to begin with: fewer than a batch where the last one met conflicts
-   * @param target where to look for who has a key that a unique index refuses
+   * @param options how long a server that does not answer is waited for (0 where nothing is tried twice), and where to
+   *   look for who has a key that a unique index refuses
    */
   constructor(
     limit: number,
-    private readonly target?: Collection,
+    private readonly options: { readonly outageMs: number; readonly target?: Collection } = { outageMs: 0 },
   ) {
     this.#wanted = limit;
     this.limit = limit;
@@ -89,17 +90,26 @@ export class Effort {
     return this.#conflictsAlone >= TRIES_BEFORE_LOCK && !this.#isLockDenied ? this.alone : null;
   }
 
-  /** Decides on the next try; returns after the pause that it needs, or throws what ends the run. */
-  async after(error: unknown, signal: AbortSignal, onOutage: () => void): Promise<void> {
+  /**
+   * Decides on the next try; returns after the pause that it needs, or throws what ends the run.
+   *
+   * @param note told why the batch is redone, where that is no everyday conflict
+   */
+  async after(error: unknown, signal: AbortSignal, note: (text: string) => void): Promise<void> {
+    await this.#decide(error, signal, note);
+    this.#triedAt = performance.now();
+  }
+
+  async #decide(error: unknown, signal: AbortSignal, note: (text: string) => void): Promise<void> {
     if (isGodwitError(error)) throw error;
-    if (error instanceof RefusedDocument) return this.#refuse(error, signal, onOutage);
+    if (error instanceof RefusedDocument) return this.#refuse(error, signal, note);
     if (error instanceof Inexact) return;
     if (error instanceof LockDenied) this.#isLockDenied = true;
     const kind =
       error instanceof CountMismatch || error instanceof LockDenied
         ? 'conflict'
         : error instanceof CommitUnknown
-          ? 'interrupted'
+          ? classifyBatchError(error.cause)
           : classifyBatchError(error);
     switch (kind) {
       case 'document':
@@ -110,9 +120,9 @@ export class Effort {
       case 'conflict':
         return this.#conflict(error, signal);
       case 'too-big':
-        return this.#halve(error);
+        return this.#halve(error, signal, note);
       case 'interrupted':
-        return this.#interrupt(error, signal, onOutage);
+        return this.#interrupt(error, signal, note);
       case 'replaced':
         throw new GodwitError(
           'GODWIT_TARGET_REPLACED',
@@ -123,17 +133,17 @@ export class Effort {
           },
         );
       case 'fatal':
-        throw translateServerError(error);
+        throw translateServerError(error instanceof CommitUnknown ? error.cause : error);
     }
   }
 
-  async #refuse(error: RefusedDocument, signal: AbortSignal, onOutage: () => void): Promise<void> {
+  async #refuse(error: RefusedDocument, signal: AbortSignal, note: (text: string) => void): Promise<void> {
     // Something else than the document was in the way: a conflict, an election.
-    if (classifyBatchError(error.cause) !== 'document') return this.after(error.cause, signal, onOutage);
+    if (classifyBatchError(error.cause) !== 'document') return this.#decide(error.cause, signal, note);
     const key = this.writing[error.index];
     if (key === undefined) throw translateServerError(error.cause);
-    const isDuplicate = this.target && isDuplicateKey(error.cause);
-    const other = isDuplicate ? await findHolder(this.target, error.cause) : null;
+    const { target } = this.options;
+    const other = target && isDuplicateKey(error.cause) ? await findHolder(target, error.cause) : null;
     this.refused.set(key, { ...refusalOf(error.cause), ...(other ? { other } : {}) });
     this.isSingle = false;
   }
@@ -144,36 +154,64 @@ export class Effort {
     this.redone += 1;
     if (this.#conflicts % TRIES_BEFORE_HALVING === 0) this.limit = Math.max(1, Math.floor(this.limit / 2));
     if (this.#conflicts > TRIES_ALONE + TRIES_BEFORE_HALVING * Math.ceil(Math.log2(this.#wanted + 1)))
-      throw new GodwitError(
-        'GODWIT_CONFLICTS',
-        `wanted to commit a batch, found a write conflict ${this.#conflicts} times in a row`,
-        {
-          next: ['godwit run ID   goes on from here', 'a smaller --batch-size meets fewer writers'],
-          cause: error,
-        },
-      );
+      throw tooOften(error, 'a write conflict', this.#conflicts);
     // Short: whoever was there first is gone after one write.
     await pause(backoffMs(this.#conflicts, Math.random, 2, CONFLICT_PAUSE_MS), signal);
   }
 
-  #halve(error: unknown): void {
-    if (this.limit === 1) throw translateServerError(error);
-    this.limit = Math.max(1, Math.floor(this.limit / 2));
+  /** One document alone that is too much for the server is too much for now: others use its cache, too. */
+  async #halve(error: unknown, signal: AbortSignal, note: (text: string) => void): Promise<void> {
+    if (this.limit === 1) return this.#interrupt(error, signal, note);
+    this.limit = Math.floor(this.limit / 2);
     this.redone += 1;
+    note(`server cache under pressure (code ${codeOf(error)}); redone with ${this.limit} documents`);
   }
 
-  async #interrupt(error: unknown, signal: AbortSignal, onOutage: () => void): Promise<void> {
+  async #interrupt(error: unknown, signal: AbortSignal, note: (text: string) => void): Promise<void> {
     this.redone += 1;
-    if (isNetworkError(error) || error instanceof CommitUnknown) {
-      this.#outageSince ??= performance.now();
-      onOutage();
-      if (performance.now() - this.#outageSince > OUTAGE_MS)
-        throw translateServerError(error instanceof CommitUnknown ? error.cause : error);
-    } else {
-      this.#outageSince = null;
-      this.#interrupted += 1;
-      if (this.#interrupted > TRIES_INTERRUPTED) throw translateServerError(error);
-    }
+    const cause = error instanceof CommitUnknown ? error.cause : error;
+    if (isNetworkError(cause)) this.#waitForServer(cause, note);
+    else this.#countInterruption(cause, note);
     await pause(backoffMs(this.#interrupted + 1, Math.random, 100), signal);
   }
+
+  #waitForServer(error: unknown, note: (text: string) => void): void {
+    if (this.#outageSince === null) note('connection lost, reconnecting; the batch is read again and redone');
+    this.#outageSince ??= performance.now();
+    if (performance.now() - this.#outageSince <= this.options.outageMs) return;
+    throw serverGone(error, this.options.outageMs);
+  }
+
+  #countInterruption(error: unknown, note: (text: string) => void): void {
+    this.#outageSince = null;
+    this.#interrupted += 1;
+    if (this.#interrupted > TRIES_INTERRUPTED)
+      throw tooOften(error, `an interruption (code ${codeOf(error)})`, this.#interrupted);
+    const tookMs = performance.now() - this.#triedAt;
+    // The server ends transactions that last too long for it: the same batch again would take as long again.
+    if (tookMs > LONG_TRY_MS) this.limit = Math.max(1, Math.floor(this.limit / 2));
+    note(
+      `the server ended the transaction after ${(tookMs / 1_000).toFixed(1)} s (code ${codeOf(error)}: primary changed, or interrupted); redone with at most ${this.limit} documents`,
+    );
+  }
 }
+
+const tooOften = (error: unknown, what: string, times: number): GodwitError =>
+  new GodwitError('GODWIT_CONFLICTS', `wanted to commit a batch, found ${what} ${times} times in a row`, {
+    next: ['godwit run ID   goes on from here', 'a smaller --batch-size meets fewer writers'],
+    cause: error,
+  });
+
+/** The error of a run whose server did not come back. */
+export const serverGone = (error: unknown, ms: number): GodwitError =>
+  new GodwitError(
+    'GODWIT_NO_PRIMARY',
+    `wanted a primary to answer within ${Math.round(ms / 1_000)} s, found: ${translateServerError(error).message}`,
+    {
+      next: [
+        'godwit doctor   says when it answers again; a server that ended by itself may have a full disk',
+        'godwit run ID   goes on from here: whether the last batch is there is told by the database',
+      ],
+      cause: error,
+    },
+  );

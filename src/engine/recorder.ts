@@ -4,9 +4,10 @@ import { isLive, type RunDocument, type RunState } from '../domain/run.js';
 import { type GodwitError, isGodwitError } from '../errors.js';
 import { firstOpenChunk } from '../mongo/chunks.js';
 import { findRun, storeProgress, transition } from '../mongo/runs.js';
-import { translateServerError } from '../mongo/server-errors.js';
+import { isNetworkError, translateServerError } from '../mongo/server-errors.js';
 import { faultPoint } from './fault-points.js';
 import { currentOwner } from './owner.js';
+import { patiently } from './patiently.js';
 import { leaseLost } from './run-batch.js';
 import type { RunContext } from './run-context.js';
 
@@ -50,15 +51,16 @@ export class Recorder {
     await faultPoint('run:before-transition');
     const { user, host } = currentOwner();
     const { state, fence } = this.context;
-    await transition(state, this.#run, this.#state, to, {
-      by: `${user}@${host}`,
-      because,
-      direction: this.direction,
-      fence,
-    }).catch(async (error: unknown) => {
-      const now = await findRun(state, this.#run._id);
-      throw now?.lease?.fence === fence ? error : leaseLost(this.#run.migration);
-    });
+    const facts = { by: `${user}@${host}`, because, direction: this.direction, fence };
+    await patiently(this.context, () =>
+      transition(state, this.#run, this.#state, to, facts).catch(async (error: unknown) => {
+        if (isNetworkError(error)) throw error;
+        const now = await findRun(state, this.#run._id);
+        if (now?.lease?.fence !== fence) throw leaseLost(this.#run.migration);
+        // Its first answer was lost with a primary: it is there.
+        if (now.state !== to || now.history.at(-1)?.because !== because) throw error;
+      }),
+    );
     this.context.events.emit('run:state', { run: this.#run._id, from: this.#state, to, because });
     this.#state = to;
     await faultPoint('run:after-transition');
@@ -71,7 +73,7 @@ export class Recorder {
 
   /** Stores the figures and moves to a final or resting state. */
   async end(to: RunState, because: string): Promise<void> {
-    await this.store();
+    await patiently(this.context, () => this.store());
     await this.go(to, because);
   }
 
@@ -83,7 +85,9 @@ export class Recorder {
     const known = isGodwitError(error) ? error : translateServerError(error);
     if (known.code !== 'GODWIT_LEASE_LOST') {
       try {
-        await this.end(endOf(known), known.message);
+        // Once: a server that is away was waited for before.
+        await this.store();
+        await this.go(endOf(known), known.message);
         if (known.code === 'GODWIT_INTERRUPTED' || known.code === 'GODWIT_STOPPED') return;
       } catch (second) {
         this.#note('the end of the run could not be recorded', second);

@@ -7,7 +7,7 @@ import { bothFilters, readBatch } from '../mongo/read-batch.js';
 import { inTransaction } from '../mongo/transaction.js';
 import { leaseLost } from './run-batch.js';
 import { readFrom, runIds } from './run-chunk.js';
-import type { StepContext } from './run-context.js';
+import { commitPatience, type StepContext } from './run-context.js';
 
 /** Keys of those that are still there and still chosen. */
 async function present(context: StepContext, ids: readonly unknown[]): Promise<Set<string>> {
@@ -21,11 +21,15 @@ async function present(context: StepContext, ids: readonly unknown[]): Promise<S
 
 /** A document that is gone is neither scanned nor failed any more. */
 async function forget(context: StepContext, chunk: Chunk, entry: string, session: ClientSession): Promise<void> {
-  await inTransaction(session, async () => {
-    await forgetFailure(context.state, entry, session);
-    if (!(await recount(context.state, chunk._id, context.fence, { scanned: -1, failed: -1 }, session)))
-      throw leaseLost(context.run.migration);
-  });
+  await inTransaction(
+    session,
+    async () => {
+      await forgetFailure(context.state, entry, session);
+      if (!(await recount(context.state, chunk._id, context.fence, { scanned: -1, failed: -1 }, session)))
+        throw leaseLost(context.run.migration);
+    },
+    commitPatience(context, session),
+  );
   context.tally.forgetFailed();
 }
 

@@ -16,16 +16,16 @@ import { withoutHead } from '../mongo/audit-entries.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
 import { clearFailures, storeFailures } from '../mongo/failures.js';
 import { lockDocument, unmarkDocument, withoutMark } from '../mongo/lock-first.js';
-import { isDuplicateKey } from '../mongo/server-errors.js';
+import { isDuplicateKey, isNetworkError } from '../mongo/server-errors.js';
 import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
 import { writeBatch } from '../mongo/write-batch.js';
 import { applyTransform } from './apply-transform.js';
 import { checkFirst } from './check-first.js';
 import { decideBatch } from './decide-batch.js';
-import { Effort } from './effort.js';
+import { Effort, serverGone } from './effort.js';
 import { faultPoint } from './fault-points.js';
 import { lookupsFor } from './lookups-for.js';
-import { isRange, type RunContext, type StepContext } from './run-context.js';
+import { commitPatience, isRange, type RunContext, type StepContext } from './run-context.js';
 import type { Counting, Source } from './source.js';
 
 export interface BatchOutcome {
@@ -61,7 +61,7 @@ export async function runBatch(
   session: ClientSession,
   limit = context.settings.batchSize,
 ): Promise<BatchOutcome> {
-  const effort = new Effort(limit, context.target);
+  const effort = new Effort(limit, { ...context.settings, target: context.target });
   let current = chunk;
   for (;;) {
     const attempt = new Attempt(context, current, source, session, effort);
@@ -71,17 +71,11 @@ export async function runBatch(
       const seen = await settle(context, current, error);
       if (seen === 'committed' && attempt.outcome) return attempt.outcome;
       if (seen !== 'committed' && seen !== 'open') current = seen;
-      if (!(error instanceof CheckpointMismatch)) await effort.after(error, context.signal, () => noteOutage(context));
+      if (!(error instanceof CheckpointMismatch))
+        await effort.after(error, context.signal, commitPatience(context).note);
       if (context.signal.aborted) throw context.signal.reason;
     }
   }
-}
-
-function noteOutage(context: StepContext): void {
-  context.events.emit('run:note', {
-    run: context.run._id,
-    note: 'connection lost, reconnecting; the batch is read again and redone',
-  });
 }
 
 /**
@@ -91,7 +85,11 @@ function noteOutage(context: StepContext): void {
  */
 async function settle(context: StepContext, chunk: Chunk, error: unknown): Promise<'open' | 'committed' | Chunk> {
   if (!(error instanceof CommitUnknown) && !(error instanceof CheckpointMismatch)) return 'open';
-  const stored = await findChunk(context.state, chunk._id);
+  const stored = await findChunk(context.state, chunk._id).catch((second: unknown) => {
+    throw error instanceof CommitUnknown && isNetworkError(second)
+      ? serverGone(second, context.settings.outageMs)
+      : second;
+  });
   if (!stored)
     throw new GodwitError('GODWIT_STATE_LOST', `wanted chunk ${chunk._id}, found that the state is gone`, {
       next: ['restore the state collections from a backup', `godwit verify ${context.run.migration}`],
@@ -159,7 +157,7 @@ class Attempt {
 
   async #inTransaction(): Promise<BatchOutcome> {
     try {
-      return await inTransaction(this.session, () => this.#body());
+      return await inTransaction(this.session, () => this.#body(), commitPatience(this.context, this.session));
     } finally {
       this.context.watch.release(this.session);
     }

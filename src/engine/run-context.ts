@@ -1,11 +1,12 @@
 /** What every part of a run needs: handles, the frozen plan, limits, and who listens. */
-import type { Collection, Db, MongoClient } from 'mongodb';
+import type { ClientSession, Collection, Db, MongoClient } from 'mongodb';
 import type { Chunk } from '../domain/chunk.js';
 import type { TransformStep } from '../domain/migration.js';
 import type { RunDocument } from '../domain/run.js';
 import type { GodwitError } from '../errors.js';
 import type { Events } from '../events.js';
 import type { State } from '../mongo/state.js';
+import type { CommitPatience } from '../mongo/transaction.js';
 import type { Locate } from './apply-transform.js';
 import type { Watch } from './sentinel.js';
 import type { Tally } from './tally.js';
@@ -16,6 +17,8 @@ export interface RunSettings {
   readonly maxBatchBytes: number;
   readonly workers: number;
   readonly leaseMs: number;
+  /** How long a server that does not answer is waited for, in ms. */
+  readonly outageMs: number;
   readonly maxFailures: number;
   /** Longest time of one call of up(), in ms. */
   readonly transformTimeoutMs: number;
@@ -51,3 +54,15 @@ export interface StepContext extends RunContext {
 
 /** True when the audit of a batch of this chunk can be found by its first and last `_id`. */
 export const isRange = ({ isCollated }: StepContext, { kind }: Chunk): boolean => kind === 'range' && !isCollated;
+
+/** A commit is asked for as long as a server that does not answer is waited for. */
+export const commitPatience = (
+  { settings, signal, events, run, watch }: RunContext,
+  session?: ClientSession,
+): CommitPatience => ({
+  ms: settings.outageMs,
+  signal,
+  // The sentinel has a connection of its own: writers must not wait until this one is back.
+  onLost: () => session && watch.end(session),
+  note: (note) => events.emit('run:note', { run: run._id, note }),
+});

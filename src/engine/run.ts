@@ -10,10 +10,12 @@ import { isSpent, type RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { listChunks } from '../mongo/chunks.js';
 import { retireRun } from '../mongo/runs.js';
+import { readReplicaSetId } from '../mongo/server-facts.js';
 import { requireTarget } from '../mongo/target.js';
 import { CatchUp, drainUntilQuiet, follow } from './catch-up.js';
 import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
+import { patiently } from './patiently.js';
 import { Recorder } from './recorder.js';
 import { retryStep } from './retry-step.js';
 import { leaseLost, requireAudit } from './run-batch.js';
@@ -44,8 +46,22 @@ export function carryOn(facts: RunFacts, planned: RunDocument, options: ForwardO
     const recorder = new Recorder(context, 'up');
     await new Forward(facts, context, sessions, recorder, options)
       .work()
-      .catch((error: unknown) => recorder.settle(error));
+      .catch(async (error: unknown) => recorder.settle((await otherServer(context)) ?? error));
   });
+}
+
+/** Why nothing is as it was: another replica set answers at this address; null when it is the same, or cannot be told. */
+async function otherServer({ client, run }: RunContext): Promise<GodwitError | null> {
+  const began = run.server.replicaSetId;
+  const now = began === null ? null : await readReplicaSetId(client);
+  if (began === null || now === null || now === began) return null;
+  return new GodwitError(
+    'GODWIT_OTHER_SERVER',
+    `wanted the replica set that ${run.migration} began on, found another`,
+    {
+      next: ['check the address in MONGODB_URI, and which data the server was started with', 'godwit list'],
+    },
+  );
 }
 
 /** Takes a run that is spent out of the way of the next one, unless somebody works on it. */
@@ -110,13 +126,14 @@ class Forward {
     const { context, recorder } = this;
     await recorder.noteDeadRunner();
     await recorder.go('running', this.#reason());
-    const chunks = await requireChunks(context);
+    const chunks = await patiently(context, () => requireChunks(context));
     // The counters of a run are those of its chunks; the ones in the run's document are a copy for people.
     context.tally.counters = sumOfCounters(chunks);
-    await requireAudit(context, chunks);
+    await patiently(context, () => requireAudit(context, chunks));
     context.tally.batches = chunks.reduce((sum, chunk) => sum + chunk.seq, 0);
     const steps: StepContext[] = [];
-    for (const index of context.run.steps.keys()) steps.push(await stepContext(this.facts, context, index));
+    for (const index of context.run.steps.keys())
+      steps.push(await patiently(context, () => stepContext(this.facts, context, index)));
     this.#catchUp = CatchUp.start(context, steps, 'stream');
     try {
       await this.#forward(steps, chunks);

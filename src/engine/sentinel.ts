@@ -14,10 +14,12 @@ const PULSE_MS = 400;
 export interface Watch {
   hold(session: ClientSession): void;
   release(session: ClientSession): void;
+  /** Ends what the session has open on the server, if it can be reached from another connection. */
+  end(session: ClientSession): void;
 }
 
 /** Watches nothing: where there is no built sentinel to start. */
-export const NO_WATCH: Watch = { hold: () => undefined, release: () => undefined };
+export const NO_WATCH: Watch = { hold: () => undefined, release: () => undefined, end: () => undefined };
 
 export class Sentinel implements Watch {
   readonly #child: ChildProcess;
@@ -64,6 +66,16 @@ export class Sentinel implements Watch {
     const at = this.#places.get(session);
     if (at === undefined || !this.#holding.delete(at)) return;
     this.#write(`-${at}`);
+  }
+
+  /** Writers must not wait for what this process holds and cannot end itself. */
+  endHeld(): void {
+    for (const at of this.#holding) this.#write(`!${at}`);
+  }
+
+  end(session: ClientSession): void {
+    const at = this.#places.get(session);
+    if (at !== undefined) this.#write(`!${at}`);
   }
 
   /** All is well: the sentinel leaves without doing anything. */

@@ -8,6 +8,7 @@ import { typedId } from '../domain/change.js';
 import { GodwitError } from '../errors.js';
 import { idsChunk, listChunks } from '../mongo/chunks.js';
 import { type InspectFacts, inspectStep } from './inspect.js';
+import { patiently } from './patiently.js';
 import { mayGoOn, readFrom, runIds } from './run-chunk.js';
 import type { StepContext } from './run-context.js';
 
@@ -61,7 +62,7 @@ export async function settleStrays(
   options: SettleOptions,
 ): Promise<void> {
   for (let count = 0; count < MAX_PASSES; count += 1) {
-    const strays = await pass(context, session, options.isFull);
+    const strays = await patiently(context, () => pass(context, session, options.isFull));
     if (context.signal.aborted) throw context.signal.reason;
     if (strays === 0 || options.isExact || !mayGoOn(context)) return;
     const note = `${strays} documents were written in the old shape meanwhile; looking again`;

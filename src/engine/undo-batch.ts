@@ -28,7 +28,7 @@ import { Effort, Inexact } from './effort.js';
 import { faultPoint } from './fault-points.js';
 import { leaseLost } from './run-batch.js';
 import { readFrom } from './run-chunk.js';
-import { isRange, type StepContext } from './run-context.js';
+import { commitPatience, isRange, type StepContext } from './run-context.js';
 
 export interface UndoOutcome {
   readonly undone: UndoBatch;
@@ -160,15 +160,17 @@ export async function undoBatch(
   onConflict: 'report' | 'force',
   session: ClientSession,
 ): Promise<UndoOutcome> {
-  const effort = new Effort(context.settings.batchSize, context.target);
+  const effort = new Effort(context.settings.batchSize, { ...context.settings, target: context.target });
   const seq = nextUndo(chunk);
   let bypass: 'no' | 'yes' | 'denied' = 'no';
   let outcome: UndoOutcome | undefined;
   for (;;) {
     try {
       await faultPoint('rollback:before-read');
-      outcome = await inTransaction(session, () =>
-        body(context, chunk, seq, { onConflict, effort, session, bypass: bypass === 'yes' }),
+      outcome = await inTransaction(
+        session,
+        () => body(context, chunk, seq, { onConflict, effort, session, bypass: bypass === 'yes' }),
+        commitPatience(context, session),
       ).finally(() => context.watch.release(session));
       await faultPoint('rollback:after-commit');
       return outcome;
@@ -177,7 +179,8 @@ export async function undoBatch(
       if (isThere) return { undone: NO_UNDO_BATCH, chunk: isThere, redone: effort.redone };
       if (bypass === 'no' && error instanceof RefusedDocument && codeOf(error.cause) === 121) bypass = 'yes';
       else if (bypass === 'yes' && codeOf(causeOf(error)) === 13) bypass = 'denied';
-      else if (!(error instanceof CheckpointMismatch)) await effort.after(error, context.signal, () => undefined);
+      else if (!(error instanceof CheckpointMismatch))
+        await effort.after(error, context.signal, commitPatience(context).note);
       if (context.signal.aborted) throw context.signal.reason;
     }
   }

@@ -17,7 +17,7 @@ import { applyWrites } from '../mongo/write-batch.js';
 import { Effort } from './effort.js';
 import { leaseLost } from './run-batch.js';
 import { readFrom } from './run-chunk.js';
-import { isRange, type StepContext } from './run-context.js';
+import { commitPatience, isRange, type StepContext } from './run-context.js';
 import { downOf, requireExact, restoreWrite, toDecided } from './undo-batch.js';
 
 type Decide = (session: ClientSession | undefined, effort: Effort) => Promise<UndoBatch>;
@@ -25,30 +25,34 @@ type Decide = (session: ClientSession | undefined, effort: Effort) => Promise<Un
 /** Carries out what `decide` says in one transaction of its own; redone until it is committed. */
 async function undoAside(context: StepContext, session: ClientSession, decide: Decide): Promise<UndoBatch> {
   const chunk: Chunk = await idsChunk(context.state, context.run._id, context.stepIndex, 'late', context.fence);
-  const effort = new Effort(context.settings.batchSize, context.target);
+  const effort = new Effort(context.settings.batchSize, { ...context.settings, target: context.target });
   for (;;) {
     try {
-      return await inTransaction(session, async () => {
-        // First: who has lost the lease must not meet the next holder's audit.
-        if (!(await touchFence(context.state, chunk._id, context.fence, session)))
-          throw leaseLost(context.run.migration);
-        const undone = await decide(session, effort);
-        const seq = (await leastAuditSeq(context.state, chunk, session)) - 1;
-        await journal(
-          context.state,
-          chunk,
-          toDecided(undone),
-          { direction: 'down', seq, round: 0 },
-          isRange(context, chunk),
-          session,
-        );
-        effort.writing = undone.restores.map(({ change }) => change.before.key);
-        await applyWrites(context.target, undone.restores.map(restoreWrite), { session, isSingle: effort.isSingle });
-        await requireExact(context, undone.restores, effort, session);
-        return undone;
-      });
+      return await inTransaction(
+        session,
+        async () => {
+          // First: who has lost the lease must not meet the next holder's audit.
+          if (!(await touchFence(context.state, chunk._id, context.fence, session)))
+            throw leaseLost(context.run.migration);
+          const undone = await decide(session, effort);
+          const seq = (await leastAuditSeq(context.state, chunk, session)) - 1;
+          await journal(
+            context.state,
+            chunk,
+            toDecided(undone),
+            { direction: 'down', seq, round: 0 },
+            isRange(context, chunk),
+            session,
+          );
+          effort.writing = undone.restores.map(({ change }) => change.before.key);
+          await applyWrites(context.target, undone.restores.map(restoreWrite), { session, isSingle: effort.isSingle });
+          await requireExact(context, undone.restores, effort, session);
+          return undone;
+        },
+        commitPatience(context, session),
+      );
     } catch (error) {
-      await effort.after(error, context.signal, () => undefined);
+      await effort.after(error, context.signal, commitPatience(context).note);
       if (context.signal.aborted) throw context.signal.reason;
     }
   }

@@ -3,6 +3,7 @@ import type { ClientSession, Db, MongoClient } from 'mongodb';
 import type { RunDocument } from '../domain/run.js';
 import type { Events } from '../events.js';
 import { type LoadedMigration, locateIn } from '../migration/load.js';
+import { whenPrimaryIsLost } from '../mongo/connect.js';
 import { findRun } from '../mongo/runs.js';
 import type { State } from '../mongo/state.js';
 import { acquireLease, LeaseKeeper } from './lease-keeper.js';
@@ -48,6 +49,7 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
     const tally = new Tally(taken.counters, settings.maxFailures, limit);
     const signal = AbortSignal.any([facts.signal, lost.signal]);
     const sentinel = Sentinel.start(facts.uri, sessions);
+    const stopListening = whenPrimaryIsLost(client, () => sentinel?.endHeld());
     try {
       await work(
         {
@@ -67,6 +69,7 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
         sessions,
       );
     } finally {
+      stopListening();
       sentinel?.close();
       await keeper.close();
     }

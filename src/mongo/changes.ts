@@ -95,11 +95,16 @@ export async function clusterTime(db: Db): Promise<Timestamp> {
 const LOST_CODES = new Set([286, 280, 136]);
 
 export class Changes {
-  readonly #stream: ChangeStream;
+  #stream: ChangeStream;
 
-  constructor(from: ChangesFrom) {
-    const start = from.token ? { resumeAfter: from.token } : { startAtOperationTime: from.since };
-    this.#stream = from.db.watch(pipelineFor(from), {
+  constructor(private readonly from: ChangesFrom) {
+    this.#stream = this.#open(from.token);
+  }
+
+  #open(token: ResumeToken | null): ChangeStream {
+    const { from } = this;
+    const start = token ? { resumeAfter: token } : { startAtOperationTime: from.since };
+    return from.db.watch(pipelineFor(from), {
       ...start,
       promoteValues: false,
       maxAwaitTimeMS: AWAIT_MS,
@@ -127,6 +132,15 @@ export class Changes {
     }
     const token = this.#stream.resumeToken;
     return { events, token, upTo: timeOfToken(token) };
+  }
+
+  /**
+   * Begins again after an error that may pass, behind what is known to be stored: the driver itself resumes a stream
+   * once, and for no longer than it looks for a primary.
+   */
+  async reopen(token: ResumeToken | null): Promise<void> {
+    await this.close();
+    this.#stream = this.#open(token);
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,11 @@
 /** The connection: its time limits, what the server is, and the errors of connecting in words. */
-import { type Db, MongoClient, type MongoClientOptions, MongoParseError } from 'mongodb';
+import {
+  type Db,
+  MongoClient,
+  type MongoClientOptions,
+  MongoParseError,
+  type TopologyDescriptionChangedEvent,
+} from 'mongodb';
 import { GodwitError } from '../errors.js';
 import { redactUris } from '../kernel/redact.js';
 import { translateServerError } from './server-errors.js';
@@ -158,4 +164,18 @@ export function requireTransactions(server: ServerFacts): void {
         next: ['a dry run works as it is:  godwit run ID --dry-run'],
       },
     );
+}
+
+/**
+ * Calls `lost` whenever no known server takes writes any more: the driver notices a closed connection at once, and a
+ * silent one by its heartbeat, both before the statement that waits for an answer.
+ *
+ * @returns ends the listening
+ */
+export function whenPrimaryIsLost(client: MongoClient, lost: () => void): () => void {
+  const listen = ({ newDescription }: TopologyDescriptionChangedEvent): void => {
+    if (![...newDescription.servers.values()].some(({ isWritable }) => isWritable)) lost();
+  };
+  client.on('topologyDescriptionChanged', listen);
+  return () => client.off('topologyDescriptionChanged', listen);
 }

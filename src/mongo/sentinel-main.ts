@@ -3,8 +3,8 @@
  * a transaction leaves the documents of its batch locked, for 60 to 90 s on a server with defaults. The sentinel ends
  * the runner's sessions as soon as the pipe from it closes, or when it gives no pulse for 2 s while it holds documents.
  *
- * Input, a line each: first `{uri, sessions: [hex, …]}`; then `+N` (session N holds documents), `-N` (no more), `.`
- * (pulse), `bye` (all is well). Whatever happens, it ends with its runner.
+ * Input, a line each: first `{uri, sessions: [hex, …]}`; then `+N` (session N holds documents), `-N` (no more), `!N`
+ * (end it: the runner cannot reach the server), `.` (pulse), `bye` (all is well). Whatever happens, it ends with its runner.
  */
 import { createInterface } from 'node:readline';
 import { Binary, MongoClient } from 'mongodb';
@@ -43,6 +43,7 @@ class Sentinel {
     this.#lastPulse = performance.now();
     if (line.startsWith('+')) this.#holding.add(Number(line.slice(1)));
     else if (line.startsWith('-')) this.#holding.delete(Number(line.slice(1)));
+    else if (line.startsWith('!')) void this.#end(this.#ids.slice(Number(line.slice(1))).slice(0, 1));
   }
 
   #look(): void {

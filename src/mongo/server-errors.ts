@@ -2,7 +2,7 @@
  * What an error of the server or the driver means: one table of codes and labels, since the driver's labels are
  * missing in the very cases that matter (docs/guide/how-it-works.md). Nobody else looks at error codes or texts.
  */
-import { MongoError, MongoServerError } from 'mongodb';
+import { Int32, MongoError, MongoServerError } from 'mongodb';
 import { GodwitError, isGodwitError } from '../errors.js';
 import { redactUris } from '../kernel/redact.js';
 
@@ -28,7 +28,8 @@ const REPLACED = new Set([361]);
 /** 13 and 18 are answered in words, never retried. */
 const DENIED = new Set([13, 18, 8000]);
 const INTERRUPTED = new Set([
-  6, 7, 24, 50, 64, 89, 91, 134, 189, 217, 246, 251, 262, 290, 11600, 11601, 11602, 10107, 13435, 13436, 9001, 267,
+  6, 7, 24, 43, 50, 64, 89, 91, 134, 189, 217, 237, 246, 251, 262, 290, 11600, 11601, 11602, 10107, 13435, 13436, 9001,
+  267,
 ]);
 const NETWORK_NAMES = new Set([
   'MongoNetworkError',
@@ -40,8 +41,11 @@ const NETWORK_NAMES = new Set([
   'MongoExpiredSessionError',
 ]);
 
+/** Where values are not promoted (the change stream), the code comes as an Int32. */
 export function codeOf(error: unknown): number | undefined {
-  return error instanceof MongoError && typeof error.code === 'number' ? error.code : undefined;
+  if (!(error instanceof MongoError)) return undefined;
+  const code: unknown = error.code;
+  return typeof code === 'number' ? code : code instanceof Int32 ? code.valueOf() : undefined;
 }
 
 function hasLabel(error: unknown, label: string): boolean {
@@ -124,6 +128,19 @@ export function translateServerError(error: unknown): GodwitError {
       next: ['godwit doctor   says which rights are missing'],
       cause: error,
     });
+  // collectionUUID, which every read carries, is not known to a server that works as an older one.
+  if (code === 72 && /collectionUUID/.test(error.message))
+    return new GodwitError(
+      'GODWIT_SERVER_VERSION',
+      'wanted MongoDB 6.0 or later, found a server that works as an older one (featureCompatibilityVersion)',
+      {
+        next: [
+          "in mongosh:  db.adminCommand({ setFeatureCompatibilityVersion: '6.0' })",
+          'godwit run ID   goes on from here',
+        ],
+        cause: error,
+      },
+    );
   if (NETWORK_NAMES.has(error.name))
     return new GodwitError('GODWIT_NO_PRIMARY', `wanted to reach the primary, found: ${message}`, {
       next: ['check the address and that the server runs', 'godwit doctor'],

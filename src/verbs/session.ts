@@ -165,6 +165,7 @@ export function runSettings(config: Config, overrides: SettingOverrides = {}): R
     maxBatchBytes: settings.batch.maxBytes,
     workers: workers === 'auto' ? AUTO_WORKERS : workers,
     leaseMs: settings.leaseMs,
+    outageMs: settings.outageMs,
     maxFailures: overrides.maxFailures ?? 0,
     transformTimeoutMs: settings.transform.timeoutMs,
   };

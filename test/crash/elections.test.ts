@@ -1,0 +1,142 @@
+/** Elections, lost primaries and commits that nobody answered, on a set of three. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { killLeftovers } from '../support/command.js';
+import { until } from '../support/crash.js';
+import { useScratch } from '../support/scratch.js';
+import { type Members, useMembers } from '../support/servers.js';
+import {
+  BATCH_POINTS,
+  expectAsUndisturbed,
+  heldAt,
+  type Place,
+  prepare,
+  runTwin,
+  type Told,
+  type Twin,
+} from '../support/trouble.js';
+
+/** Of a killed primary, in ms: longer than an election of 2 s. */
+const DOWN_MS = 3_000;
+
+describe('on a replica set of three', () => {
+  const members = useMembers({ members: 3 });
+  const scratch = useScratch('elect', () => members().server.uri);
+  afterAll(killLeftovers);
+
+  const place = (): Promise<Place> => prepare(scratch.make());
+  let twin: Twin;
+  beforeAll(async () => {
+    twin = await runTwin(await place());
+  });
+  beforeEach(() => members().whole());
+
+  /** The run came to its end by itself. */
+  async function expectDone(at: Place, told: Told): Promise<void> {
+    expect([told.code, told.json['state'] ?? told.json], told.stderr).toEqual([0, 'completed']);
+    await members().whole();
+    await expectAsUndisturbed(at, twin);
+  }
+
+  describe('a primary that steps down at', () => {
+    test.each(BATCH_POINTS)('%s costs a batch that is redone', async (point) => {
+      const at = await place();
+      const told = await heldAt(at, { at: point }, () => members().stepDown());
+      await expectDone(at, told);
+      expect(told.stderr).not.toMatch(/change stream ended/);
+    });
+  });
+
+  describe('a primary that is killed at', () => {
+    test.each(['batch:after-audit', 'batch:before-commit'])(
+      '%s is waited for until there is another one',
+      async (point) => {
+        const at = await place();
+        let back: Promise<void> = Promise.resolve();
+        const told = await heldAt(at, { at: point }, async () => {
+          const primary = await members().primary();
+          await members().kill(primary);
+          back = sleep(DOWN_MS).then(() => members().restart(primary));
+        });
+        await back;
+        await expectDone(at, told);
+      },
+    );
+  });
+
+  describe('a commit without an answer', () => {
+    test('that was carried out is not carried out again', async () => {
+      const at = await place();
+      const primary = await members().primary();
+      let back: Promise<void> = Promise.resolve();
+      const told = await heldAt(at, { at: 'batch:before-commit' }, async () => {
+        const hold = { commands: ['commitTransaction'] };
+        await members().failPoint(primary, 'waitAfterCommandFinishesExecution', 'alwaysOn', hold);
+        back = sleep(2_000).then(async () => {
+          await members().kill(primary);
+          await sleep(DOWN_MS);
+          await members().restart(primary);
+        });
+      });
+      await back;
+      expect(told.stderr).toMatch(/result of a commit was unknown; resolved: committed/);
+      await expectDone(at, told);
+    });
+
+    test('that was lost with its primary is redone', async () => {
+      const at = await place();
+      const primary = await members().primary();
+      const others = await members().secondaries();
+      let back: Promise<void> = Promise.resolve();
+      const told = await heldAt(at, { at: 'batch:before-commit' }, async () => {
+        for (const other of others) await members().failPoint(other, 'stopReplProducer', 'alwaysOn');
+        const chunks = at.db.collection<{ seq: number }>('migrations_chunks');
+        const committed = async (): Promise<number> =>
+          (await chunks.find().toArray()).reduce((sum, { seq }) => sum + seq, 0);
+        const before = await committed();
+        // On the primary it is there, and nowhere else.
+        back = until(async () => (await committed()) > before).then(async () => {
+          await members().kill(primary);
+          for (const other of others) await members().failPoint(other, 'stopReplProducer', 'off');
+          await sleep(DOWN_MS);
+          await members().restart(primary);
+        });
+      });
+      await back;
+      // Where the driver has asked the new primary by itself, the first answer is one.
+      expect(told.stderr).toMatch(/result of a commit was unknown; resolved: not committed|code 251/);
+      await expectDone(at, told);
+    });
+
+    test('while no other member hears of it is waited for', async () => {
+      const at = await place();
+      const others = await members().secondaries();
+      let back: Promise<void> = Promise.resolve();
+      // A connection may then be silent for 5 s: the first answer is none.
+      const env = { GODWIT_LEASE_MS: '7500' };
+      const told = await heldAt(at, { at: 'batch:before-commit', env }, async () => {
+        for (const other of others) await members().failPoint(other, 'stopReplProducer', 'alwaysOn');
+        back = sleep(7_000).then(async () => {
+          for (const other of others) await members().failPoint(other, 'stopReplProducer', 'off');
+        });
+      });
+      await back;
+      await expectDone(at, told);
+    });
+  });
+
+  /** Two of three die; those that are left elect nobody. */
+  async function withoutMajority(set: Members, ms: number): Promise<void> {
+    const [primary, [other]] = [await set.primary(), await set.secondaries()];
+    const gone = [primary, other ?? 0];
+    for (const member of gone) await set.kill(member);
+    void sleep(ms).then(() => Promise.all(gone.map((member) => set.restart(member))));
+  }
+
+  test('a set without a primary is waited for', async () => {
+    const at = await place();
+    const told = await heldAt(at, { at: 'batch:after-data' }, () => withoutMajority(members(), 8_000));
+    expect(told.stderr).not.toMatch(/change stream ended/);
+    await expectDone(at, told);
+  });
+});

@@ -1,0 +1,251 @@
+/** What operators do to the target, the rights and the operations of a run under way. */
+import type { Document } from 'mongodb';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { killLeftovers, runCommand, runJson } from '../support/command.js';
+import { audited } from '../support/crash.js';
+import { useScratch } from '../support/scratch.js';
+import { useMembers } from '../support/servers.js';
+import {
+  COUNT,
+  expectAsUndisturbed,
+  expectEnded,
+  heldAt,
+  type Place,
+  prepare,
+  RUN,
+  runTwin,
+  type Told,
+  type Twin,
+} from '../support/trouble.js';
+
+describe('a run under way', () => {
+  const members = useMembers();
+  const scratch = useScratch('oper', () => members().server.uri);
+  const admin = (command: Document): Promise<Document> => members().command(0, command);
+  afterAll(killLeftovers);
+
+  const place = (): Promise<Place> => prepare(scratch.make());
+  let twin: Twin;
+  beforeAll(async () => {
+    twin = await runTwin(await place());
+  });
+
+  async function expectDone(at: Place, told: Told): Promise<void> {
+    expect([told.code, told.json['state'] ?? told.json], told.stderr).toEqual([0, 'completed']);
+    await expectAsUndisturbed(at, twin);
+  }
+
+  async function expectResumes(at: Place): Promise<void> {
+    const { code, json } = await runJson(RUN.slice(0, -1), at);
+    expect([code, json['state'] ?? json]).toEqual([0, 'completed']);
+    await expectAsUndisturbed(at, twin);
+  }
+
+  describe('whose target is', () => {
+    const POINTS = ['batch:before-read', 'batch:after-read', 'batch:before-commit'];
+
+    test.each(POINTS)('dropped at %s never completes, and its audit stays', async (point) => {
+      const at = await place();
+      // It waits for the open transaction, where there is one.
+      let dropped: Promise<unknown> = Promise.resolve();
+      const told = await heldAt(at, { at: point }, async () => {
+        dropped = at.db.dropCollection('people');
+      });
+      await dropped;
+      await expectEnded(at, told, 'GODWIT_TARGET_REPLACED');
+      expect(await audited(at.db)).toBeGreaterThanOrEqual(40);
+    });
+
+    test.each(POINTS)('dropped and made again at %s is not written to', async (point) => {
+      const at = await place();
+      let made: Promise<unknown> = Promise.resolve();
+      const told = await heldAt(at, { at: point }, async () => {
+        made = at.db.dropCollection('people').then(() => prepareAgain(at));
+      });
+      await made;
+      await expectEnded(at, told, 'GODWIT_TARGET_REPLACED');
+      expect(await at.db.collection('people').countDocuments({ mark: { $exists: true } })).toBe(0);
+      const again = await runJson(RUN.slice(0, -1), at);
+      expect(again).toMatchObject({ code: 1, json: { error: { code: 'GODWIT_TARGET_REPLACED' } } });
+    });
+
+    const prepareAgain = ({ db }: Place): Promise<unknown> =>
+      db
+        .collection<{ _id: number }>('people')
+        .insertMany(Array.from({ length: COUNT }, (_, _id) => ({ _id, n: _id, tail: { deep: [_id] } })));
+
+    test.each(POINTS)('renamed at %s goes on once it is back', async (point) => {
+      const at = await place();
+      let renamed: Promise<unknown> = Promise.resolve();
+      const told = await heldAt(at, { at: point }, async () => {
+        renamed = at.db
+          .renameCollection('people', 'people_old')
+          .then(() => at.db.collection('people').insertOne({ impostor: true }));
+      });
+      await renamed;
+      await expectEnded(at, told, 'GODWIT_TARGET_REPLACED');
+      expect(await at.db.collection('people').countDocuments({ mark: { $exists: true } })).toBe(0);
+      await at.db.dropCollection('people');
+      await at.db.renameCollection('people_old', 'people');
+      await expectResumes(at);
+    });
+  });
+
+  describe('beside which', () => {
+    test.each(['batch:before-read', 'batch:after-data'])(
+      'an index is built and one of the audit dropped at %s goes on, and finds its own index again',
+      async (point) => {
+        const at = await place();
+        let built: Promise<unknown> = Promise.resolve();
+        const told = await heldAt(at, { at: point }, async () => {
+          built = Promise.all([
+            at.db.collection('people').createIndex({ n: 1 }),
+            at.db.collection('migrations_audit').dropIndex('documents'),
+          ]);
+        });
+        await built;
+        expect(told.code, told.stderr).toBe(0);
+        await expectAsUndisturbed(at, twin);
+        await runCommand(RUN, at);
+        const names = (await at.db.collection('migrations_audit').indexes()).map(({ name }) => name);
+        expect(names).toContain('documents');
+      },
+    );
+
+    test.each([
+      ['GODWIT_DUPLICATE', [], 1],
+      [null, ['--max-failures', '10'], 4],
+    ] as const)('a unique index comes that it would break ends with %s', async (code, more, exit) => {
+      // The last two become equal.
+      const at = await prepare(scratch.make(), '(doc) => ({ ...doc, key: doc._id === 119 ? 118 : doc._id })');
+      const args = [...RUN, ...more];
+      const told = await heldAt(at, { at: 'batch:before-read', args }, () =>
+        at.db.collection('people').createIndex({ key: 1 }, { unique: true, sparse: true }),
+      );
+      if (code) await expectEnded(at, told, code);
+      else expect([told.code, told.json['failed']], told.stderr).toEqual([exit, 1]);
+      expect(await at.db.collection('migrations_failures').distinct('code')).toEqual(['GODWIT_DUPLICATE']);
+    });
+
+    test.each(['batch:before-read', 'batch:after-read'])(
+      'a validator comes at %s that refuses half of the rest ends with the rule, and goes on without it',
+      async (point) => {
+        const at = await place();
+        let ruled: Promise<unknown> = Promise.resolve();
+        const told = await heldAt(at, { at: point }, async () => {
+          ruled = at.db.command({
+            collMod: 'people',
+            validator: { $or: [{ mark: { $exists: false } }, { n: { $mod: [2, 0] } }] },
+          });
+        });
+        await ruled;
+        await expectEnded(at, told, 'GODWIT_VALIDATION');
+        await at.db.command({ collMod: 'people', validator: {} });
+        const retried = await runJson(['retry', 'm1', '--batch-size', '20'], at);
+        expect([retried.code, retried.json['state'] ?? retried.json]).toEqual([0, 'completed']);
+        await expectAsUndisturbed(at, twin);
+      },
+    );
+
+    test('a validator comes that only warns goes on', async () => {
+      const at = await place();
+      const told = await heldAt(at, { at: 'batch:before-read' }, () =>
+        at.db.command({ collMod: 'people', validator: { mark: { $exists: false } }, validationAction: 'warn' }),
+      );
+      await expectDone(at, told);
+    });
+  });
+
+  describe('whose transaction', () => {
+    afterEach(async () => {
+      await members().failPoint(0, 'failCommand', 'off');
+      await admin({ setParameter: 1, transactionLifetimeLimitSeconds: 60 });
+      await admin({ setFeatureCompatibilityVersion: '6.0' });
+    });
+
+    const failing = (at: Place, errorCode: number, mode: Document | string, command = 'update'): Promise<void> =>
+      members().failPoint(0, 'failCommand', mode, {
+        failCommands: [command],
+        namespace: `${at.db.databaseName}.people`,
+        errorCode,
+        failInternalCommands: false,
+      });
+
+    test.each([365, 388, 112, 24])('fails with %s in a third of its updates comes to its end', async (code) => {
+      const at = await place();
+      const told = await heldAt(at, { at: 'batch:before-read:1' }, () =>
+        failing(at, code, { activationProbability: 0.33 }),
+      );
+      await members().failPoint(0, 'failCommand', 'off');
+      await expectDone(at, told);
+    });
+
+    test.each([50, 11601])('is interrupted by %s three times is redone', async (code) => {
+      const at = await place();
+      const told = await heldAt(at, { at: 'batch:before-read' }, () => failing(at, code, { times: 3 }, 'find'));
+      expect(told.stderr).toMatch(new RegExp(`code ${code}`));
+      await expectDone(at, told);
+    });
+
+    test('fails with 365 for ever ends the run, bounded', async () => {
+      const at = await place();
+      const told = await heldAt(at, { at: 'batch:before-read' }, () => failing(at, 365, 'alwaysOn'));
+      await members().failPoint(0, 'failCommand', 'off');
+      await expectEnded(at, told, 'GODWIT_CONFLICTS');
+      await expectResumes(at);
+    });
+
+    test.each(['batch:after-read', 'batch:before-commit'])(
+      'is killed with all sessions at %s is redone',
+      async (point) => {
+        const at = await place();
+        const told = await heldAt(at, { at: point }, () => admin({ killAllSessions: [] }));
+        await expectDone(at, told);
+      },
+    );
+
+    test('lasts longer than the server allows is redone in smaller pieces', async () => {
+      const up =
+        "(doc) => { const until = Date.now() + 100; while (Date.now() < until); return { ...doc, mark: 'x' }; }";
+      const at = await prepare(scratch.make(), up);
+      const args = [
+        'run',
+        'm1',
+        '--batch-size',
+        '40',
+        '--workers',
+        '1',
+        '--limit',
+        '80',
+        '--progress',
+        'plain',
+        '--json',
+      ];
+      const told = await heldAt(at, { at: 'batch:before-read:2', args }, () =>
+        admin({ setParameter: 1, transactionLifetimeLimitSeconds: 2 }),
+      );
+      expect(told.stderr).toMatch(/after \d\.\d s \(code 251.*at most 20 documents/);
+      expect([told.code, told.json['changed']], told.stderr).toEqual([7, 80]);
+    });
+
+    test.each(['batch:after-read', 'batch:after-data'])(
+      'is ended by a change of the FCV at %s is redone',
+      async (point) => {
+        const at = await place();
+        const told = await heldAt(at, { at: point }, async () => {
+          await admin({ setFeatureCompatibilityVersion: '5.0' });
+          await admin({ setFeatureCompatibilityVersion: '6.0' });
+        });
+        await expectDone(at, told);
+      },
+    );
+
+    test('finds a server that works as an older one says so', async () => {
+      const at = await place();
+      const told = await heldAt(at, { at: 'batch:after-data' }, () => admin({ setFeatureCompatibilityVersion: '5.0' }));
+      await expectEnded(at, told, 'GODWIT_SERVER_VERSION', 2);
+      await admin({ setFeatureCompatibilityVersion: '6.0' });
+      await expectResumes(at);
+    });
+  });
+});

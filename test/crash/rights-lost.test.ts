@@ -1,0 +1,148 @@
+/** Rights, passwords and users that change in the middle of a run; and a process that runs out of memory. */
+import { type Document, MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { useAuthServer } from '../support/auth-server.js';
+import { killLeftovers, runCommand, runJson } from '../support/command.js';
+import { brokenInvariants } from '../support/crash.js';
+import { makeMigration } from '../support/project.js';
+import { useScratch } from '../support/scratch.js';
+import {
+  COUNT,
+  errorCode,
+  expectAsUndisturbed,
+  expectEnded,
+  heldAt,
+  type Place,
+  prepare,
+  RUN,
+  runTwin,
+  type Twin,
+} from '../support/trouble.js';
+
+const PASSWORD = 'Zq9-first';
+const READ_WRITE = [{ role: 'readWrite', db: '' }];
+
+describe('a user that', () => {
+  const server = useAuthServer();
+  const scratch = useScratch('rights', () => server.rootUri());
+  afterAll(killLeftovers);
+  let root: MongoClient;
+  let twin: Twin;
+  beforeAll(async () => {
+    root = await new MongoClient(server.rootUri()).connect();
+    const place = await asUser();
+    twin = await runTwin(place);
+    return () => root.close();
+  });
+
+  /** A database with a user of its own; the tests look at it as root. */
+  async function asUser(): Promise<Place> {
+    const { db, name, uri: _root } = scratch.make();
+    const uri = await server.addUser(name, 'writer', PASSWORD, 'readWrite');
+    return prepare({ db, uri });
+  }
+
+  const update = ({ db }: Place, change: Document): Promise<Document> =>
+    root.db(db.databaseName).command({ updateUser: 'writer', ...change });
+  const grant = (at: Place): Promise<Document> =>
+    update(at, { roles: READ_WRITE.map(({ role }) => ({ role, db: at.db.databaseName })) });
+
+  async function expectResumes(at: Place): Promise<void> {
+    const { code, json } = await runJson(RUN.slice(0, -1), at);
+    expect([code, json['state'] ?? json]).toEqual([0, 'completed']);
+    await expectAsUndisturbed(at, twin);
+  }
+
+  test.each([
+    ['batch:before-read', 'nothing'],
+    ['batch:after-read', 'reading'],
+    ['batch:after-audit', 'reading'],
+    ['batch:after-checkpoint', 'nothing'],
+    ['batch:after-data', 'reading'],
+    ['batch:before-commit', 'nothing'],
+  ])('may no longer write at %s (%s is left) leaves no half batch', async (point, left) => {
+    const at = await asUser();
+    const told = await heldAt(at, { at: point }, () =>
+      update(at, { roles: left === 'reading' ? [{ role: 'read', db: at.db.databaseName }] : [] }),
+    );
+    await expectEnded(at, told, 'GODWIT_FORBIDDEN');
+    await grant(at);
+    await expectResumes(at);
+  });
+
+  test('may write the state only, not the target, leaves no half batch', async () => {
+    const at = await asUser();
+    const database = at.db.databaseName;
+    const on = (collection: string, actions: string[]): Document => ({
+      resource: { db: database, collection },
+      actions,
+    });
+    const all = ['find', 'insert', 'update', 'remove', 'createCollection', 'createIndex'];
+    const states = ['migrations', 'migrations_chunks', 'migrations_audit', 'migrations_failures', 'migrations_touched'];
+    const privileges = [on('', ['find', 'listCollections', 'changeStream']), ...states.map((name) => on(name, all))];
+    await root.db(database).command({ createRole: 'stateOnly', privileges, roles: [] });
+    const told = await heldAt(at, { at: 'batch:after-read' }, () => update(at, { roles: ['stateOnly'] }));
+    await expectEnded(at, told, 'GODWIT_FORBIDDEN');
+    await grant(at);
+    await expectResumes(at);
+  });
+
+  test.each(['batch:after-read', 'batch:before-commit'])(
+    'has another password from %s on goes on, or ends whole; the password is nowhere',
+    async (point) => {
+      const at = await asUser();
+      const told = await heldAt(at, { at: point }, () => update(at, { pwd: 'Zq9-second' }));
+      if (told.code === 0) expect(told.json['state']).toBe('completed');
+      else await expectEnded(at, told, 'GODWIT_AUTH');
+      expect(told.stdout + told.stderr).not.toContain('Zq9');
+      const refused = await runCommand(RUN, at);
+      expect(errorCode({ json: JSON.parse(refused.stdout) as Record<string, unknown> })).toBe('GODWIT_AUTH');
+      await expectResumes({ ...at, uri: at.uri.replace(PASSWORD, 'Zq9-second') });
+    },
+  );
+
+  test('was dropped and made again ends whole, and goes on', async () => {
+    const at = await asUser();
+    const database = root.db(at.db.databaseName);
+    const told = await heldAt(at, { at: 'batch:after-data' }, async () => {
+      await database.command({ dropUser: 'writer' });
+      await database.command({
+        createUser: 'writer',
+        pwd: PASSWORD,
+        roles: READ_WRITE.map(({ role }) => ({ role, db: at.db.databaseName })),
+      });
+    });
+    if (told.code !== 0) {
+      expect([told.code, errorCode(told)]).toEqual([1, expect.stringMatching(/GODWIT_(AUTH|FORBIDDEN)/)]);
+      expect(await brokenInvariants(at.db)).toEqual([]);
+    }
+    await expectResumes(at);
+  });
+});
+
+describe('a process that runs out of memory', () => {
+  const scratch = useScratch('memory', () => inject('mongoUri'));
+
+  test('leaves a run that goes on', async () => {
+    const hoard = `(doc) => {
+      if (doc._id === 50 && !process.env.SPARE) globalThis.hoard = Array.from({ length: 2e7 }, () => ({}));
+      return { ...doc, mark: 'x' };
+    }`;
+    const at = await prepare(scratch.make(), hoard);
+    const dead = await runCommand(RUN, { ...at, env: { NODE_OPTIONS: '--max-old-space-size=64' } });
+    expect(dead.code ?? dead.signal).toSatisfy((end: unknown) => end === 134 || end === 'SIGABRT');
+    expect(await brokenInvariants(at.db)).toEqual([]);
+    const resumed = await runJson(RUN.slice(0, -1), { ...at, env: { SPARE: '1' } });
+    expect(resumed.json).toMatchObject({ state: 'completed', changed: COUNT });
+  });
+
+  test('is none with documents of 1 MB: batches are cut by their bytes', async () => {
+    const { db, uri } = scratch.make();
+    const cwd = await makeMigration("(doc) => ({ ...doc, mark: 'x' })");
+    await db
+      .collection<{ _id: number; big: string }>('people')
+      .insertMany(Array.from({ length: 60 }, (_, _id) => ({ _id, big: 'b'.repeat(1_000_000) })));
+    const { code, json } = await runJson(['run', 'm1'], { cwd, uri, env: { NODE_OPTIONS: '--max-old-space-size=96' } });
+    expect([code, json['changed']]).toEqual([0, 60]);
+  });
+});

@@ -1,0 +1,148 @@
+/** Servers that die, come back empty, have no room, forget, or refuse the user in the middle of a run. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Db, MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { killLeftovers, runCommand, runJson } from '../support/command.js';
+import { audited, brokenInvariants } from '../support/crash.js';
+import { makeMigration } from '../support/project.js';
+import { hashOf, useScratch } from '../support/scratch.js';
+import { useMembers } from '../support/servers.js';
+import {
+  COUNT,
+  errorCode,
+  expectAsUndisturbed,
+  expectEnded,
+  heldAt,
+  type Place,
+  prepare,
+  RUN,
+  runTwin,
+  type Told,
+  type Twin,
+} from '../support/trouble.js';
+
+const QUIET = RUN.slice(0, -1);
+
+async function expectResumes(at: Place, twin: Twin): Promise<void> {
+  const { code, json } = await runJson(QUIET, at);
+  expect([code, json['state'] ?? json]).toEqual([0, 'completed']);
+  await expectAsUndisturbed(at, twin);
+}
+
+/** A token that looks as if its event had been there, at a time when there was none. */
+async function tokenOfNoEvent(db: Db): Promise<string> {
+  await using stream = db.watch();
+  await stream.tryNext();
+  await db.collection('others').insertOne({});
+  const { _id } = await stream.next();
+  return String((_id as { _data: string })._data).replace(/^(82[0-9A-F]{8})[0-9A-F]{8}/i, '$1000000F0');
+}
+
+describe('a server', () => {
+  const members = useMembers();
+  const scratch = useScratch('server', () => members().server.uri);
+  afterAll(killLeftovers);
+
+  let twin: Twin;
+  beforeAll(async () => {
+    twin = await runTwin(await prepare(scratch.make()));
+  });
+
+  async function expectDone(at: Place, told: Told): Promise<void> {
+    expect([told.code, told.json['state'] ?? told.json], told.stderr).toEqual([0, 'completed']);
+    await expectAsUndisturbed(at, twin);
+  }
+
+  test.each(['batch:after-audit:3', 'verify:before-verdict:1'])(
+    'that is killed at %s and comes back after 6 s is waited for',
+    async (point) => {
+      const at = await prepare(scratch.make());
+      let back: Promise<void> = Promise.resolve();
+      const told = await heldAt(at, { at: point }, async () => {
+        await members().kill(0);
+        back = sleep(6_000).then(() => members().restart(0));
+      });
+      await back;
+      await members().whole();
+      expect(told.stderr).not.toMatch(/change stream ended/);
+      await expectDone(at, told);
+    },
+  );
+
+  test('that comes back with another data folder is not worked on', async () => {
+    const at = await prepare(scratch.make());
+    const told = await heldAt(at, { at: 'batch:after-data' }, async () => {
+      await members().kill(0);
+      await members().restart(0, { dbPath: await members().emptyFolder() });
+      await members().command(0, {
+        replSetInitiate: {
+          _id: members().server.setName,
+          members: [{ _id: 0, host: `127.0.0.1:${members().server.port}` }],
+        },
+      });
+      await members().whole();
+    });
+    expect([told.code, errorCode(told)]).toEqual([1, 'GODWIT_OTHER_SERVER']);
+    await using other = await new MongoClient(at.uri).connect();
+    expect(await other.db(at.db.databaseName).listCollections().toArray()).toEqual([]);
+    await members().kill(0);
+    await members().restart(0);
+    await members().whole();
+    await expectResumes(at, twin);
+  });
+
+  test('that no longer holds the history of the change stream costs passes over everything', async () => {
+    const at = await prepare(scratch.make());
+    const people = at.db.collection<{ _id: number; n: number }>('people');
+    expect((await runCommand([...RUN, '--limit', '60'], at)).code).toBe(7);
+    const gone = await tokenOfNoEvent(at.db);
+    // What follows must come after it: it is the last moment of its second.
+    await sleep(1_100);
+    await people.insertOne({ _id: -1, n: 1 });
+    await people.updateOne({ _id: 3 }, [{ $unset: 'mark' }]);
+    await at.db.collection('migrations').updateOne({}, { $set: { 'stream.token': { _data: gone } } });
+    const { code, json, stderr } = await runJson(QUIET, at);
+    expect([code, json['state'] ?? json]).toEqual([0, 'completed']);
+    expect(stderr).toMatch(/change stream ended .*history.*checked again at the end/);
+    expect(await people.countDocuments({ mark: 'x' })).toBe(COUNT + 1);
+    expect(await brokenInvariants(at.db)).toEqual([]);
+  });
+});
+
+describe('a server without room', () => {
+  const members = useMembers({ args: ['--wiredTigerEngineConfigString', 'log=(file_max=8MB)', '--syncdelay', '1'] });
+  const scratch = useScratch('full', () => members().server.uri);
+
+  test('ends by itself; nothing is lost when it has room again', async () => {
+    const { db, uri } = scratch.make();
+    // What does not compress, once more in each document and twice in the audit and the oplog.
+    const up = '(doc) => ({ ...doc, copy: doc.noise })';
+    const at = { db, uri, cwd: await makeMigration(up) };
+    await fillWithNoise(at);
+    const before = await hashOf(db, 'people');
+    await members().kill(0);
+    await members().restart(0, { maxFileMb: 24 });
+    await members().whole();
+    const told = await heldAt(
+      at,
+      { at: 'batch:before-read:3', env: { GODWIT_OUTAGE_MS: '1000' } },
+      async () => undefined,
+    );
+    await members().ended(0);
+    await members().restart(0);
+    await members().whole();
+    await expectEnded(at, told, 'GODWIT_NO_PRIMARY');
+    expect(await audited(db)).toBeGreaterThan(0);
+    expect((await runJson(QUIET, at)).json).toMatchObject({ state: 'completed' });
+    expect((await runJson(['rollback', 'm1'], at)).json).toMatchObject({ state: 'rolled-back', conflicts: 0 });
+    expect(await hashOf(db, 'people')).toBe(before);
+  });
+
+  const fillWithNoise = ({ db }: Place): Promise<unknown> =>
+    db
+      .collection<{ _id: number; noise: string }>('people')
+      .insertMany(Array.from({ length: 400 }, (_, _id) => ({ _id, noise: noise(40_000) })));
+
+  const noise = (length: number): string =>
+    Array.from({ length }, () => String.fromCharCode(33 + Math.floor(Math.random() * 90))).join('');
+});

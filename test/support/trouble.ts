@@ -1,0 +1,116 @@
+/** A run that is held at a named point while something befalls its server, and how it stands afterwards. */
+import type { Db } from 'mongodb';
+import { expect } from 'vitest';
+import { type CommandResult, finished, runCommand, runJson, startCommand } from './command.js';
+import { audited, brokenInvariants, until } from './crash.js';
+import { auditEntries, brokenHistory, brokenSums, isStopped } from './observe.js';
+import { makeMigration } from './project.js';
+import { hashOf } from './scratch.js';
+
+/** A mark that shows when a document was changed twice. */
+const UP = "(doc) => ({ ...doc, mark: (doc.mark ?? '') + (doc.mark === 'x' ? '' : 'x') })";
+
+/** Documents of a test, and of one batch. */
+export const COUNT = 120;
+export const BATCH = 20;
+
+/** One worker, so that the nth hit of a point is that of the nth batch. */
+export const RUN = ['run', 'm1', '--batch-size', String(BATCH), '--workers', '1', '--progress', 'plain', '--json'];
+
+/** The seven points of a batch, in the order of the write path. */
+export const BATCH_POINTS = [
+  'batch:before-read',
+  'batch:after-read',
+  'batch:after-audit',
+  'batch:after-checkpoint',
+  'batch:after-data',
+  'batch:before-commit',
+  'batch:after-commit',
+] as const;
+
+export interface Place {
+  readonly db: Db;
+  readonly cwd: string;
+  readonly uri: string;
+}
+
+/** Fills the collection `people` and writes a project whose migration marks each document. */
+export async function prepare(place: { readonly db: Db; readonly uri: string }, up = UP): Promise<Place> {
+  await place.db
+    .collection<{ _id: number }>('people')
+    .insertMany(Array.from({ length: COUNT }, (_, _id) => ({ _id, n: _id, tail: { deep: [_id] } })));
+  return { db: place.db, uri: place.uri, cwd: await makeMigration(up) };
+}
+
+export interface Told extends CommandResult {
+  /** The one document on stdout. */
+  readonly json: Record<string, unknown>;
+  /** From the end of the trouble to the end of the process, in seconds. */
+  readonly seconds: number;
+}
+
+export interface HeldOptions {
+  /** `point:hit`, the third batch when only a point is given. */
+  readonly at: string;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly args?: readonly string[];
+}
+
+/** Stops the process at the point, lets `trouble` happen, and lets it go on. */
+export async function heldAt(place: Place, options: HeldOptions, trouble: () => Promise<unknown>): Promise<Told> {
+  const point = /:\d+$/.test(options.at) ? options.at : `${options.at}:3`;
+  const env = { ...options.env, GODWIT_TEST: '1', GODWIT_FAULT: `${point}:stop` };
+  const child = startCommand(options.args ?? RUN, { cwd: place.cwd, uri: place.uri, env });
+  const end = finished(child);
+  try {
+    await until(() => child.exitCode !== null || isStopped(child.pid));
+    await trouble();
+  } finally {
+    child.kill('SIGCONT');
+  }
+  const startedAt = performance.now();
+  const result = await end;
+  const seconds = (performance.now() - startedAt) / 1_000;
+  return { ...result, json: JSON.parse(result.stdout || '{}') as Record<string, unknown>, seconds };
+}
+
+/** Code of the error that the command told; null when it told none. */
+export const errorCode = ({ json }: { readonly json: Record<string, unknown> }): string | null =>
+  (json['error'] as { code: string } | undefined)?.code ?? null;
+
+/** What an undisturbed run leaves in the collection and in the audit. */
+export interface Twin {
+  readonly before: string | undefined;
+  readonly hash: string | undefined;
+  readonly entries: readonly string[];
+}
+
+export async function runTwin(place: Place): Promise<Twin> {
+  const before = await hashOf(place.db, 'people');
+  expect((await runCommand(RUN, place)).code).toBe(0);
+  return { before, hash: await hashOf(place.db, 'people'), entries: await auditEntries(place.db) };
+}
+
+/** Batches whole and in order, history and sums right: at any time. */
+export async function expectWhole(db: Db): Promise<void> {
+  expect([...(await brokenInvariants(db)), ...(await brokenHistory(db)), ...(await brokenSums(db))]).toEqual([]);
+}
+
+/** The run is complete, as if nothing had been; and its rollback leaves what was there before. */
+export async function expectAsUndisturbed(place: Place, twin: Twin): Promise<void> {
+  await expectWhole(place.db);
+  expect(await audited(place.db)).toBe(COUNT);
+  expect(await hashOf(place.db, 'people')).toBe(twin.hash);
+  expect(await auditEntries(place.db)).toEqual(twin.entries);
+  const back = await runJson(['rollback', 'm1'], place);
+  expect([back.code, back.json]).toMatchObject([0, { restored: COUNT, conflicts: 0, identical: true }]);
+  expect(await hashOf(place.db, 'people')).toBe(twin.before);
+}
+
+/** The run ended with this error, which says what to do next; what is there is whole. */
+export async function expectEnded(place: Place, told: Told, code: string, exit = 1): Promise<void> {
+  expect([told.code, errorCode(told)], told.stdout + told.stderr).toEqual([exit, code]);
+  expect((told.json['error'] as { next: string[] }).next.length).toBeGreaterThan(0);
+  // Its figures are those of the last time when they could be stored.
+  expect([...(await brokenInvariants(place.db)), ...(await brokenHistory(place.db))]).toEqual([]);
+}

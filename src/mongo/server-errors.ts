@@ -64,7 +64,7 @@ export function classifyBatchError(error: unknown): BatchError {
     if (INTERRUPTED.has(code)) return 'interrupted';
   }
   if (hasLabel(error, 'TransientTransactionError')) return 'interrupted';
-  if (error instanceof MongoError && NETWORK_NAMES.has(error.name)) return 'interrupted';
+  if (isNetworkError(error)) return 'interrupted';
   return 'fatal';
 }
 
@@ -74,7 +74,24 @@ export function isCommitRefused(error: unknown): boolean {
   return code === 251 || code === 112 || (code === 246 && hasLabel(error, 'TransientTransactionError'));
 }
 
-export const isNetworkError = (error: unknown): boolean => error instanceof MongoError && NETWORK_NAMES.has(error.name);
+const SOCKET_CODES = new Set([
+  'EPIPE',
+  'ECONNRESET',
+  'ECONNREFUSED',
+  'ECONNABORTED',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+]);
+
+/** An error of the socket that the driver let through as it was: a large statement, while the server dies. */
+function isSocketError(error: unknown): boolean {
+  const { code, syscall } = error instanceof Error ? (error as NodeJS.ErrnoException) : {};
+  return syscall !== undefined && SOCKET_CODES.has(String(code));
+}
+
+export const isNetworkError = (error: unknown): boolean =>
+  error instanceof MongoError ? NETWORK_NAMES.has(error.name) : isSocketError(error);
 
 export const isDuplicateKey = (error: unknown): boolean => codeOf(error) === 11000;
 
@@ -107,6 +124,7 @@ function collectRules(value: unknown, into: Set<string>): void {
 /** Any error as a GodwitError: those of the server in words, without values or passwords. */
 export function translateServerError(error: unknown): GodwitError {
   if (isGodwitError(error)) return error;
+  if (isSocketError(error)) return unreachable(error, (error as Error).message);
   if (!(error instanceof MongoError))
     return new GodwitError(
       'GODWIT_UNEXPECTED',
@@ -141,17 +159,19 @@ export function translateServerError(error: unknown): GodwitError {
         cause: error,
       },
     );
-  if (NETWORK_NAMES.has(error.name))
-    return new GodwitError('GODWIT_NO_PRIMARY', `wanted to reach the primary, found: ${message}`, {
-      next: ['check the address and that the server runs', 'godwit doctor'],
-      cause: error,
-    });
+  if (NETWORK_NAMES.has(error.name)) return unreachable(error, message);
   return new GodwitError('GODWIT_UNEXPECTED', message, {
     cause: error,
     details: code === undefined ? {} : { serverCode: code },
     next: ['again with --verbose shows where it came from'],
   });
 }
+
+const unreachable = (error: unknown, message: string): GodwitError =>
+  new GodwitError('GODWIT_NO_PRIMARY', `wanted to reach the primary, found: ${message}`, {
+    next: ['check the address and that the server runs', 'godwit doctor'],
+    cause: error,
+  });
 
 /** Duplicate-key and validation messages of the server quote values: cut them off. */
 const withoutValues = (message: string): string => message.replace(/dup key:.*$/s, 'dup key').slice(0, 400);

@@ -125,6 +125,27 @@ describe('on a replica set of three', () => {
     });
   });
 
+  test('a write of the application that its failover takes back takes the batch with it', async () => {
+    const at = await place();
+    const primary = await members().primary();
+    const others = await members().secondaries();
+    let back: Promise<void> = Promise.resolve();
+    const env = { GODWIT_LEASE_MS: '7500' };
+    const told = await heldAt(at, { at: 'batch:before-read', env }, async () => {
+      for (const other of others) await members().failPoint(other, 'stopReplProducer', 'alwaysOn');
+      const people = at.db.collection<{ _id: number }>('people', { writeConcern: { w: 1 } });
+      await people.updateOne({ _id: 45 }, { $set: { doomed: true } });
+      back = sleep(1_500).then(async () => {
+        members().signal(primary, 'SIGSTOP');
+        for (const other of others) await members().failPoint(other, 'stopReplProducer', 'off');
+        await sleep(2 * DOWN_MS);
+        members().signal(primary, 'SIGCONT');
+      });
+    });
+    await back;
+    await expectDone(at, told);
+  });
+
   /** Two of three die; those that are left elect nobody. */
   async function withoutMajority(set: Members, ms: number): Promise<void> {
     const [primary, [other]] = [await set.primary(), await set.secondaries()];

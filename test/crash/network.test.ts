@@ -6,7 +6,6 @@ import { audited, until } from '../support/crash.js';
 import { throughProxy, Wires } from '../support/proxy.js';
 import { hashOf, useScratch } from '../support/scratch.js';
 import {
-  BATCH_POINTS,
   COUNT,
   expectAsUndisturbed,
   expectEnded,
@@ -20,6 +19,8 @@ import {
   type Twin,
 } from '../support/trouble.js';
 
+/** Before a statement of each kind; the others are those of the elections. */
+const POINTS = ['batch:before-read', 'batch:after-audit', 'batch:after-data', 'batch:before-commit'];
 /** How the sentinel names itself to the server. */
 const SENTINEL = 'godwit-sentinel';
 /** A document of the third batch. */
@@ -75,7 +76,7 @@ describe('a run behind a wire', () => {
   }
 
   describe('that is cut at', () => {
-    test.each(BATCH_POINTS)('%s, and is there again at once, redoes a batch at most', async (point) => {
+    test.each(POINTS)('%s, and is there again at once, redoes a batch at most', async (point) => {
       const at = await place();
       const told = await heldAt(at, { at: point }, async () => {
         wires.cut();

@@ -55,9 +55,7 @@ describe('a user that', () => {
 
   test.each([
     ['batch:before-read', 'nothing'],
-    ['batch:after-read', 'reading'],
     ['batch:after-audit', 'reading'],
-    ['batch:after-checkpoint', 'nothing'],
     ['batch:after-data', 'reading'],
     ['batch:before-commit', 'nothing'],
   ])('may no longer write at %s (%s is left) leaves no half batch', async (point, left) => {

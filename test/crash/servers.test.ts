@@ -35,7 +35,7 @@ async function tokenOfNoEvent(db: Db): Promise<string> {
   await stream.tryNext();
   await db.collection('others').insertOne({});
   const { _id } = await stream.next();
-  return String((_id as { _data: string })._data).replace(/^(82[0-9A-F]{8})[0-9A-F]{8}/i, '$1000000F0');
+  return String((_id as { _data: string })._data).replace(/^(82[0-9A-F]{8})[0-9A-F]{8}/i, '$100000000');
 }
 
 describe('a server', () => {

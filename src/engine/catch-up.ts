@@ -10,6 +10,7 @@ import { pause } from '../kernel/retry.js';
 import { type ChangeEvent, Changes, clusterTime, HistoryLost } from '../mongo/changes.js';
 import { idsChunk } from '../mongo/chunks.js';
 import { translateServerError } from '../mongo/server-errors.js';
+import { findTarget } from '../mongo/target.js';
 import { listTouched, settleTouched, storeLost, storeToken, storeTouched, type Touch } from '../mongo/touched.js';
 import { dependantsOf, lookedUpCollections } from './dependants.js';
 import { faultPoint } from './fault-points.js';
@@ -96,7 +97,7 @@ export class CatchUp {
   async #touches(events: readonly ChangeEvent[]): Promise<Touch[]> {
     const touches: Touch[] = [];
     for (const event of events) {
-      if (event.kind === 'replaced-collection') this.#noteReplaced(event.collection);
+      if (event.kind === 'replaced-collection') await this.#noteReplaced(event.collection);
       for (const step of this.steps) {
         const isInsert = event.kind === 'inserted';
         if ((isInsert || event.kind === 'written') && step.step.collection === event.collection)
@@ -112,12 +113,18 @@ export class CatchUp {
   /** True when a looked-up document changed in a way that hides who depended on it. */
   hasUnknownDependants = false;
 
-  #noteReplaced(collection: string): void {
-    const isTarget = collection === '' || this.steps.some(({ step }) => step.collection === collection);
-    if (isTarget)
-      this.onReplaced(
-        targetReplaced(`${this.context.db.databaseName}.${collection}`, this.context.run.migration, true),
-      );
+  /**
+   * A drop or a rename may be long ago: when the planned collection is back, the run goes on, but what was written to
+   * it under another name the stream has not told.
+   */
+  async #noteReplaced(collection: string): Promise<void> {
+    for (const { step, uuid } of this.steps) {
+      if (collection !== '' && step.collection !== collection) continue;
+      const { db, run } = this.context;
+      const target = await findTarget(db, step.collection);
+      if (target?.uuid === uuid) await this.#lose(new HistoryLost(`${step.collection} was away under another name`));
+      else this.onReplaced(targetReplaced(`${db.databaseName}.${step.collection}`, run.migration, target === null));
+    }
   }
 
   /** Waits until the stream has seen everything up to now; false when it can't tell any more. */

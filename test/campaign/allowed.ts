@@ -42,8 +42,11 @@ function byFault(fault: Fault): string[] {
     case 'stop':
       return fault.second === 'none' ? [] : ['5:GODWIT_LEASE_LOST', '5:GODWIT_LEASE_HELD'];
     case 'signal':
-      // Between two checks of the signal the process may be past its work already.
-      return fault.signal === 'SIGINT' ? ['130', '130:GODWIT_INTERRUPTED'] : ['7', '7:GODWIT_STOPPED'];
+      // A second one may come when the command is done with its work, and listens no longer.
+      return [
+        ...(fault.times === 2 ? [fault.signal] : []),
+        ...(fault.signal === 'SIGINT' ? ['130', '130:GODWIT_INTERRUPTED'] : ['7', '7:GODWIT_STOPPED']),
+      ];
     case 'throw':
       return ['1:GODWIT_UNEXPECTED'];
     case 'fail-command':

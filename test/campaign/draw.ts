@@ -68,13 +68,16 @@ function drawDocs(dice: Dice, focus: Focus): number {
 function drawCollection(dice: Dice, focus: Focus): Schedule['collection'] {
   const fields = dice.weighted(FIELD_WEIGHTS, focus.fields);
   const rule = dice.weighted(RULE_WEIGHTS, focus.rules);
+  const ids = dice.weighted(ID_WEIGHTS, focus.ids);
+  const shape = dice.weighted(SHAPE_WEIGHTS);
   return {
     docs: drawDocs(dice, focus),
-    ids: dice.weighted(ID_WEIGHTS, focus.ids),
+    ids,
     fields,
     // What is refused and why must be told by one reason at a time.
     rule: fields === 'odd' ? 'none' : rule,
-    shape: dice.weighted(SHAPE_WEIGHTS),
+    // The server indexes no symbols under a collation.
+    shape: shape === 'collated' && (ids === 'mixed' || ids === 'strange') ? 'ordinary' : shape,
   };
 }
 
@@ -94,7 +97,12 @@ function drawSettings(dice: Dice, docs: number): Schedule['settings'] {
   const failures = dice.weighted({ none: 70, five: 20, all: 10 });
   return {
     // Batches of one of thousands of documents only take time.
-    batchSize: size === 'one' && docs <= 200 ? 1 : size === 'large' ? dice.int(50, 500) : dice.int(2 + docs / 200, 20),
+    batchSize:
+      size === 'one' && docs <= 200
+        ? 1
+        : size === 'large'
+          ? dice.int(50, 500)
+          : dice.int(2 + Math.floor(docs / 200), 20),
     workers: dice.chance(0.6) ? 1 : dice.int(2, 4),
     leaseMs: dice.int(500, 3_000),
     maxFailures: failures === 'none' ? 0 : failures === 'five' ? 5 : 100_000,
@@ -176,6 +184,8 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
   const settings = drawSettings(dice, collection.docs);
   const load = drawLoad(dice, focus, collection);
   const faults = drawFaults(dice, focus, Math.ceil(collection.docs / settings.batchSize));
+  // An application whose collection is away would make another one of that name.
+  const isAway = faults.some((fault) => fault.kind === 'ddl' && !['index', 'validator'].includes(fault.what));
   const ending = dice.weighted(ENDING_WEIGHTS, focus.endings);
   const isBack = faults.some((fault) => 'at' in fault && fault.at.point.startsWith('rollback:'));
   return {
@@ -184,7 +194,7 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
     collection,
     migration,
     settings,
-    load,
+    load: isAway ? { ...load, kind: 'none' } : load,
     faults,
     // A fault of a rollback needs one.
     ending: isBack && !ending.includes('rollback') ? 'rollback' : ending,

@@ -47,7 +47,7 @@ export class Load {
   ) {
     this.#client = new MongoClient(uri, { appName: 'application', serverSelectionTimeoutMS: 20_000 });
     const w = schedule.load.w;
-    this.#collection = this.#client.db(database).collection(COLLECTION, { writeConcern: { w }, promoteValues: false });
+    this.#collection = this.#client.db(database).collection(COLLECTION, { writeConcern: { w } });
     this.#left = schedule.load.kind === 'none' ? 0 : schedule.load.writes;
   }
 

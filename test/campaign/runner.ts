@@ -24,8 +24,8 @@ export interface Runner {
 /** A runner that is still there after this long hangs, in ms. */
 const HANGS_MS = 90_000;
 
-function argsOf(verb: Verb, { settings }: Stage['schedule']): string[] {
-  const { batchSize, workers, maxFailures } = settings;
+function argsOf(verb: Verb, { schedule, maxFailures }: Stage): string[] {
+  const { batchSize, workers } = schedule.settings;
   const own: Readonly<Record<Verb, readonly (string | number)[]>> = {
     run: ['--batch-size', batchSize, '--workers', workers, '--max-failures', maxFailures],
     rollback: ['--workers', workers],
@@ -48,7 +48,7 @@ export function startRunner(stage: Stage, verb: Verb, act?: Act): Runner {
     GODWIT_LEASE_MS: String(schedule.settings.leaseMs),
     ...(act ? { GODWIT_FAULT: `${act.at.point}:${act.at.hit}:${act.action}` } : {}),
   };
-  const child = startCommand(argsOf(verb, schedule), { cwd, uri, main, env });
+  const child = startCommand(argsOf(verb, stage), { cwd, uri, main, env });
   const limit = setTimeout(() => {
     stage.violate('I16', `${verb} ended within ${HANGS_MS / 1_000} s`, 'that it went on');
     child.kill('SIGKILL');

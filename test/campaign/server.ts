@@ -1,4 +1,5 @@
 /** The server of one worker of the campaign: kept between schedules, killed and restarted within them. */
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,10 +36,22 @@ export class CampaignServer {
   /** SIGKILL, and up again on the same port and data. */
   async crash(): Promise<void> {
     const { port, pid } = this.server;
-    process.kill(pid, 'SIGKILL');
+    if (existsSync(`/proc/${pid}`)) process.kill(pid, 'SIGKILL');
     await this.server.stop();
     this.server = await startEmbedded({ dbPath: this.dbPath, port, args: ARGS });
     await this.client.db('admin').command({ ping: 1 });
+  }
+
+  /** Up again, when something else than `crash` has ended it. */
+  async revive(): Promise<void> {
+    const isThere = await this.client
+      .db('admin')
+      .command({ ping: 1 }, { timeoutMS: 2_000 })
+      .then(
+        () => true,
+        () => false,
+      );
+    if (!isThere) await this.crash();
   }
 
   async fail(command: FailingCommand, code: FailingCode, times: number): Promise<void> {
@@ -62,7 +75,7 @@ export class CampaignServer {
 
   async stop(): Promise<void> {
     await this.client.close();
-    process.kill(this.server.pid, 'SIGKILL');
+    if (existsSync(`/proc/${this.server.pid}`)) process.kill(this.server.pid, 'SIGKILL');
     await this.server.stop();
     await rm(this.dbPath, { recursive: true, force: true });
   }

@@ -34,6 +34,8 @@ export interface Stage {
   readonly timeline: string[];
   /** Point × action, as often as it was really hit. */
   readonly hits: string[];
+  /** Raised once a run has ended over its budget, as its error says. */
+  maxFailures: number;
   note(text: string): void;
   violate(invariant: string, expected: unknown, found: unknown): void;
 }
@@ -63,6 +65,8 @@ export async function frameOf(db: Db): Promise<string> {
 }
 
 const PORTION = 1_000;
+/** Violations of one invariant in the timeline, at most. */
+const MAX_TOLD = 4;
 
 async function fill(server: CampaignServer, database: string, documents: readonly Buffer[]): Promise<void> {
   for (let from = 0; from < documents.length; from += PORTION)
@@ -85,11 +89,14 @@ export async function setStage(schedule: Schedule, server: CampaignServer, main:
     uri: server.uriOf(name),
     model: new Model(initial),
     frame: await frameOf(db),
+    maxFailures: schedule.settings.maxFailures,
     note: (text) => {
       timeline.push(`${((performance.now() - startedAt) / 1_000).toFixed(2).padStart(7)} s  ${text}`);
     },
     violate: (invariant, expected, found) => {
       violations.push({ invariant, expected: String(expected), found: String(found) });
+      // Thousands of documents that are wrong alike are told by the first of them.
+      if (violations.filter((one) => one.invariant === invariant).length > MAX_TOLD) return;
       timeline.push(`           VIOLATED ${invariant}: wanted ${expected}, found ${found}`);
     },
   };

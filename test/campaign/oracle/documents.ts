@@ -122,7 +122,7 @@ export async function checkNeighbours(stage: Stage): Promise<void> {
     const frame = await frameOf(db);
     if (frame !== stage.frame) stage.violate('I14', stage.frame, frame);
   }
-  const teams = await db.collection(LOOKED_UP).find().toArray();
+  const teams = await db.collection(LOOKED_UP).find().sort({ _id: 1 }).toArray();
   if (JSON.stringify(teams.map(({ name }) => name)) !== '["red","green","blue"]')
     stage.violate('I14', 'the other collections untouched', JSON.stringify(teams));
   const names = (await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name);

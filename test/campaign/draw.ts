@@ -21,7 +21,6 @@ import {
 /** Restricts the draw, for mutants that ordinary schedules meet rarely, and for schedules that must be quick. */
 export interface Focus {
   readonly faults?: readonly FaultKind[];
-  readonly points?: readonly FaultPoint[];
   readonly ids?: readonly IdKind[];
   readonly fields?: readonly FieldKind[];
   readonly rules?: readonly Rule[];
@@ -116,23 +115,35 @@ function drawLoad(dice: Dice, focus: Focus, { docs, fields }: Schedule['collecti
   return { kind: possible, writes: dice.int(40, 400), w: dice.chance(0.8) ? 'majority' : 1 };
 }
 
-/** Points that are passed once a process; the others once a batch. */
-const ONCE = /^(plan|lease|sessions|verify):/;
+/** How often a process passes a point at most, where that is not once a batch. */
+function mostHits(point: FaultPoint, { batches, workers }: Extent): number {
+  if (/^(plan|lease|sessions|verify):/.test(point)) return 1;
+  if (point.startsWith('touched:')) return 2;
+  if (point.startsWith('run:')) return 4;
+  return point.startsWith('chunk:') ? workers : batches;
+}
 
-function drawMoment(dice: Dice, focus: Focus, batches: number, points: readonly FaultPoint[]): Moment {
-  const possible = points.filter((point) => focus.points?.includes(point) ?? true);
-  const point = dice.pick(possible.length > 0 ? possible : points);
-  return { point, hit: ONCE.test(point) ? 1 : dice.int(1, Math.max(1, Math.min(6, batches))) };
+/** What there is to be hit. */
+interface Extent {
+  readonly batches: number;
+  readonly workers: number;
+  readonly hasLoad: boolean;
+}
+
+function drawMoment(dice: Dice, extent: Extent, points: readonly FaultPoint[]): Moment {
+  const isThere = (point: FaultPoint): boolean => extent.hasLoad || !point.startsWith('touched:');
+  const point = dice.pick(points.filter(isThere));
+  return { point, hit: dice.int(1, Math.max(1, Math.min(6, mostHits(point, extent)))) };
 }
 
 /** Faults of the data's shape come in the middle of a batch, where they hurt. */
 const BATCH_POINTS = FORWARD_POINTS.filter((point) => point.startsWith('batch:'));
 
-function drawFault(dice: Dice, focus: Focus, batches: number): Fault {
+function drawFault(dice: Dice, focus: Focus, extent: Extent): Fault {
   const kind = dice.weighted(FAULT_WEIGHTS, focus.faults);
   const isBack = dice.chance(0.2);
-  const at = drawMoment(dice, focus, batches, isBack ? ROLLBACK_POINTS : FORWARD_POINTS);
-  const inBatch = drawMoment(dice, focus, batches, BATCH_POINTS);
+  const at = drawMoment(dice, extent, isBack ? ROLLBACK_POINTS : FORWARD_POINTS);
+  const inBatch = drawMoment(dice, extent, BATCH_POINTS);
   const sentinelToo = dice.chance(0.08);
   switch (kind) {
     case 'kill':
@@ -167,11 +178,11 @@ function drawFault(dice: Dice, focus: Focus, batches: number): Fault {
   }
 }
 
-function drawFaults(dice: Dice, focus: Focus, batches: number): Fault[] {
+function drawFaults(dice: Dice, focus: Focus, extent: Extent): Fault[] {
   const number = dice.weighted({ one: 50, two: 30, more: 20 });
   const count = Math.min(focus.maxFaults ?? 5, number === 'one' ? 1 : number === 'two' ? 2 : dice.int(3, 5));
   return Array.from({ length: count }, () => {
-    const fault = drawFault(dice, focus, batches);
+    const fault = drawFault(dice, focus, extent);
     return focus.mend?.(fault) ?? fault;
   });
 }
@@ -183,7 +194,11 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
   const migration = drawMigration(dice, focus, collection);
   const settings = drawSettings(dice, collection.docs);
   const load = drawLoad(dice, focus, collection);
-  const faults = drawFaults(dice, focus, Math.ceil(collection.docs / settings.batchSize));
+  const faults = drawFaults(dice, focus, {
+    batches: Math.ceil(collection.docs / settings.batchSize),
+    workers: settings.workers,
+    hasLoad: load.kind !== 'none',
+  });
   // An application whose collection is away would make another one of that name.
   const isAway = faults.some((fault) => fault.kind === 'ddl' && !['index', 'validator'].includes(fault.what));
   const ending = dice.weighted(ENDING_WEIGHTS, focus.endings);

@@ -24,6 +24,7 @@ const { values } = parseArgs({
     replay: { type: 'string' },
     mutants: { type: 'boolean', default: false },
     mutant: { type: 'string' },
+    main: { type: 'string', default: MAIN },
     out: { type: 'string', default: 'campaign-failures' },
     'no-shrink': { type: 'boolean', default: false },
   },
@@ -43,7 +44,7 @@ function tell({ schedule, violations, hits, seconds }: Played): void {
 async function runCampaign(crew: Crew, schedules: readonly Schedule[]): Promise<boolean> {
   const coverage = new Coverage();
   const failed: Played[] = [];
-  await crew.play(schedules, MAIN, (played) => {
+  await crew.play(schedules, values.main, (played) => {
     tell(played);
     coverage.add(played);
     if (played.violations.length > 0) failed.push(played);
@@ -51,7 +52,7 @@ async function runCampaign(crew: Crew, schedules: readonly Schedule[]): Promise<
   });
   console.log([`${schedules.length} schedules, ${failed.length} failed`, ...coverage.lines()].join('\n'));
   for (const played of failed) {
-    const small = values['no-shrink'] ? null : await shrink(played, (schedule) => crew.playOne(schedule, MAIN));
+    const small = values['no-shrink'] ? null : await shrink(played, (schedule) => crew.playOne(schedule, values.main));
     console.log(`kept in ${await writeFailure(values.out, played, small)}`);
   }
   const mustHitAll = schedules.length >= ALL_POINTS_FROM;
@@ -87,7 +88,7 @@ async function runMutants(crew: Crew): Promise<boolean> {
 }
 
 async function replay(crew: Crew, file: string): Promise<boolean> {
-  const played = await crew.playOne(JSON.parse(await readFile(file, 'utf8')) as Schedule, MAIN);
+  const played = await crew.playOne(JSON.parse(await readFile(file, 'utf8')) as Schedule, values.main);
   console.log([...played.timeline, ''].join('\n'));
   tell(played);
   return played.violations.length === 0;

@@ -13,12 +13,13 @@ import { shrink } from './shrink.js';
 
 /** Schedules within which a mutant must be caught. */
 const MUTANT_SCHEDULES = 200;
+const SCHEDULES = 40;
 /** From this many schedules on, a point that none has hit fails the campaign. */
 const ALL_POINTS_FROM = 300;
 
 const { values } = parseArgs({
   options: {
-    schedules: { type: 'string', default: '40' },
+    schedules: { type: 'string' },
     seed: { type: 'string', default: '1' },
     jobs: { type: 'string', default: '2' },
     replay: { type: 'string' },
@@ -65,7 +66,7 @@ async function runMutant(crew: Crew, mutant: Mutant): Promise<boolean> {
   await using build = await buildMutant(mutant);
   let count = 0;
   let by: Played | undefined;
-  const schedules = drawn(Number(values.seed), MUTANT_SCHEDULES, mutant.focus);
+  const schedules = drawn(Number(values.seed), Number(values.schedules ?? MUTANT_SCHEDULES), mutant.focus);
   await crew.play(schedules, build.main, (played) => {
     if (!by) count += 1;
     if (played.violations.length > 0) by ??= played;
@@ -100,5 +101,5 @@ const isGood =
     ? await replay(crew, values.replay)
     : values.mutants || values.mutant !== undefined
       ? await runMutants(crew)
-      : await runCampaign(crew, drawn(Number(values.seed), Number(values.schedules)));
+      : await runCampaign(crew, drawn(Number(values.seed), Number(values.schedules ?? SCHEDULES)));
 process.exitCode = isGood ? 0 : 1;

@@ -13,7 +13,7 @@ import {
   checkQuarantine,
   foundIn,
 } from './oracle/documents.js';
-import { checkImages, checkInserts } from './oracle/images.js';
+import { checkImages, checkInserts, checkNewcomers } from './oracle/images.js';
 import { checkAtRest, checkNothingOpen, checkState, checkTruth, checkWaits, runNow } from './oracle/state.js';
 import { startRunner } from './runner.js';
 import { type Fault, has, isFinal, isOfRollback, type Schedule } from './schedule.js';
@@ -117,8 +117,7 @@ class Play {
     // Beside a load that goes on, every look is out of date.
     if (ending !== 'complete' && load.kind !== 'none') return;
     checkDone(stage, found, now.verifyingAt);
-    const from = (await stage.db.collection('migrations').findOne({ current: true }))?.['startedAt'].getTime() ?? 0;
-    await checkInserts(stage, { from: from + CLOCK_MS, to: now.verifyingAt }, now.isStreamLost);
+    await checkInserts(stage, { from: now.startedAt + CLOCK_MS, to: now.verifyingAt }, now.isStreamLost);
     await checkAllFailed(stage, await failedKeys(stage.db));
     await this.#provedByOthers(now.verifyingAt);
   }
@@ -156,6 +155,7 @@ class Play {
     const now = await runNow(stage);
     if (stage.schedule.load.kind === 'none' && !now?.isStreamLost && json['identical'] !== true)
       stage.violate('I8', 'a rollback without load to be identical', JSON.stringify(json).slice(0, 400));
+    checkNewcomers(stage, json, (now?.startedAt ?? Number.POSITIVE_INFINITY) + CLOCK_MS);
     checkSame(stage, found, await foundIn(stage.db));
     if (ending !== 'run-rollback-run') return;
     if ((await this.#finishAgain()) === 'completed') {

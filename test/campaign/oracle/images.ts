@@ -1,6 +1,6 @@
 /** Before images against the model: I2, I3, I5, and what the change stream must have told. */
 import { migrated } from '../migration.js';
-import { bytesOf, fieldsOf, get } from '../raw.js';
+import { bytesOf, type Fields, fieldsOf, get, unordered } from '../raw.js';
 import { has } from '../schedule.js';
 import type { Stage } from '../stage.js';
 import { type Batch, batchesOf, hashOf } from './audit.js';
@@ -71,3 +71,20 @@ export async function checkInserts(stage: Stage, { from, to }: Told, isStreamLos
     if (isInserted && !isUncertain && fields && shapedAt > from && shapedAt < to && !known.has(key))
       stage.violate('I8', `${key}, inserted while the run went on, on record as such`, 'that it is not');
 }
+
+/**
+ * I8: a document that was inserted in the new shape while the run went on, or since, has no before image; the rollback
+ * must say so, or take it back by `down`.
+ */
+export function checkNewcomers(stage: Stage, json: Record<string, unknown>, from: number): void {
+  if (json['insertsKnown'] !== true) return;
+  const inserted = stage.model.living().filter(({ isInserted, isUncertain, shapedAt, fields }) => {
+    return isInserted && !isUncertain && shapedAt > from && fields && isNewShape(stage, fields);
+  });
+  const told = Number(json['noBefore']) + Number(json['byDown']);
+  if (told < inserted.length)
+    stage.violate('I8', `at least ${inserted.length} documents without a before image`, `${told}`);
+}
+
+const isNewShape = (stage: Stage, fields: Fields): boolean =>
+  unordered(migrated(stage.schedule, fields)) === unordered(fields);

@@ -24,6 +24,7 @@ export async function checkAtRest(stage: Stage): Promise<void> {
 
 export interface RunNow {
   readonly state: string;
+  readonly startedAt: number;
   readonly verifyingAt: number;
   readonly failed: number;
   readonly isStreamLost: boolean;
@@ -35,6 +36,7 @@ export async function runNow({ db }: Stage): Promise<RunNow | null> {
   const history = run['history'] as { to: string; at: Date }[];
   return {
     state: run['state'],
+    startedAt: run['startedAt'].getTime(),
     verifyingAt:
       history
         .filter(({ to }) => to === 'verifying')

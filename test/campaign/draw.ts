@@ -110,8 +110,9 @@ function drawSettings(dice: Dice, docs: number): Schedule['settings'] {
 
 function drawLoad(dice: Dice, focus: Focus, { docs, fields }: Schedule['collection']): Schedule['load'] {
   const kind = dice.weighted(LOAD_WEIGHTS, focus.loads);
-  // The driver can't save a document back that it can't read.
-  const possible = docs === 0 ? 'none' : fields === 'odd' && (kind === 'saves' || kind === 'all') ? 'edits' : kind;
+  // The driver carries no odd document, neither back nor there.
+  const isCarried = fields !== 'odd' || !['saves', 'inserts', 'all'].includes(kind);
+  const possible = docs === 0 ? 'none' : isCarried ? kind : 'edits';
   return { kind: possible, writes: dice.int(40, 400), w: dice.chance(0.8) ? 'majority' : 1 };
 }
 

@@ -31,6 +31,13 @@ const PAUSE_MS = { low: 1, high: 25 };
 /** Above every document that the schedule begins with. */
 const FIRST_NEW = 1_000_000;
 
+/** New documents are good ones. */
+const withoutBad = ({ collection, migration, ...rest }: Schedule): Schedule => ({
+  ...rest,
+  collection: { ...collection, rule: 'none' },
+  migration: { ...migration, badPercent: 0 },
+});
+
 export class Load {
   readonly #stop = new AbortController();
   readonly #client: MongoClient;
@@ -157,7 +164,7 @@ export class Load {
   async #insert(dice: Dice): Promise<void> {
     const at = this.#next;
     this.#next += 1;
-    const old = documentOf(at, this.schedule).filter(({ name }) => name !== 'bad');
+    const old = documentOf(at, withoutBad(this.schedule));
     // A new version of the application writes the new shape already.
     const fields: Fields = dice.chance(0.3) ? migrated(this.schedule, old) : old;
     const document = deserialize(bytesOf(fields), { promoteValues: false });

@@ -61,8 +61,8 @@ async function runCampaign(crew: Crew, schedules: readonly Schedule[]): Promise<
   return failed.length === 0 && !(mustHitAll && coverage.missed.length > 0);
 }
 
-/** @returns true when it was caught, or is known to be covered by another layer */
-async function runMutant(crew: Crew, mutant: Mutant): Promise<boolean> {
+/** Plays until the mutant is caught. @returns how many schedules that took, and the last one */
+async function hunt(crew: Crew, mutant: Mutant): Promise<{ readonly count: number; readonly by: Played | undefined }> {
   await using build = await buildMutant(mutant);
   let count = 0;
   let by: Played | undefined;
@@ -72,12 +72,26 @@ async function runMutant(crew: Crew, mutant: Mutant): Promise<boolean> {
     if (played.violations.length > 0) by ??= played;
     return by !== undefined;
   });
+  return { count, by };
+}
+
+/** @returns true when it was caught, or is known to be covered by another layer */
+async function runMutant(crew: Crew, mutant: Mutant): Promise<boolean> {
+  const { count, by } = await hunt(crew, mutant);
+  const name = mutant.name.padEnd(24);
   const [first] = by?.violations ?? [];
-  const verdict = first
-    ? `caught by schedule ${count} (seed ${by?.schedule.seed}): ${first.invariant} wanted ${first.expected.slice(0, 120)}, found ${first.found.slice(0, 120)}`
-    : `NOT caught in ${count} schedules${mutant.coveredBecause ? `: ${mutant.coveredBecause}` : ''}`;
-  console.log(`${mutant.name.padEnd(24)} ${verdict}`);
-  return by !== undefined || mutant.coveredBecause !== undefined;
+  if (!by || !first) {
+    console.log(`${name} NOT caught in ${count} schedules${mutant.coveredBecause ? `: ${mutant.coveredBecause}` : ''}`);
+    return mutant.coveredBecause !== undefined;
+  }
+  // The same schedule must hold without the damage, or it is the schedule that is wrong.
+  const control = await crew.playOne(by.schedule, values.main);
+  const isFair = control.violations.length === 0;
+  const told = `${first.invariant} wanted ${first.expected.slice(0, 120)}, found ${first.found.slice(0, 120)}`;
+  console.log(
+    `${name} ${isFair ? 'caught' : 'FAILS WITHOUT DAMAGE, TOO'}: schedule ${count}, seed ${by.schedule.seed}: ${told}`,
+  );
+  return isFair;
 }
 
 async function runMutants(crew: Crew): Promise<boolean> {

@@ -8,6 +8,7 @@ import type { ClientSession } from 'mongodb';
 import { type Chunk, sumOfCounters } from '../domain/chunk.js';
 import type { RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
+import { auditTotals } from '../mongo/audit-entries.js';
 import { listChunks } from '../mongo/chunks.js';
 import { retireRun } from '../mongo/runs.js';
 import { requireTarget } from '../mongo/target.js';
@@ -74,6 +75,24 @@ export async function requireChunks(context: RunContext): Promise<Chunk[]> {
       next: ['restore the state collections from a backup', `godwit verify ${context.run.migration}`],
     });
   return chunks;
+}
+
+/**
+ * Every batch that was committed has its audit: one whose audit was dropped meanwhile is not called complete.
+ *
+ * @throws GodwitError GODWIT_STATE_LOST
+ */
+async function requireAudit({ state, run }: RunContext): Promise<void> {
+  const chunks = await listChunks(state, run._id);
+  const batches = chunks.reduce((sum, { seq }) => sum + seq, 0);
+  const found = await auditTotals(state, run._id, 'up');
+  if (found.batches === batches) return;
+  const gone = sumOfCounters(chunks).changed - found.entries;
+  throw new GodwitError(
+    'GODWIT_STATE_LOST',
+    `wanted the audit of ${batches} batches, found ${found.batches}: the before images of ${gone} documents are gone; what was migrated stays migrated`,
+    { next: ['restore the state collections from a backup', `godwit verify ${run.migration}`] },
+  );
 }
 
 /** The step's place in the plan, with its collection, which must still be the planned one. */
@@ -188,6 +207,7 @@ class Forward {
       await settleStrays(step, session, { isExact, isFull: isFull && Object.keys(step.step.lookup).length > 0 });
     if (isExact) await drainUntilQuiet(this.#catchUp, steps, session);
     if (await this.#rested()) return;
+    await requireAudit(this.context);
     await faultPoint('verify:before-verdict');
     await this.recorder.end('completed', 'nothing is left to change');
   }

@@ -40,28 +40,32 @@ const withSettings = (schedule: Schedule, change: Partial<Schedule['settings']>)
 const firstHit = (fault: Fault): Fault =>
   'at' in fault && fault.at.hit > 1 ? { ...fault, at: { ...fault.at, hit: 1 } } : fault;
 
-/** Everything that is a step simpler, in the order in which it is tried. */
-export function simpler(schedule: Schedule): Schedule[] {
-  const { faults, load, collection, settings } = schedule;
-  const candidates: Schedule[] = [
-    ...faults.map((_, at) => ({ ...schedule, faults: faults.filter((_fault, index) => index !== at) })),
-    { ...schedule, load: { ...load, kind: 'none' } },
-    { ...schedule, load: { ...load, writes: Math.ceil(load.writes / 2) } },
-    withSettings(schedule, { workers: 1 }),
-    { ...schedule, ending: 'complete' },
-    withCollection(schedule, { docs: Math.floor(collection.docs / 2) }),
-    withCollection(schedule, { docs: Math.max(0, collection.docs - 1) }),
-    withCollection(schedule, { ids: 'int' }),
-    withCollection(schedule, { fields: 'plain' }),
-    withCollection(schedule, { rule: 'none' }),
-    withCollection(schedule, { shape: 'ordinary' }),
-    withMigration(schedule, { lookup: false, down: false, badPercent: 0 }),
-    withSettings(schedule, { batchSize: Math.max(1, Math.floor(settings.batchSize / 2)) }),
-    { ...schedule, faults: faults.map(firstHit) },
-  ];
+/** Ways to make a schedule simpler, in the order in which they are tried; each as often as it helps. */
+const STEPS: readonly ((schedule: Schedule) => readonly Schedule[])[] = [
+  (schedule) =>
+    schedule.faults.map((_, at) => ({ ...schedule, faults: schedule.faults.filter((_fault, index) => index !== at) })),
+  (schedule) => [{ ...schedule, load: { ...schedule.load, kind: 'none' } }],
+  (schedule) => [{ ...schedule, load: { ...schedule.load, writes: Math.ceil(schedule.load.writes / 2) } }],
+  (schedule) => [withSettings(schedule, { workers: 1 })],
+  (schedule) => [{ ...schedule, ending: 'complete' }],
+  (schedule) => [withCollection(schedule, { docs: Math.floor(schedule.collection.docs / 2) })],
+  (schedule) => [withCollection(schedule, { docs: Math.max(0, schedule.collection.docs - 1) })],
+  (schedule) => [withCollection(schedule, { ids: 'int' })],
+  (schedule) => [withCollection(schedule, { fields: 'plain' })],
+  (schedule) => [withCollection(schedule, { rule: 'none' })],
+  (schedule) => [withCollection(schedule, { shape: 'ordinary' })],
+  (schedule) => [withMigration(schedule, { lookup: false, down: false, badPercent: 0 })],
+  (schedule) => [withSettings(schedule, { batchSize: Math.max(1, Math.floor(schedule.settings.batchSize / 2)) })],
+  (schedule) => [{ ...schedule, faults: schedule.faults.map(firstHit) }],
+];
+
+function candidates(step: (typeof STEPS)[number], schedule: Schedule): Schedule[] {
   const known = JSON.stringify(schedule);
-  return candidates.filter((candidate) => JSON.stringify(candidate) !== known);
+  return step(schedule).filter((candidate) => JSON.stringify(candidate) !== known);
 }
+
+/** Everything that is a step simpler. */
+export const simpler = (schedule: Schedule): Schedule[] => STEPS.flatMap((step) => candidates(step, schedule));
 
 export interface Shrunk {
   readonly played: Played;
@@ -75,18 +79,29 @@ export async function shrink(first: Played, player: Player): Promise<Shrunk> {
   let again = 0;
   for (let count = 0; count < TRIES; count += 1) if (isBroken(await player(first.schedule), invariant)) again += 1;
   const isSteady = again >= STEADY;
+  // One that never fails again can't be judged by what is left away.
+  if (again === 0) return { played: first, invariant, isSteady };
   const deadline = performance.now() + LONGEST_MS;
+  const tryOne = (schedule: Schedule): Promise<Played | null> =>
+    performance.now() > deadline ? Promise.resolve(null) : failing(player, schedule, invariant, isSteady ? 1 : TRIES);
   let best = first;
-  for (let isSmaller = true; isSmaller; ) {
-    isSmaller = false;
-    for (const candidate of simpler(best.schedule)) {
-      if (performance.now() > deadline || (again === 0 && !isSteady)) return { played: best, invariant, isSteady };
-      const played = await failing(player, candidate, invariant, isSteady ? 1 : TRIES);
-      if (!played) continue;
-      best = played;
-      isSmaller = true;
-      break;
-    }
+  for (let before: Played | undefined; before !== best; ) {
+    before = best;
+    for (const step of STEPS) best = await asOftenAsItHelps(step, best, tryOne);
   }
   return { played: best, invariant, isSteady };
+}
+
+async function asOftenAsItHelps(
+  step: (typeof STEPS)[number],
+  first: Played,
+  tryOne: (schedule: Schedule) => Promise<Played | null>,
+): Promise<Played> {
+  let best = first;
+  for (let smaller: Played | null = first; smaller; ) {
+    best = smaller;
+    smaller = null;
+    for (const candidate of candidates(step, best.schedule)) smaller ??= await tryOne(candidate);
+  }
+  return best;
 }

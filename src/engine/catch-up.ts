@@ -144,14 +144,17 @@ export class CatchUp {
   /** True when a looked-up document changed in a way that hides who depended on it. */
   hasUnknownDependants = false;
 
-  /** A collection that was renamed and is back under its name is the planned one: the stream tells of old times, too. */
+  /**
+   * A drop or a rename may be long ago: when the planned collection is back, the run goes on, but what was written to
+   * it under another name the stream has not told.
+   */
   async #noteReplaced(collection: string): Promise<void> {
     const { db, run } = this.context;
     for (const { step, uuid } of this.steps) {
       if (collection !== '' && step.collection !== collection) continue;
       const target = await findTarget(db, step.collection);
-      if (target?.uuid !== uuid)
-        this.context.stop(targetReplaced(`${db.databaseName}.${step.collection}`, run.migration, target === null));
+      if (target?.uuid === uuid) await this.#lose(new HistoryLost(`${step.collection} was away under another name`));
+      else this.context.stop(targetReplaced(`${db.databaseName}.${step.collection}`, run.migration, target === null));
     }
   }
 

@@ -6,6 +6,7 @@
 import { isFenceOf } from '../domain/lease.js';
 import { type Ground, isSpent, type RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
+import { withoutHead } from '../mongo/audit-entries.js';
 import { listChunks } from '../mongo/chunks.js';
 import { storeRestored } from '../mongo/runs.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
@@ -53,6 +54,7 @@ export async function requireGround(facts: RunFacts, run: RunDocument): Promise<
   const ground = await readGround(facts, run);
   const others = otherTargets(run, ground);
   if (isOtherState(run, ground)) {
+    await requireWholeAudit(facts, run, accept);
     const because = 'its state was restored from a backup: the collections are not those that it was written into';
     await markRestored(facts, run, ground, because);
     throw restored(run);
@@ -70,6 +72,17 @@ export async function requireGround(facts: RunFacts, run: RunDocument): Promise<
       `wanted the replica set that ${run.migration} began on, found another one`,
       { next: ['check the address in MONGODB_URI', accept] },
     );
+}
+
+/** Another audit collection that does not hold what the chunks tell of was made anew, not restored. */
+async function requireWholeAudit({ state }: RunFacts, run: RunDocument, accept: string): Promise<void> {
+  const lost = await withoutHead(state, await listChunks(state, run._id));
+  if (lost.length === 0) return;
+  throw new GodwitError(
+    'GODWIT_STATE_LOST',
+    `wanted the audit of ${run.migration}, found that of ${lost.length} ${lost.length === 1 ? 'chunk' : 'chunks'} gone with its collection: documents that were migrated stay migrated, and these cannot be rolled back`,
+    { next: ['restore the audit collection from a backup', accept] },
+  );
 }
 
 const restored = (run: RunDocument): GodwitError =>

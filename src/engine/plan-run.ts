@@ -8,6 +8,7 @@ import type { Db, Timestamp } from 'mongodb';
 import { type Chunk, NO_COUNTERS } from '../domain/chunk.js';
 import { NO_FENCE } from '../domain/lease.js';
 import type { PlannedStep, RunDocument, StateIds } from '../domain/run.js';
+import type { Events } from '../events.js';
 import type { LoadedMigration } from '../migration/load.js';
 import { clusterTime } from '../mongo/changes.js';
 import { chunkId, dropChunks, dropStranded, insertChunks, newIdsChunk } from '../mongo/chunks.js';
@@ -33,6 +34,7 @@ export interface PlanFacts {
   readonly gitCommit: string | null;
   readonly godwitVersion: string;
   readonly workers: number;
+  readonly events: Events;
 }
 
 /** How many chunks a collection of this size is cut into. */
@@ -170,7 +172,7 @@ export async function planRun(loaded: LoadedMigration, facts: PlanFacts): Promis
   );
 }
 
-async function freeze({ state }: PlanFacts, run: RunDocument, chunks: readonly Chunk[]): Promise<RunDocument> {
+async function freeze({ state, events }: PlanFacts, run: RunDocument, chunks: readonly Chunk[]): Promise<RunDocument> {
   await insertChunks(state, chunks);
   await faultPoint('plan:before-freeze');
   try {
@@ -182,6 +184,10 @@ async function freeze({ state }: PlanFacts, run: RunDocument, chunks: readonly C
     return frozen;
   }
   await faultPoint('plan:after-freeze');
-  await dropStranded(state);
+  for (const lost of await dropStranded(state))
+    events.emit('run:note', {
+      run: run._id,
+      note: `the audit of ${lost} is there, and no run of that name: what it changed stays changed, and no rollback of this run brings it back`,
+    });
   return run;
 }

@@ -206,6 +206,10 @@ class Forward {
       await settleStrays(step, session, { isExact, isFull: isFull && Object.keys(step.step.lookup).length > 0 });
     if (isExact) await drainUntilQuiet(this.#catchUp, steps, session);
     if (await this.#rested()) return;
+    // Dropped since its last batch, it would not be missed before a rollback.
+    await patiently(this.context, async () =>
+      requireAudit(this.context, await listChunks(this.context.state, this.context.run._id)),
+    );
     await faultPoint('verify:before-verdict');
     await this.recorder.end('completed', 'nothing is left to change');
   }

@@ -28,14 +28,21 @@ export async function dropChunks(state: State, run: string): Promise<void> {
 /** How long a planner may take to insert its run after its chunks, in ms: longer than any lives. */
 const STRANDED_MS = 24 * 3_600_000;
 
-/** Drops what planners left that died before their run was inserted. */
-export async function dropStranded(state: State): Promise<void> {
+/**
+ * Drops what planners left that died before their run was inserted.
+ *
+ * @returns runs that have batches, and whose own document is lost
+ */
+export async function dropStranded(state: State): Promise<readonly string[]> {
   const planned = await state.chunks.distinct('run');
   const known = new Set(await state.runs.distinct('_id', { _id: { $in: planned } }));
   const stranded = planned.filter((run) => !known.has(run));
-  if (stranded.length === 0) return;
+  if (stranded.length === 0) return [];
+  // With batches they are no plan, but what is left of a run whose own document was lost.
+  const begun = await state.chunks.distinct('run', { run: { $in: stranded }, seq: { $gt: 0 } });
   const isOld = { $lt: ['$at', { $subtract: ['$$NOW', STRANDED_MS] }] };
-  await state.chunks.deleteMany({ run: { $in: stranded }, $expr: isOld });
+  await state.chunks.deleteMany({ run: { $in: stranded, $nin: begun }, $expr: isOld });
+  return begun;
 }
 
 export const listChunks = (state: State, run: string): Promise<Chunk[]> =>

@@ -119,6 +119,7 @@ async function plan(session: Session, { loaded, settings }: RunFacts): Promise<R
     gitCommit: await gitCommit(session.config.cwd),
     godwitVersion: VERSION,
     workers: settings.workers,
+    events: session.events,
   });
 }
 

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseSync } from 'oxc-parser';
@@ -189,5 +189,25 @@ describe('the tests', () => {
   test('all run, and none is expected to fail: an open bug is mended or an issue', () => {
     const aside = /\b(test|it|describe)\.(fails|only|todo|skip)\b/;
     expect(sources.filter((name) => aside.test(readFileSync(join(TESTS, name), 'utf8')))).toEqual([]);
+  });
+});
+
+describe('the page of the operator', () => {
+  const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+  const rows = readFileSync(join(ROOT, 'docs/operator/what-if.md'), 'utf8')
+    .split('\n')
+    .filter((line) => /^\| F\d\d/.test(line))
+    .map((line) => line.split('|').map((cell) => cell.trim()));
+
+  test('answers every fault, once, in order', () => {
+    const ids = Array.from({ length: 63 }, (_, index) => `F${String(index + 1).padStart(2, '0')}`);
+    expect(rows.map(([, id]) => id)).toEqual(ids);
+    expect(rows.filter((cells) => cells.length !== 7 || cells.slice(2, 5).includes(''))).toEqual([]);
+  });
+
+  test('names a test that there is, for each fault but what is not built yet', () => {
+    const shown = rows.map(([, id, , , , test = '']) => ({ id, path: test.replaceAll('`', '') }));
+    expect(shown.filter(({ path }) => path === '').map(({ id }) => id)).toEqual(['F40']);
+    expect(shown.filter(({ path }) => !existsSync(join(ROOT, path)))).toEqual([]);
   });
 });

@@ -11,6 +11,8 @@ export interface CommandOptions {
   readonly cwd: string;
   readonly uri?: string | undefined;
   readonly env?: NodeJS.ProcessEnv;
+  /** Another build than `dist/`. */
+  readonly main?: string;
 }
 
 export interface CommandResult {
@@ -25,9 +27,10 @@ const living = new Set<ChildProcess>();
 
 /** Starts the command; its output is collected by `finished`. */
 export function startCommand(args: readonly string[], options: CommandOptions): ChildProcess {
-  if (!existsSync(MAIN)) throw new Error('dist/ is missing: run `npm run build` first');
+  const main = options.main ?? MAIN;
+  if (!existsSync(main)) throw new Error('dist/ is missing: run `npm run build` first');
   const { MONGODB_URI: _ignored, ...env } = process.env;
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(process.execPath, [main, ...args], {
     cwd: options.cwd,
     env: { ...env, ...(options.uri === undefined ? {} : { MONGODB_URI: options.uri }), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],

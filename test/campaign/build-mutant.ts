@@ -1,0 +1,52 @@
+/** A copy of src/ with a mutant's text in it, built into a temporary folder. The product itself has no hooks for this. */
+import { execFile } from 'node:child_process';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Edit, Mutant } from './mutants.js';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const COPIED = ['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
+/** What the damage leaves without a use is no error. */
+const FLAGS = [
+  '--noUnusedLocals',
+  'false',
+  '--noUnusedParameters',
+  'false',
+  '--declaration',
+  'false',
+  '--sourceMap',
+  'false',
+];
+
+export interface Build extends AsyncDisposable {
+  /** Its dist/cli/main.js. */
+  readonly main: string;
+}
+
+async function damage(folder: string, { file, find, replace }: Edit): Promise<void> {
+  const path = join(folder, 'src', file);
+  const text = await readFile(path, 'utf8');
+  const count = text.split(find).length - 1;
+  if (count !== 1) throw new Error(`wanted "${find}" once in src/${file}, found it ${count} times: mend the mutant`);
+  await writeFile(
+    path,
+    text.replace(find, () => replace),
+  );
+}
+
+/** @throws when a text of the mutant is not found exactly once, or the copy does not compile */
+export async function buildMutant(mutant: Mutant): Promise<Build> {
+  const folder = await mkdtemp(join(tmpdir(), 'godwit-mutant-'));
+  for (const name of COPIED) await cp(join(ROOT, name), join(folder, name), { recursive: true });
+  await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+  for (const edit of mutant.edits) await damage(folder, edit);
+  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
+  await promisify(execFile)(process.execPath, [tsc, '-p', 'tsconfig.build.json', ...FLAGS], { cwd: folder });
+  return {
+    main: join(folder, 'dist/cli/main.js'),
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  };
+}

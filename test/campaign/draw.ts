@@ -1,0 +1,218 @@
+/** One seed, one schedule. Weights are relative within a line, and renormalised where a draw is impossible. */
+import type { FaultPoint } from '../../src/engine/fault-points.js';
+import { type Dice, diceFrom } from './dice.js';
+import {
+  type Ending,
+  FAILING_CODES,
+  FAILING_COMMANDS,
+  type Fault,
+  type FaultKind,
+  type FieldKind,
+  FORWARD_POINTS,
+  type IdKind,
+  type LoadKind,
+  type MigrationKind,
+  type Moment,
+  ROLLBACK_POINTS,
+  type Rule,
+  type Schedule,
+} from './schedule.js';
+
+/** Restricts the draw, for mutants that ordinary schedules meet rarely, and for schedules that must be quick. */
+export interface Focus {
+  readonly faults?: readonly FaultKind[];
+  readonly ids?: readonly IdKind[];
+  readonly fields?: readonly FieldKind[];
+  readonly rules?: readonly Rule[];
+  readonly migrations?: readonly MigrationKind[];
+  readonly loads?: readonly LoadKind[];
+  readonly endings?: readonly Ending[];
+  readonly maxDocs?: number;
+  readonly minDocs?: number;
+  readonly maxFaults?: number;
+  /** Changes a fault that was drawn. */
+  readonly mend?: (fault: Fault) => Fault;
+}
+
+const FAULT_WEIGHTS: Readonly<Record<FaultKind, number>> = {
+  kill: 34,
+  'kill-time': 8,
+  stop: 10,
+  signal: 6,
+  throw: 5,
+  'fail-command': 12,
+  'commit-unknown': 0.5,
+  restart: 4,
+  ddl: 3,
+  state: 3,
+  second: 5,
+  rollback: 3,
+};
+
+const DOCS = { few: 5, some: 45, many: 50 };
+const ID_WEIGHTS = { objectId: 30, int: 15, mixed: 25, string: 10, object: 8, uuid: 7, strange: 5 };
+const FIELD_WEIGHTS = { plain: 60, every: 28, odd: 12 };
+const RULE_WEIGHTS = { none: 88, validator: 6, unique: 6 };
+const SHAPE_WEIGHTS = { ordinary: 87, collated: 8, clustered: 5 };
+const MIGRATION_WEIGHTS = { set: 13, unset: 11, rename: 16, mark: 40, whole: 20 };
+const LOAD_WEIGHTS = { none: 30, edits: 25, inserts: 15, saves: 10, transactions: 8, hot: 7, all: 5 };
+const ENDING_WEIGHTS = { complete: 45, rollback: 35, 'rollback-killed': 10, 'run-rollback-run': 7, abandon: 3 };
+
+function drawDocs(dice: Dice, focus: Focus): number {
+  const size = dice.weighted(DOCS);
+  const docs = size === 'few' ? dice.int(0, 3) : size === 'some' ? dice.int(10, 200) : dice.int(200, 3_000);
+  return Math.max(focus.minDocs ?? 0, Math.min(docs, focus.maxDocs ?? docs));
+}
+
+function drawCollection(dice: Dice, focus: Focus): Schedule['collection'] {
+  const fields = dice.weighted(FIELD_WEIGHTS, focus.fields);
+  const rule = dice.weighted(RULE_WEIGHTS, focus.rules);
+  const ids = dice.weighted(ID_WEIGHTS, focus.ids);
+  const shape = dice.weighted(SHAPE_WEIGHTS);
+  return {
+    docs: drawDocs(dice, focus),
+    ids,
+    fields,
+    // What is refused and why must be told by one reason at a time.
+    rule: fields === 'odd' ? 'none' : rule,
+    // The server indexes no symbols under a collation.
+    shape: shape === 'collated' && (ids === 'mixed' || ids === 'strange') ? 'ordinary' : shape,
+  };
+}
+
+function drawMigration(dice: Dice, focus: Focus, { rule }: Schedule['collection']): Schedule['migration'] {
+  const drawn = dice.weighted(MIGRATION_WEIGHTS, focus.migrations);
+  const kind = drawn === 'whole' && rule === 'unique' ? 'set' : drawn;
+  return {
+    kind,
+    down: dice.chance(0.05),
+    lookup: dice.chance(0.2) && kind !== 'whole',
+    badPercent: dice.chance(0.05) ? dice.int(1, 5) : 0,
+  };
+}
+
+function drawSettings(dice: Dice, docs: number): Schedule['settings'] {
+  const size = dice.weighted({ one: 10, small: 40, large: 50 });
+  const failures = dice.weighted({ none: 70, five: 20, all: 10 });
+  return {
+    // Batches of one of thousands of documents only take time.
+    batchSize:
+      size === 'one' && docs <= 200
+        ? 1
+        : size === 'large'
+          ? dice.int(50, 500)
+          : dice.int(2 + Math.floor(docs / 200), 20),
+    workers: dice.chance(0.6) ? 1 : dice.int(2, 4),
+    leaseMs: dice.int(500, 3_000),
+    maxFailures: failures === 'none' ? 0 : failures === 'five' ? 5 : 100_000,
+  };
+}
+
+function drawLoad(dice: Dice, focus: Focus, { docs, fields }: Schedule['collection']): Schedule['load'] {
+  const kind = dice.weighted(LOAD_WEIGHTS, focus.loads);
+  // The driver carries no odd document, neither back nor there.
+  const isCarried = fields !== 'odd' || !['saves', 'inserts', 'all'].includes(kind);
+  const possible = docs === 0 ? 'none' : isCarried ? kind : 'edits';
+  return { kind: possible, writes: dice.int(40, 400), w: dice.chance(0.8) ? 'majority' : 1 };
+}
+
+/** How often a process passes a point at most, where that is not once a batch. */
+function mostHits(point: FaultPoint, { batches, workers }: Extent): number {
+  if (/^(plan|lease|sessions|verify):/.test(point)) return 1;
+  if (point.startsWith('touched:')) return 2;
+  if (point.startsWith('run:')) return 4;
+  return point.startsWith('chunk:') ? workers : batches;
+}
+
+/** What there is to be hit. */
+interface Extent {
+  readonly batches: number;
+  readonly workers: number;
+  readonly hasLoad: boolean;
+}
+
+function drawMoment(dice: Dice, extent: Extent, points: readonly FaultPoint[]): Moment {
+  const isThere = (point: FaultPoint): boolean => extent.hasLoad || !point.startsWith('touched:');
+  const point = dice.pick(points.filter(isThere));
+  return { point, hit: dice.int(1, Math.max(1, Math.min(6, mostHits(point, extent)))) };
+}
+
+/** Faults of the data's shape come in the middle of a batch, where they hurt. */
+const BATCH_POINTS = FORWARD_POINTS.filter((point) => point.startsWith('batch:'));
+
+function drawFault(dice: Dice, focus: Focus, extent: Extent): Fault {
+  const kind = dice.weighted(FAULT_WEIGHTS, focus.faults);
+  const isBack = dice.chance(0.2);
+  const at = drawMoment(dice, extent, isBack ? ROLLBACK_POINTS : FORWARD_POINTS);
+  const inBatch = drawMoment(dice, extent, BATCH_POINTS);
+  const sentinelToo = dice.chance(0.08);
+  switch (kind) {
+    case 'kill':
+      return { kind, at, sentinelToo };
+    case 'kill-time':
+      return { kind, ms: dice.int(250, 2_000) };
+    case 'stop':
+      return { kind, at, second: dice.weighted({ none: 1, whole: 2, held: 2 }), sentinelToo };
+    case 'signal':
+      return { kind, at, signal: dice.pick(['SIGINT', 'SIGTERM']), times: dice.chance(0.3) ? 2 : 1 };
+    case 'throw':
+    case 'restart':
+      return { kind, at };
+    case 'fail-command':
+      return {
+        kind,
+        at,
+        command: dice.pick(FAILING_COMMANDS),
+        code: dice.pick(FAILING_CODES),
+        times: dice.int(1, 5),
+      };
+    case 'commit-unknown':
+      return { kind, at: inBatch };
+    case 'ddl':
+      return { kind, at: inBatch, what: dice.weighted({ index: 2, validator: 2, recreate: 2, drop: 1, rename: 2 }) };
+    case 'state':
+      return { kind, at: inBatch, what: dice.weighted({ fence: 3, cursor: 3, 'drop-chunks': 1 }) };
+    case 'second':
+      return { kind, delayMs: dice.int(0, 600) };
+    case 'rollback':
+      return { kind };
+  }
+}
+
+function drawFaults(dice: Dice, focus: Focus, extent: Extent): Fault[] {
+  const number = dice.weighted({ one: 50, two: 30, more: 20 });
+  const count = Math.min(focus.maxFaults ?? 5, number === 'one' ? 1 : number === 'two' ? 2 : dice.int(3, 5));
+  return Array.from({ length: count }, () => {
+    const fault = drawFault(dice, focus, extent);
+    return focus.mend?.(fault) ?? fault;
+  });
+}
+
+/** The schedule of a seed; the same whatever machine it is drawn on. */
+export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
+  const dice = diceFrom(seed);
+  const collection = drawCollection(dice, focus);
+  const migration = drawMigration(dice, focus, collection);
+  const settings = drawSettings(dice, collection.docs);
+  const load = drawLoad(dice, focus, collection);
+  const faults = drawFaults(dice, focus, {
+    batches: Math.ceil(collection.docs / settings.batchSize),
+    workers: settings.workers,
+    hasLoad: load.kind !== 'none',
+  });
+  // An application whose collection is away would make another one of that name.
+  const isAway = faults.some((fault) => fault.kind === 'ddl' && !['index', 'validator'].includes(fault.what));
+  const ending = dice.weighted(ENDING_WEIGHTS, focus.endings);
+  const isBack = faults.some((fault) => 'at' in fault && fault.at.point.startsWith('rollback:'));
+  return {
+    seed,
+    topology: 'one-node',
+    collection,
+    migration,
+    settings,
+    load: isAway ? { ...load, kind: 'none' } : load,
+    faults,
+    // A fault of a rollback needs one.
+    ending: isBack && !ending.includes('rollback') ? 'rollback' : ending,
+  };
+}

@@ -1,0 +1,214 @@
+/** Carries one fault out: a process of the command under test, and what is done to it at its moment. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { killSentinelsOf } from '../support/observe.js';
+import { allowedOutcomes } from './allowed.js';
+import { COLLECTION, validatorOf } from './migration.js';
+import { type Exit, type Runner, startRunner, stops } from './runner.js';
+import { actionOf, type Fault, type Moment } from './schedule.js';
+import type { Stage } from './stage.js';
+
+/** After the lease has certainly run out, in ms. */
+const PAST_MS = 400;
+/** How long DDL and edits of the state wait for a stopped runner's transaction before it is woken, in ms. */
+const BESIDE_MS = 150;
+/** Longer than the engine asks again for a commit's answer, in ms. */
+const UNKNOWN_MS = 24_000;
+/** The woken runner has that long to notice, while the second one is held, in ms. */
+const NOTICE_MS = 3_000;
+const HELD_AT = { run: 'batch:before-read', rollback: 'rollback:before-read' } as const;
+
+export interface Attempt {
+  readonly exits: readonly Exit[];
+  /** The fault was really done. */
+  readonly isHit: boolean;
+}
+
+type FaultOf<Kind extends Fault['kind']> = Extract<Fault, { readonly kind: Kind }>;
+type Forwards = 'run' | 'rollback';
+
+/** One start of the command, with a fault or without; checks how it ends. */
+export async function attempt(stage: Stage, verb: Forwards, fault?: Fault): Promise<Attempt> {
+  const what = fault ? `: ${actionOf(fault)}${'at' in fault ? ` at ${fault.at.point}:${fault.at.hit}` : ''}` : '';
+  stage.note(`${verb}${what}`);
+  const done = fault && fault.kind !== 'rollback' ? await carryOut(stage, verb, fault) : await plain(stage, verb);
+  for (const [index, exit] of done.exits.entries()) {
+    const allowed = allowedOutcomes(stage.schedule, verb, fault, index > 0);
+    if (!allowed.includes(exit.outcome))
+      stage.violate('I11', `${verb} to end with one of ${[...new Set(allowed)].join(' ')}`, exit.outcome);
+  }
+  if (done.isHit && fault) stage.hits.push(`${'at' in fault ? fault.at.point : 'any time'} × ${actionOf(fault)}`);
+  return done;
+}
+
+async function plain(stage: Stage, verb: Forwards): Promise<Attempt> {
+  return { exits: [await startRunner(stage, verb).end], isHit: true };
+}
+
+function carryOut(stage: Stage, verb: Forwards, fault: Exclude<Fault, { kind: 'rollback' }>): Promise<Attempt> {
+  switch (fault.kind) {
+    case 'kill':
+      return kill(stage, verb, fault);
+    case 'kill-time':
+      return killLater(stage, verb, fault.ms);
+    case 'stop':
+      return stop(stage, verb, fault);
+    case 'signal':
+      return held(stage, verb, fault.at, (runner) => signal(runner, fault));
+    case 'throw':
+      return throwAt(stage, verb, fault.at);
+    case 'fail-command':
+      return held(stage, verb, fault.at, () => stage.server.fail(fault.command, fault.code, fault.times)).finally(() =>
+        stage.server.failNothing(),
+      );
+    case 'commit-unknown':
+      return held(stage, verb, fault.at, () => unknownCommits(stage));
+    case 'restart':
+      return held(stage, verb, fault.at, () => stage.server.crash());
+    case 'ddl':
+      return ddl(stage, verb, fault);
+    case 'state':
+      return held(stage, verb, fault.at, () => beside(editState(stage, fault.what)));
+    case 'second':
+      return second(stage, verb, fault.delayMs);
+  }
+}
+
+/** The runner stops at the moment, the work is done, and it is woken. */
+async function held(
+  stage: Stage,
+  verb: Forwards,
+  at: Moment,
+  work: (runner: Runner) => Promise<unknown>,
+): Promise<Attempt> {
+  const runner = startRunner(stage, verb, { at, action: 'stop' });
+  const isHit = await stops(runner);
+  if (isHit) {
+    await work(runner);
+    runner.child.kill('SIGCONT');
+  }
+  return { exits: [await runner.end], isHit };
+}
+
+async function kill(stage: Stage, verb: Forwards, { at, sentinelToo }: FaultOf<'kill'>): Promise<Attempt> {
+  if (sentinelToo)
+    return held(stage, verb, at, async ({ child }) => {
+      killSentinelsOf(child.pid);
+      child.kill('SIGKILL');
+    });
+  const exit = await startRunner(stage, verb, { at, action: 'kill' }).end;
+  return { exits: [exit], isHit: exit.outcome === 'SIGKILL' };
+}
+
+async function killLater(stage: Stage, verb: Forwards, ms: number): Promise<Attempt> {
+  const runner = startRunner(stage, verb);
+  await Promise.race([sleep(ms), runner.end]);
+  runner.child.kill('SIGKILL');
+  const exit = await runner.end;
+  return { exits: [exit], isHit: exit.outcome === 'SIGKILL' };
+}
+
+async function throwAt(stage: Stage, verb: Forwards, at: Moment): Promise<Attempt> {
+  const exit = await startRunner(stage, verb, { at, action: 'throw' }).end;
+  return { exits: [exit], isHit: exit.outcome !== '0' };
+}
+
+async function stop(stage: Stage, verb: Forwards, fault: FaultOf<'stop'>): Promise<Attempt> {
+  const first = startRunner(stage, verb, { at: fault.at, action: 'stop' });
+  if (!(await stops(first))) return { exits: [await first.end], isHit: false };
+  if (fault.sentinelToo) killSentinelsOf(first.child.pid);
+  await sleep(stage.schedule.settings.leaseMs + PAST_MS);
+  const others: Exit[] = [];
+  if (fault.second === 'whole') others.push(await startRunner(stage, verb).end);
+  const other = fault.second === 'held' ? await heldSecond(stage, verb, fault.at.hit) : undefined;
+  stage.note(`${verb} is woken`);
+  first.child.kill('SIGCONT');
+  if (other) {
+    await Promise.race([first.end, sleep(NOTICE_MS)]);
+    other.child.kill('SIGCONT');
+    others.push(await other.end);
+  }
+  return { exits: [await first.end, ...others], isHit: true };
+}
+
+/** A second one that has taken the lease over, and stops in the middle of its work. */
+async function heldSecond(stage: Stage, verb: Forwards, hit: number): Promise<Runner> {
+  const at = { point: HELD_AT[verb], hit: 1 + (hit % 2) };
+  const runner = startRunner(stage, verb, { at, action: 'stop' });
+  await stops(runner);
+  return runner;
+}
+
+async function signal({ child }: Runner, fault: FaultOf<'signal'>): Promise<void> {
+  child.kill(fault.signal);
+  if (fault.times === 1) return;
+  // The same signal twice while it is stopped would be one.
+  child.kill('SIGCONT');
+  await sleep(50);
+  child.kill(fault.signal);
+}
+
+async function unknownCommits({ server }: Stage): Promise<void> {
+  await server.failCommitAnswers();
+  setTimeout(() => void server.failNothing(), UNKNOWN_MS);
+}
+
+/** Begun while the runner is stopped; what waits for its transaction goes on when it is woken. */
+async function beside(work: Promise<unknown>): Promise<void> {
+  await Promise.race([work.catch(() => undefined), sleep(BESIDE_MS)]);
+}
+
+async function editState({ db }: Stage, what: FaultOf<'state'>['what']): Promise<void> {
+  const chunks = db.collection('migrations_chunks');
+  if (what === 'drop-chunks') await chunks.drop();
+  else if (what === 'fence') await chunks.updateMany({}, { $set: { fence: '0-edited' } });
+  else {
+    const open = { kind: 'range', state: 'open', 'range.upper': { $exists: true } };
+    await chunks.updateOne(open, [{ $set: { cursor: { id: '$range.upper' } } }]);
+  }
+}
+
+const RENAMED = `${COLLECTION}_old`;
+
+async function ddl(stage: Stage, verb: Forwards, fault: FaultOf<'ddl'>): Promise<Attempt> {
+  let work: Promise<unknown> = Promise.resolve();
+  const done = await held(stage, verb, fault.at, () => {
+    work = changeCollection(stage, fault.what).catch((error: Error) => stage.note(`ddl: ${error.message}`));
+    return beside(work);
+  });
+  await work;
+  if (done.isHit && fault.what === 'rename') await stage.db.collection(RENAMED).rename(COLLECTION);
+  return done;
+}
+
+/** What stands in for the collection after `recreate`: a run must leave it alone. */
+export const IMPOSTORS = Array.from({ length: 20 }, (_, n) => ({ _id: n, a: `impostor ${n}`, drop: n, n: 0 }));
+
+async function changeCollection({ db, schedule }: Stage, what: FaultOf<'ddl'>['what']): Promise<void> {
+  const target = db.collection(COLLECTION);
+  switch (what) {
+    case 'index':
+      await target.createIndex({ e: 1 });
+      return;
+    case 'validator': {
+      const validator = schedule.collection.rule === 'validator' ? validatorOf(schedule) : { n: { $type: 'number' } };
+      await db.command({ collMod: COLLECTION, validator, validationLevel: 'moderate' });
+      return;
+    }
+    case 'drop':
+      await target.drop();
+      return;
+    case 'recreate':
+      await target.drop();
+      await db.collection<{ _id: number }>(COLLECTION).insertMany(IMPOSTORS.map((document) => ({ ...document })));
+      return;
+    case 'rename':
+      await target.rename(RENAMED);
+  }
+}
+
+async function second(stage: Stage, verb: Forwards, delayMs: number): Promise<Attempt> {
+  const first = startRunner(stage, verb);
+  await Promise.race([sleep(delayMs), first.end]);
+  const other = startRunner(stage, verb);
+  return { exits: await Promise.all([first.end, other.end]), isHit: true };
+}

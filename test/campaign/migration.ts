@@ -1,0 +1,108 @@
+/** The migrations of the campaign: the file that the command runs, and the same as a plain function over bytes. */
+import { Int32 } from 'bson';
+import { oddityOf } from './documents.js';
+import { bsonValue, type Fields, get, put, without } from './raw.js';
+import type { MigrationKind, Schedule } from './schedule.js';
+
+export const COLLECTION = 'things';
+export const LOOKED_UP = 'teams';
+
+/** `up` without what all kinds share. */
+const UPS: Readonly<Record<MigrationKind, string>> = {
+  set: "({ ...doc, s: 'set', t: 7 })",
+  unset: '(({ drop, ...rest }) => rest)(doc)',
+  rename: "(({ a, ...rest }) => (a === undefined ? doc : { ...rest, z: keep('a') }))(doc)",
+  // A double run of it shows: the count, and the guard is on another field than the count.
+  mark: "doc.mark === undefined ? { ...doc, mark: 'x', marks: (doc.marks ?? 0) + 1 } : doc",
+  whole:
+    '({ _id: doc._id, ...(doc.n === undefined ? {} : { n: doc.n }), ...(doc.e === undefined ? {} : { e: doc.e }), v: 2 })',
+};
+
+const DOWNS: Readonly<Partial<Record<MigrationKind, string>>> = {
+  set: '(({ s, t, ...rest }) => rest)(doc)',
+  mark: '(({ mark, marks, ...rest }) => rest)(doc)',
+};
+
+/** The migration file of a schedule. */
+export function sourceOf({ migration, collection }: Schedule): string {
+  const { kind } = migration;
+  const down = migration.down ? DOWNS[kind] : undefined;
+  const shared = [
+    ...(collection.rule === 'unique' ? ['...(doc.k === undefined ? {} : { uk: doc.k })'] : []),
+    ...(migration.lookup ? ['teamName: lookup.team.get(doc.team)?.name'] : []),
+  ];
+  return `import { defineMigration, transform } from 'godwit';
+const shape = (doc, keep) => ${UPS[kind]};
+export default defineMigration({
+  description: 'a schedule of the campaign',
+  steps: [transform({
+    collection: '${COLLECTION}',
+    ${migration.lookup ? `lookup: { team: { from: '${LOOKED_UP}', localField: 'team', foreignField: '_id' } },` : ''}
+    up: (doc, { keep, lookup }) => {
+      if (doc.bad === 1) throw new Error('a bad document');
+      return ${shared.length > 0 ? `{ ...shape(doc, keep), ${shared.join(', ')} }` : 'shape(doc, keep)'};
+    },
+    ${down ? `down: (doc) => ${down},` : ''}
+  })],
+});
+`;
+}
+
+function shapeOf(kind: MigrationKind, fields: Fields): Fields {
+  switch (kind) {
+    case 'set':
+      return put(put(fields, 's', bsonValue('set')), 't', bsonValue(new Int32(7)));
+    case 'unset':
+      return without(fields, 'drop');
+    case 'rename': {
+      const a = get(fields, 'a');
+      return a ? put(without(fields, 'a'), 'z', a) : fields;
+    }
+    case 'mark':
+      return get(fields, 'mark') ? fields : put(put(fields, 'mark', bsonValue('x')), 'marks', bsonValue(new Int32(1)));
+    case 'whole':
+      return put(
+        fields.filter(({ name }) => ['_id', 'n', 'e', 'v'].includes(name)),
+        'v',
+        bsonValue(new Int32(2)),
+      );
+  }
+}
+
+export const TEAMS = ['red', 'green', 'blue'];
+
+/** The document as the migration must leave it. */
+export function migrated({ migration, collection }: Schedule, fields: Fields): Fields {
+  let after = shapeOf(migration.kind, fields);
+  const key = get(after, 'k');
+  if (collection.rule === 'unique' && key) after = put(after, 'uk', key);
+  const team = get(fields, 'team');
+  if (migration.lookup && team) after = put(after, 'teamName', bsonValue(TEAMS[team.readInt32LE(1)]));
+  return after;
+}
+
+/** Whether the document must end in quarantine; `maybe` where it depends on which of two comes first. */
+export function fails(schedule: Schedule, fields: Fields): 'yes' | 'maybe' | 'no' {
+  const { kind } = schedule.migration;
+  const bad = get(fields, 'bad')?.readInt32LE(1) ?? 0;
+  if (bad === 1 || (bad === 2 && schedule.collection.rule === 'validator' && kind !== 'whole')) return 'yes';
+  if (bad === 3 && schedule.collection.rule === 'unique') return 'maybe';
+  const { isOddA, isDoubled, has } = oddityOf(fields);
+  const isChanged = migratedDiffers(schedule, fields);
+  if (isChanged && (isDoubled || (kind === 'rename' && isOddA) || (kind === 'whole' && (has || isOddA)))) return 'yes';
+  return 'no';
+}
+
+const migratedDiffers = (schedule: Schedule, fields: Fields): boolean => migrated(schedule, fields) !== fields;
+
+/** The rule that the documents with `bad: 2` break once they are migrated; the shape of `whole` drops `bad`. */
+export function validatorOf({ migration }: Schedule): object {
+  const shape = {
+    set: { s: { $exists: true } },
+    unset: { drop: { $exists: false } },
+    rename: { z: { $exists: true } },
+    mark: { mark: { $exists: true } },
+    whole: { v: { $exists: true } },
+  }[migration.kind];
+  return { $nor: [{ bad: 2, ...shape }] };
+}

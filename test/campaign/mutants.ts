@@ -1,0 +1,204 @@
+/**
+ * Deliberate damage to the engine: each must be noticed, or the campaign proves nothing. Text is replaced in a copy of
+ * src/ (build-mutant.ts); where ordinary schedules would meet the damage rarely, `focus` restricts the draw to what matters.
+ */
+import type { Focus } from './draw.js';
+import type { Fault, Moment } from './schedule.js';
+
+export interface Edit {
+  /** Below src/. */
+  readonly file: string;
+  /** Must be there exactly once. */
+  readonly find: string;
+  readonly replace: string;
+}
+
+export interface Mutant {
+  readonly name: string;
+  readonly edits: readonly Edit[];
+  readonly focus: Focus;
+  /** Why no schedule can notice it: another layer protects as well. */
+  readonly coveredBecause?: string;
+}
+
+const CHECKPOINT_FILTER = '{ _id: chunk._id, fence: chunk.fence, seq: chunk.seq }';
+
+const atPoint = (fault: Fault, point: Moment['point'], hit = 2): Moment => ({
+  point,
+  hit: Math.min(hit, 'at' in fault ? fault.at.hit : hit),
+});
+
+/** A runner that is woken while another one is at work. */
+const woken = (fault: Fault): Fault =>
+  fault.kind === 'stop' ? { ...fault, at: atPoint(fault, 'batch:before-read'), second: 'held' } : fault;
+
+/** The data's own statement fails, in a way that leaves the transaction open on the server. */
+const failedData = (fault: Fault): Fault =>
+  fault.kind === 'fail-command'
+    ? { ...fault, at: atPoint(fault, 'batch:after-checkpoint'), command: 'update', code: 50, times: 1 }
+    : fault;
+
+const conflicted = (fault: Fault): Fault => {
+  const failed = failedData(fault);
+  return failed.kind === 'fail-command' ? { ...failed, code: 112 } : failed;
+};
+
+const orphaned = (fault: Fault): Fault =>
+  fault.kind === 'kill' ? { ...fault, at: atPoint(fault, 'batch:after-data'), sentinelToo: true } : fault;
+
+const recreated = (fault: Fault): Fault =>
+  fault.kind === 'ddl' ? { ...fault, at: atPoint(fault, 'batch:before-read'), what: 'recreate' } : fault;
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'no-fence',
+    edits: [{ file: 'mongo/chunks.ts', find: CHECKPOINT_FILTER, replace: '{ _id: chunk._id, seq: chunk.seq }' }],
+    focus: { faults: ['stop'], mend: woken, minDocs: 60, loads: ['none', 'edits'] },
+  },
+  {
+    name: 'checkpoint-outside',
+    edits: [
+      {
+        file: 'mongo/chunks.ts',
+        find: '{ $set: set, $inc: { seq: 1 }, $currentDate: { at: true } },\n    { session },',
+        replace: '{ $set: set, $inc: { seq: 1 }, $currentDate: { at: true } },\n    {},',
+      },
+    ],
+    focus: {},
+  },
+  {
+    name: 'audit-outside',
+    edits: [
+      {
+        file: 'mongo/audit-entries.ts',
+        find: 'at: new Date(),\n      },\n      { session },',
+        replace: 'at: new Date(),\n      },\n      {},',
+      },
+    ],
+    focus: {},
+  },
+  {
+    name: 'own-writes-seen',
+    edits: [{ file: 'mongo/changes.ts', find: "'lsid.id': { $nin: ownSessions },", replace: '' }],
+    focus: { loads: ['none'] },
+  },
+  {
+    name: 'unknown-commit-redone',
+    edits: [
+      {
+        file: 'engine/run-batch.ts',
+        find: "if (!(error instanceof CommitUnknown) && !(error instanceof CheckpointMismatch)) return 'open';",
+        replace: "if (!(error instanceof CheckpointMismatch)) return 'open';",
+      },
+    ],
+    focus: { faults: ['commit-unknown'], maxFaults: 1, minDocs: 20, maxDocs: 200, loads: ['none'] },
+  },
+  {
+    name: 'one-range-for-all-types',
+    edits: [
+      {
+        file: 'domain/chunk.ts',
+        find: "= [\n  { name: 'minKey', least: new MinKey(), isPoint: true },",
+        replace:
+          "= [{ name: 'minKey', least: new MinKey(), isPoint: false }];\nexport const UNUSED: readonly Bracket[] = [",
+      },
+    ],
+    // A thousand documents are looked at in one portion at the end, which needs no range to be right.
+    focus: { ids: ['mixed', 'strange'], minDocs: 1_200, faults: ['kill'], maxFaults: 1 },
+  },
+  {
+    name: 'conflict-ignored',
+    edits: [
+      {
+        file: 'mongo/write-batch.ts',
+        find: 'matched += await update(collection, group, options);\n    return matched;',
+        replace:
+          'matched += await update(collection, group, options).catch((error: { code?: number }) => {\n        if (error.code === 112) return group.length;\n        throw error;\n      });\n    return matched;',
+      },
+      {
+        file: 'mongo/transaction.ts',
+        find: 'if (isCommitRefused(error)) {',
+        replace: 'if (isCommitRefused(error)) return;\n      if (isCommitRefused(error)) {',
+      },
+    ],
+    focus: { faults: ['fail-command'], mend: conflicted, loads: ['edits', 'hot', 'all'], minDocs: 40 },
+  },
+  {
+    name: 'touched-not-stored',
+    edits: [
+      {
+        file: 'mongo/touched.ts',
+        find: 'if (touches.length === 0) return;',
+        replace: 'if (touches.length >= 0) return;',
+      },
+    ],
+    focus: { loads: ['inserts', 'all'], endings: ['complete'], minDocs: 20 },
+  },
+  {
+    name: 'after-hash-unchecked',
+    edits: [
+      {
+        file: 'domain/invert.ts',
+        find: "if (currentHash.equals(entry.hash)) return { kind: 'exact' };",
+        replace: "if (currentHash.length > 0) return { kind: 'exact' };",
+      },
+    ],
+    focus: { loads: ['edits', 'transactions'], endings: ['rollback'] },
+  },
+  {
+    name: 'commit-after-failure',
+    edits: [
+      {
+        file: 'mongo/transaction.ts',
+        find: 'await abort(session);\n    throw error;',
+        replace: 'await session.commitTransaction().catch(() => undefined);\n    throw error;',
+      },
+    ],
+    focus: { faults: ['fail-command'], mend: failedData, minDocs: 20 },
+  },
+  {
+    name: 'no-seq',
+    edits: [{ file: 'mongo/chunks.ts', find: CHECKPOINT_FILTER, replace: '{ _id: chunk._id, fence: chunk.fence }' }],
+    focus: { faults: ['commit-unknown', 'stop', 'restart'], maxFaults: 2, minDocs: 20, maxDocs: 200 },
+    coveredBecause:
+      "a batch's audit has its number in its _id: one that is written twice is refused there (11000) before its checkpoint is asked",
+  },
+  {
+    name: 'no-collection-uuid',
+    edits: [
+      {
+        file: 'mongo/read-batch.ts',
+        find: "collectionUUID: new Binary(Buffer.from(from.uuid, 'hex'), 4),",
+        replace: '',
+      },
+    ],
+    focus: { faults: ['ddl'], mend: recreated, maxFaults: 1, minDocs: 60 },
+  },
+  {
+    name: 'orphans-left',
+    edits: [
+      {
+        file: 'mongo/leases.ts',
+        find: 'if (orphans.length > 0) await killSessions(client, orphans);',
+        replace: '',
+      },
+    ],
+    focus: { faults: ['kill'], mend: orphaned, minDocs: 20, maxFaults: 1 },
+  },
+  {
+    name: 'no-byte-check',
+    edits: [
+      {
+        file: 'domain/change.ts',
+        find: 'const odd = oddity(document, touched) ?? mangled(document, bytes);',
+        replace: 'const odd = undefined as string | undefined;',
+      },
+      {
+        file: 'domain/change.ts',
+        find: 'if (!isCarried(document, field)) throw new NotCarried(',
+        replace: 'if (field.start < 0) throw new NotCarried(',
+      },
+    ],
+    focus: { fields: ['odd'], migrations: ['rename', 'whole', 'set'], minDocs: 20, maxFaults: 1 },
+  },
+];

@@ -1,0 +1,90 @@
+/** Before images against the model: I2, I3, I5, and what the change stream must have told. */
+import { migrated } from '../migration.js';
+import { bytesOf, type Fields, fieldsOf, get, unordered } from '../raw.js';
+import { has } from '../schedule.js';
+import type { Stage } from '../stage.js';
+import { type Batch, batchesOf, hashOf } from './audit.js';
+import type { Found } from './documents.js';
+
+/** Batches of each run, so that a second run after a rollback is judged for itself. */
+export async function checkImages(stage: Stage, found: Found): Promise<void> {
+  const batches = await batchesOf(stage.db);
+  for (const run of new Set(batches.map((batch) => batch.run)))
+    checkRun(
+      stage,
+      batches.filter((batch) => batch.run === run),
+    );
+  checkAudited(stage, batches, found);
+  await checkAlone(stage, batches);
+}
+
+function checkRun(stage: Stage, batches: readonly Batch[]): void {
+  const seen = new Set<string>();
+  for (const { id, entries } of batches)
+    for (const { key, before, hash } of entries) {
+      const version = `${key}/${before.toString('base64')}`;
+      if (seen.has(version)) stage.violate('I3', `${key} to be taken once`, `twice, again in ${id}`);
+      seen.add(version);
+      const document = stage.model.documents.get(key);
+      if (!document || document.isWritten || document.isUncertain || !document.fields) continue;
+      if (!before.equals(bytesOf(document.fields)))
+        stage.violate('I2', `the before image of ${key} as the document was`, before.toString('hex').slice(0, 80));
+      if (hash !== hashOf(migrated(stage.schedule, document.fields)))
+        stage.violate('I5', `the hash of ${key} that of its migrated document`, hash);
+    }
+}
+
+/** I2: whatever differs from the initial copy, and was not written by the application, has an entry. */
+function checkAudited(stage: Stage, batches: readonly Batch[], found: Found): void {
+  const audited = new Set(batches.flatMap(({ entries }) => entries.map(({ key }) => key)));
+  for (const { key, fields, isWritten } of stage.model.documents.values()) {
+    const now = found.get(key);
+    if (isWritten || !fields || !now || now.equals(bytesOf(fields))) continue;
+    if (!audited.has(key)) stage.violate('I2', `an audit entry of ${key}`, 'none');
+  }
+}
+
+/** I5, without load: nothing was seen in the change stream, since all that was written is Godwit's own. */
+async function checkAlone(stage: Stage, batches: readonly Batch[]): Promise<void> {
+  const { schedule, db } = stage;
+  const isEdited = has(schedule, 'state', 'ddl');
+  if (schedule.load.kind !== 'none' || isEdited) return;
+  const touched = await db.collection('migrations_touched').countDocuments();
+  if (touched > 0) stage.violate('I5', 'no document touched by anyone but Godwit', touched);
+  const late = batches.filter(({ chunk }) => chunk.endsWith('/-1'));
+  if (late.length > 0) stage.violate('I5', 'nothing to catch up with', late.map(({ id }) => id).join(' '));
+}
+
+/** When, by the server's clock, the stream of the current run has begun to tell, and has told everything. */
+interface Told {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** I8's ground: what was inserted while the run went on is on record, or a rollback would take it for older. */
+export async function checkInserts(stage: Stage, { from, to }: Told, isStreamLost: boolean): Promise<void> {
+  const { db, model, schedule } = stage;
+  if (isStreamLost || has(schedule, 'rollback')) return;
+  const raw = await db.collection('migrations_touched').find({ inserted: true }, { raw: true }).toArray();
+  const known = new Set(raw.map((bytes) => get(fieldsOf(bytes as unknown as Uint8Array), 'id')?.toString('hex')));
+  for (const { key, isInserted, isUncertain, shapedAt, fields } of model.documents.values())
+    if (isInserted && !isUncertain && fields && shapedAt > from && shapedAt < to && !known.has(key))
+      stage.violate('I8', `${key}, inserted while the run went on, on record as such`, 'that it is not');
+}
+
+/**
+ * I8: a document that was inserted in the new shape while the run went on, or since, has no before image; the rollback
+ * must say so, or take it back by `down`.
+ */
+export function checkNewcomers(stage: Stage, json: Record<string, unknown>, from: number): void {
+  if (json['insertsKnown'] !== true) return;
+  const inserted = stage.model.living().filter(({ isInserted, isUncertain, shapedAt, fields }) => {
+    return isInserted && !isUncertain && shapedAt > from && fields && isNewShape(stage, fields);
+  });
+  const told = Number(json['noBefore']) + Number(json['byDown']);
+  if (told < inserted.length)
+    stage.violate('I8', `at least ${inserted.length} documents without a before image`, `${told}`);
+}
+
+const isNewShape = (stage: Stage, fields: Fields): boolean =>
+  unordered(migrated(stage.schedule, fields)) === unordered(fields);

@@ -1,0 +1,107 @@
+/** One process of the command under test, and how it ended in one text. */
+import type { ChildProcess } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { finished, startCommand } from '../support/command.js';
+import { isStopped } from '../support/observe.js';
+import { CANARY } from './documents.js';
+import type { Moment } from './schedule.js';
+import type { Stage } from './stage.js';
+
+export type Verb = 'run' | 'rollback' | 'verify' | 'dry-run';
+
+export interface Exit {
+  readonly verb: Verb;
+  /** `0`, `4`, `SIGKILL`, or with the error's code: `5:GODWIT_LEASE_LOST`. */
+  readonly outcome: string;
+  readonly json: Record<string, unknown>;
+}
+
+export interface Runner {
+  readonly child: ChildProcess;
+  readonly end: Promise<Exit>;
+}
+
+/** A runner that is still there after this long hangs, in ms. */
+const HANGS_MS = 90_000;
+
+function argsOf(verb: Verb, { schedule, maxFailures }: Stage): string[] {
+  const { batchSize, workers } = schedule.settings;
+  const own: Readonly<Record<Verb, readonly (string | number)[]>> = {
+    run: ['--batch-size', batchSize, '--workers', workers, '--max-failures', maxFailures],
+    rollback: ['--workers', workers],
+    verify: [],
+    'dry-run': ['--batch-size', batchSize],
+  };
+  return [verb, 'm1', ...own[verb].map(String), '--progress', 'none', '--json'];
+}
+
+/** What a process does at a moment by itself. */
+export interface Act {
+  readonly at: Moment;
+  readonly action: 'kill' | 'stop' | 'throw';
+}
+
+export function startRunner(stage: Stage, verb: Verb, act?: Act): Runner {
+  const { cwd, uri, main, schedule } = stage;
+  const env = {
+    GODWIT_TEST: '1',
+    GODWIT_LEASE_MS: String(schedule.settings.leaseMs),
+    ...(act ? { GODWIT_FAULT: `${act.at.point}:${act.at.hit}:${act.action}` } : {}),
+  };
+  const child = startCommand(argsOf(verb, stage), { cwd, uri, main, env });
+  const limit = setTimeout(() => {
+    stage.violate('I16', `${verb} ended within ${HANGS_MS / 1_000} s`, 'that it went on');
+    child.kill('SIGKILL');
+  }, HANGS_MS);
+  return { child, end: exitOf(stage, verb, child).finally(() => clearTimeout(limit)) };
+}
+
+async function exitOf(stage: Stage, verb: Verb, child: ChildProcess): Promise<Exit> {
+  const { code, signal, stdout, stderr } = await finished(child);
+  if (`${stdout}${stderr}`.includes(CANARY)) stage.violate('I13', 'no value of a document in the output', CANARY);
+  if (code === null) {
+    stage.note(`${verb} ended by ${signal}`);
+    return { verb, outcome: String(signal), json: {} };
+  }
+  const json = parsed(stdout);
+  // A second Ctrl-C leaves at once, and says nothing any more.
+  if (json === undefined && code !== 130)
+    stage.violate('I11', `one JSON document from ${verb} (exit ${code})`, stdout.slice(0, 200) + stderr.slice(-400));
+  const error = (json?.['error'] as { code?: string } | undefined)?.code;
+  const outcome = error === undefined ? String(code) : `${code}:${error}`;
+  stage.note(`${verb} ended with ${outcome} ${summaryOf(json ?? {})}`);
+  return { verb, outcome, json: json ?? {} };
+}
+
+function parsed(text: string): Record<string, unknown> | undefined {
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
+const SHOWN = ['state', 'scanned', 'changed', 'failed', 'restored', 'conflicts', 'noBefore', 'identical', 'ok'];
+
+function summaryOf(json: Record<string, unknown>): string {
+  const { message } = (json['error'] ?? {}) as { message?: string };
+  const figures = SHOWN.filter((name) => name in json).map((name) => `${name} ${String(json[name])}`);
+  return [...figures, ...(message ? [message] : [])].join(', ');
+}
+
+/** Waits until the runner has stopped itself at its moment; false when it ended without coming by. */
+export async function stops({ child }: Runner): Promise<boolean> {
+  while (child.exitCode === null && child.signalCode === null) {
+    if (isStoppedNow(child.pid)) return true;
+    await sleep(10);
+  }
+  return false;
+}
+
+function isStoppedNow(pid: number | undefined): boolean {
+  try {
+    return isStopped(pid);
+  } catch {
+    return false; // gone meanwhile
+  }
+}

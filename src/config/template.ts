@@ -18,6 +18,7 @@ export default defineConfig({
   // leaseMs: 15_000, // how long a runner that is gone keeps others from taking over
   // outageMs: '10m', // how long a run waits for a server that does not answer
   // transform: { timeoutMs: 5_000 }, // longest time of one call of \`up\`
+  // audit: { retention: '90d' }, // how long the images of runs that were rolled back are kept
   // state: { prefix: 'migrations' }, // name of Godwit's own collections; { db: 'ops' } puts them elsewhere
   // redact: ['contacts.ssn'], // collection.path of fields whose values are never shown
 });

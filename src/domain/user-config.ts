@@ -34,6 +34,10 @@ export interface UserConfig {
     /** Longest time of one call of `up`, in ms. Default 5,000. */
     readonly timeoutMs?: Duration;
   };
+  readonly audit?: {
+    /** How long the images of runs that were rolled back or planned anew are kept, in ms. Default 90 days. */
+    readonly retention?: Duration;
+  };
   readonly state?: {
     /** Database of Godwit's own collections. Default: the target's. */
     readonly db?: string;

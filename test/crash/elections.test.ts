@@ -133,6 +133,9 @@ describe('on a replica set of three', () => {
     const env = { GODWIT_LEASE_MS: '7500' };
     const told = await heldAt(at, { at: 'batch:before-read', env }, async () => {
       for (const other of others) await members().failPoint(other, 'stopReplProducer', 'alwaysOn');
+      // What they are asking for already they still get: this.
+      await at.db.collection('others').insertOne({}, { writeConcern: { w: 1 } });
+      await sleep(700);
       const people = at.db.collection<{ _id: number }>('people', { writeConcern: { w: 1 } });
       await people.updateOne({ _id: 45 }, { $set: { doomed: true } });
       back = sleep(1_500).then(async () => {

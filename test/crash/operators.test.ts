@@ -35,10 +35,10 @@ describe('a run under way', () => {
     await expectAsUndisturbed(at, twin);
   }
 
-  async function expectResumes(at: Place): Promise<void> {
+  async function expectResumes(at: Place, insertsKnown = true): Promise<void> {
     const { code, json } = await runJson(RUN.slice(0, -1), at);
     expect([code, json['state'] ?? json]).toEqual([0, 'completed']);
-    await expectAsUndisturbed(at, twin);
+    await expectAsUndisturbed(at, twin, insertsKnown);
   }
 
   describe('whose target is', () => {
@@ -87,7 +87,8 @@ describe('a run under way', () => {
       expect(await at.db.collection('people').countDocuments({ mark: { $exists: true } })).toBe(0);
       await at.db.dropCollection('people');
       await at.db.renameCollection('people_old', 'people');
-      await expectResumes(at);
+      // What was written under the other name, the stream has not told.
+      await expectResumes(at, false);
     });
   });
 

@@ -27,6 +27,8 @@ export interface DecidedBatch {
   /** Unchanged and skipped documents: their `_id`s are kept in the audit. */
   readonly untouched: readonly StoredDocument[];
   readonly failed: readonly FailedDocument[];
+  /** Documents that were in quarantine and are changed, or right as they are. */
+  readonly healed: readonly StoredDocument[];
   readonly counters: Counters;
   /** Where the chunk stands after this batch. */
   readonly cursor: Cursor | null;

@@ -46,6 +46,7 @@ export function decideBatch(read: ReadBatch, decisions: readonly Decision[], lim
     changes,
     untouched: [...untouched, ...passed],
     failed,
+    healed: [],
     counters,
     cursor: end ? { id: typedId(end) } : null,
     isLast: isWhole && !read.hasMore,

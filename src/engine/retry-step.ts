@@ -70,6 +70,6 @@ async function retryPortions(
     const chunk = await chunkNow();
     for (const { entry, key } of portion) if (!there.has(key)) await forget(context, chunk, entry, session);
     const ids = portion.filter(({ key }) => there.has(key)).map(({ id }) => id);
-    await runIds(context, await chunkNow(), ids, session, 'retry');
+    await runIds(context, await chunkNow(), ids, session, 'all');
   }
 }

@@ -14,7 +14,7 @@ import { GodwitError } from '../errors.js';
 import type { BatchTimes } from '../events.js';
 import { withoutHead } from '../mongo/audit-entries.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
-import { clearFailures, storeFailures } from '../mongo/failures.js';
+import { clearFailures, quarantinedAmong, storeFailures } from '../mongo/failures.js';
 import { lockDocument, unmarkDocument, withoutMark } from '../mongo/lock-first.js';
 import { isDuplicateKey, isNetworkError } from '../mongo/server-errors.js';
 import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
@@ -125,12 +125,17 @@ export async function requireAudit(
   );
 }
 
-/** What a batch adds to the counters: `scanned` stays the sum of the others. */
-function counted(counters: Counters, counts: Counting): Counters {
-  if (counts === 'all') return counters;
-  const { scanned, changed, failed } = counters;
-  if (counts === 'retry') return { ...counters, scanned: 0, failed: failed - scanned };
-  return { scanned: changed + failed, changed, unchanged: 0, skipped: 0, failed };
+/**
+ * What a batch adds to the counters: `scanned` stays the sum of the others. Documents out of quarantine were counted as
+ * failed before, and are counted once.
+ */
+function counted(batch: DecidedBatch, counts: Counting, quarantined: ReadonlySet<string>): Counters {
+  const { counters, untouched } = batch;
+  const { changed, failed } = counters;
+  const right = untouched.filter(({ key }) => quarantined.has(key)).length;
+  const all =
+    counts === 'all' ? counters : { scanned: changed + failed + right, changed, unchanged: right, skipped: 0, failed };
+  return { ...all, scanned: all.scanned - quarantined.size, failed: all.failed - quarantined.size };
 }
 
 /** One try of one batch. */
@@ -199,13 +204,7 @@ class Attempt {
       { migration: context.run.migration, collection: context.step.collection },
       session,
     );
-    if (this.source.counts === 'retry')
-      await clearFailures(
-        context.state,
-        chunk,
-        [...batch.changes.map(({ before }) => before), ...batch.untouched],
-        session,
-      );
+    await clearFailures(context.state, chunk, batch.healed, session);
     await faultPoint('batch:after-checkpoint');
     this.#lap('audit');
 
@@ -239,6 +238,13 @@ class Attempt {
     return hot ? withoutMark(read) : read;
   }
 
+  /** Keys of the batch's documents that are in quarantine. */
+  async #quarantined({ changes, untouched, failed }: DecidedBatch): Promise<ReadonlySet<string>> {
+    if (this.context.tally.counters.failed === 0) return new Set();
+    const documents = [...changes.map(({ before }) => before), ...untouched, ...failed.map(({ document }) => document)];
+    return quarantinedAmong(this.context.state, this.chunk, documents, this.session);
+  }
+
   #moved(batch: JournaledBatch): Checkpoint {
     return {
       cursor: batch.cursor ?? this.chunk.cursor,
@@ -260,6 +266,11 @@ class Attempt {
       changesLeft: context.tally.changesLeft,
       refused: effort.refused,
     });
-    return { ...batch, counters: counted(batch.counters, this.source.counts) };
+    // Whoever was in quarantine and is not refused any more leaves it, however it came back.
+    const quarantined = await this.#quarantined(batch);
+    const healed = [...batch.changes.map(({ before }) => before), ...batch.untouched].filter(({ key }) =>
+      quarantined.has(key),
+    );
+    return { ...batch, healed, counters: counted(batch, this.source.counts, quarantined) };
   }
 }

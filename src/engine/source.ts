@@ -6,10 +6,10 @@ import { type Chunk, type Cursor, type IdRange, rangeFilter } from '../domain/ch
 import { bothFilters, type ReadFrom, type ReadOptions, readBatch } from '../mongo/read-batch.js';
 
 /**
- * `all`: every document for the first time. `changes`: documents that the plan's ranges count as well, so only what is
- * changed or fails is added. `retry`: documents out of quarantine, which were counted as failed before.
+ * `all`: every document is counted. `changes`: documents that the plan's ranges count as well, so only what is changed,
+ * fails, or leaves quarantine is.
  */
-export type Counting = 'all' | 'changes' | 'retry';
+export type Counting = 'all' | 'changes';
 
 export interface Source {
   read(options: ReadOptions & { readonly session: ClientSession }): Promise<ReadBatch>;

@@ -136,6 +136,7 @@ export const toDecided = (undone: UndoBatch): DecidedBatch => ({
   changes: undone.restores.map(({ change }) => change),
   untouched: [],
   failed: [],
+  healed: [],
   counters: NO_COUNTERS,
   cursor: null,
   isLast: false,

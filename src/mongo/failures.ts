@@ -47,6 +47,19 @@ export async function storeFailures(
   }
 }
 
+/** Keys of those of the documents that are in quarantine. */
+export async function quarantinedAmong(
+  state: State,
+  chunk: Chunk,
+  documents: readonly StoredDocument[],
+  session: ClientSession,
+): Promise<ReadonlySet<string>> {
+  if (documents.length === 0) return new Set();
+  const ids = documents.map(({ key }) => failureId(chunk, key));
+  const found = await state.failures.find({ _id: { $in: ids } }, { projection: { key: 1 }, session }).toArray();
+  return new Set(found.map(({ key }) => key));
+}
+
 /** Takes documents out of quarantine, in the transaction that migrates them. */
 export async function clearFailures(
   state: State,

@@ -278,4 +278,20 @@ describe('found:', () => {
       expect((await startRun(session, 'm1', { maxFailures: 1 }).result).failed).toBe(1);
     }, "(doc, { keep }) => ({ ...doc, copy: keep('o') })");
   });
+
+  test('a document in quarantine that the application mends while the run goes on leaves it, and is counted once', async () => {
+    await people.insertMany(Array.from({ length: 3_000 }, (_, _id) => ({ _id, mail: _id === 0 ? 7 : 'P@X.test' })));
+    await withSession(async (session) => {
+      let writing: Promise<unknown> | undefined;
+      session.events.on('run:batch', () => {
+        writing ??= people.updateOne({ _id: 0 }, { $set: { mail: 'MENDED@X.test' } });
+      });
+      const run = await startRun(session, 'm1', { batchSize: 30, workers: 1, maxFailures: 5 }).result;
+      await writing;
+      expect(await people.findOne({ _id: 0 })).toEqual({ _id: 0, mail: 'mended@x.test', v: 2 });
+      expect([run.scanned, run.changed, run.failed]).toEqual([3_000, 3_000, 0]);
+      expect(await session.state.failures.countDocuments()).toBe(0);
+      expect((await verify(session, 'm1')).ok).toBe(true);
+    });
+  });
 });

@@ -14,6 +14,7 @@ import {
   type UndoCounters,
 } from '../domain/chunk.js';
 import { addNewcomers, NO_NEWCOMERS } from '../domain/newcomers.js';
+import { isSpent } from '../domain/run.js';
 import { OVERWRITTEN } from '../domain/undo.js';
 import { clusterTime } from '../mongo/changes.js';
 import { listChunks, resetUndo } from '../mongo/chunks.js';
@@ -60,7 +61,8 @@ export class Backward {
     const { context, recorder } = this;
     const { state, run, fence } = context;
     await recorder.noteDeadRunner();
-    const isAnew = run.state === 'rolled-back';
+    // What a restored state says of batches that are undone may not be so of the target.
+    const isAnew = isSpent(run.state);
     if (isAnew) await resetUndo(state, run._id, fence);
     const undoStream = (!isAnew && run.undoStream) || {
       since: await clusterTime(context.db),
@@ -135,7 +137,7 @@ export class Backward {
       });
     }
     if (this.context.signal.aborted) throw this.context.signal.reason;
-    const earlier = run.state === 'rolled-back' ? [] : run.rewritten;
+    const earlier = isSpent(run.state) ? [] : run.rewritten;
     const kept = new Map([...earlier, ...rewritten].map((one) => [`${one.collection}/${keyOf(one.id)}`, one]));
     const found = { newcomers, rewritten: [...kept.values()].slice(0, MAX_REWRITTEN) };
     await patiently(this.context, () => storeFindings(state, run._id, fence, found));

@@ -12,7 +12,7 @@ import {
   type UndoNote,
 } from '../domain/chunk.js';
 import { addNewcomers, type Newcomers, NO_NEWCOMERS } from '../domain/newcomers.js';
-import type { RunDocument } from '../domain/run.js';
+import { isSpent, type RunDocument } from '../domain/run.js';
 import { OVERWRITTEN, type UndoBatch } from '../domain/undo.js';
 import { GodwitError } from '../errors.js';
 import { locateIn } from '../migration/load.js';
@@ -111,7 +111,7 @@ export async function rollBackDry(
   const context = lookingContext(facts, run);
   const stored = await requireChunks(context);
   // As a rollback would: a finished one begins again, another one goes on.
-  const chunks = run.state === 'rolled-back' ? stored.map((chunk) => ({ ...chunk, undo: null })) : stored;
+  const chunks = isSpent(run.state) ? stored.map((chunk) => ({ ...chunk, undo: null })) : stored;
   context.tally.undo = sumOfUndo(chunks);
   const conflicts = chunks.flatMap(({ undo }) => undo?.conflicts ?? []);
   const notes = chunks.flatMap(({ undo }) => undo?.notes ?? []);

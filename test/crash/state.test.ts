@@ -114,6 +114,20 @@ describe('the state', () => {
       expect(await unmarked()).toBe(0);
     });
 
+    test('not with its target, half-way back: the rollback begins anew, and all of it comes back', async () => {
+      const before = await dataHash(db);
+      await command(RUN);
+      const backup = await dump(db, TARGET);
+      const env = { GODWIT_TEST: '1', GODWIT_FAULT: 'rollback:after-commit:6:kill' };
+      expect((await runCommand(BACK, { cwd, uri, env })).signal).toBe('SIGKILL');
+      expect(await unmarked()).toBeGreaterThan(0);
+      await restore(db, backup);
+      expect(await command(BACK)).toEqual([1, 'GODWIT_TARGET_REPLACED']);
+      expect(await command(AMEND)).toEqual([0, 'restored']);
+      expect(await command(BACK)).toEqual([0, 'rolled-back']);
+      expect(await dataHash(db)).toEqual(before);
+    });
+
     test('with a lease in it that was alive', async () => {
       const runner = await stoppedAt('batch:before-read:5');
       const backup = await dump(db, ALL);

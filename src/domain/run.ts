@@ -24,6 +24,11 @@ export const RUN_STATES = [
 
 export type RunState = (typeof RUN_STATES)[number];
 
+/** States of a run that the next one may take the place of. */
+export function isSpent(state: RunState): boolean {
+  return state === 'rolled-back' || state === 'restored';
+}
+
 export const EDGES: readonly Edge<RunState>[] = [
   { from: 'planned', to: 'running', reason: 'the first batch may be read' },
   { from: 'running', to: 'catching-up', reason: 'all chunks are done' },
@@ -55,27 +60,18 @@ export const EDGES: readonly Edge<RunState>[] = [
   { from: 'planned', to: 'rolling-back', reason: 'rollback asked for' },
   { from: 'rolling-back', to: 'rolled-back', reason: 'every audit entry is through' },
   { from: 'rolled-back', to: 'rolling-back', reason: 'conflicts are to be overwritten' },
-  ...(
-    [
-      'planned',
-      'running',
-      'catching-up',
-      'verifying',
-      'completed',
-      'stopped',
-      'interrupted',
-      'failed',
-      'rolling-back',
-    ] as const
-  ).map((from) => ({ from, to: 'restored', reason: 'its collections are others by now' }) as const),
+  ...RUN_STATES.filter((from) => !isSpent(from)).map(
+    (from) => ({ from, to: 'restored', reason: 'its collections are others by now' }) as const,
+  ),
   { from: 'restored', to: 'rolling-back', reason: 'rollback asked for' },
 ];
 
 /** True when a run in `from` may go to `to`. */
 export const mayGo = (from: RunState, to: RunState): boolean => findEdge(EDGES, from, to) !== undefined;
 
-/** States of a run that the next one may take the place of. */
-export const isSpent = (state: RunState): boolean => state === 'rolled-back' || state === 'restored';
+/** True when the run has looked at everything once, whatever became of it since. */
+export const wasCompleted = ({ history }: Pick<RunDocument, 'history'>): boolean =>
+  history.some(({ to }) => to === 'completed');
 
 /** States that a living runner holds; found without one, the runner died. */
 export const LIVE_STATES: readonly RunState[] = ['planned', 'running', 'catching-up', 'verifying', 'rolling-back'];

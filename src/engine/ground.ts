@@ -12,7 +12,7 @@ import { storeRestored } from '../mongo/runs.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
 import { readStateIds } from '../mongo/state.js';
 import { findTarget } from '../mongo/target.js';
-import { currentOwner } from './owner.js';
+import { whoami } from './owner.js';
 import { leaseLost } from './run-batch.js';
 import { type RunFacts, withLease } from './with-lease.js';
 
@@ -115,9 +115,8 @@ export async function acceptGround(facts: RunFacts, run: RunDocument, because: s
 }
 
 async function markRestored(facts: RunFacts, run: RunDocument, ground: Ground, because: string): Promise<void> {
-  const { user, host } = currentOwner();
   await withLease({ ...facts, resetsFences: true }, run, 0, async (context) => {
-    const moved = { by: `${user}@${host}`, because, fence: context.fence };
+    const moved = { by: whoami(), because, fence: context.fence };
     if (!(await storeRestored(context.state, context.run, ground, moved))) throw leaseLost(run.migration);
   });
 }

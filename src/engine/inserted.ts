@@ -5,6 +5,7 @@
 
 import { keyOf } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
+import { wasCompleted } from '../domain/run.js';
 import { Changes, clusterTime, HistoryLost } from '../mongo/changes.js';
 import { insertedKeys } from '../mongo/touched.js';
 import type { StepContext } from './run-context.js';
@@ -24,8 +25,7 @@ export async function insertedMeanwhile(context: StepContext, chunks: readonly C
   const keys = await insertedKeys(state, run._id, stepIndex);
   if (run.stream.isLost) return { keys, isSure: false };
   const worked = chunks.filter(({ step, seq }) => step === stepIndex && seq > 0);
-  const wasCompleted = run.history.some(({ to }) => to === 'completed');
-  if (wasCompleted || worked.length === 0) return { keys, isSure: true };
+  if (wasCompleted(run) || worked.length === 0) return { keys, isSure: true };
   const until = Math.max(...worked.map(({ at }) => at.getTime()));
   return { keys, isSure: await readOn(context, keys, BigInt(Math.ceil(until / 1_000) + 1)) };
 }

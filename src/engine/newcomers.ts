@@ -17,6 +17,7 @@ import {
   rangeFilter,
 } from '../domain/chunk.js';
 import { MAX_NEWCOMERS_LISTED, type Newcomers } from '../domain/newcomers.js';
+import { wasCompleted } from '../domain/run.js';
 import { auditOfChunk } from '../mongo/audit-entries.js';
 import { quarantinedKeys } from '../mongo/failures.js';
 import { readBatch } from '../mongo/read-batch.js';
@@ -58,8 +59,8 @@ async function singlyUndone(context: StepContext, late: readonly Chunk[]): Promi
 }
 
 /** The part of a range that the run has worked through. A completed one has looked behind its ends as well. */
-const workedRange = (chunk: Chunk | undefined, open: IdRange, wasCompleted: boolean): IdRange | null =>
-  wasCompleted && chunk?.state !== 'open' ? open : chunk ? passedRange(chunk) : null;
+const workedRange = (chunk: Chunk | undefined, open: IdRange, isCompleted: boolean): IdRange | null =>
+  isCompleted && chunk?.state !== 'open' ? open : chunk ? passedRange(chunk) : null;
 
 /** Where newcomers may be, with what is known there. */
 async function* placesToLook(
@@ -67,10 +68,10 @@ async function* placesToLook(
   chunks: readonly Chunk[],
 ): AsyncGenerator<{ readonly range: IdRange; readonly known: Known }> {
   const { ranges } = chunksOfStep(chunks, context.stepIndex);
-  const wasCompleted = context.run.history.some(({ to }) => to === 'completed');
+  const isCompleted = wasCompleted(context.run);
   for (const range of coveringRanges(ranges.flatMap((chunk) => (chunk.range ? [chunk.range] : [])))) {
     const chunk = chunkOfRange(ranges, range);
-    const worked = workedRange(chunk, range, wasCompleted);
+    const worked = workedRange(chunk, range, isCompleted);
     const known = worked && (chunk ? await knownOf(context, chunk) : NOTHING);
     if (worked && known) yield { range: worked, known };
   }

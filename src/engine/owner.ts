@@ -35,6 +35,9 @@ export const currentOwner = (): Owner => ({
   born: bornAt(process.pid),
 });
 
+/** Who does it, as the history has it: `user@host`. */
+export const whoami = (): string => `${userName()}@${hostname()}`;
+
 /** `dead` and `alive` are certain; `unknown` is another machine. */
 export function lifeOf(owner: Owner): 'dead' | 'alive' | 'unknown' {
   if (owner.machine !== machineName()) return 'unknown';

@@ -18,7 +18,7 @@ import { sampleRanges } from '../mongo/sample-ids.js';
 import { readStateIds, STATE_FORMAT, type State } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { faultPoint } from './fault-points.js';
-import { currentOwner } from './owner.js';
+import { currentOwner, whoami } from './owner.js';
 
 /** Documents in a chunk, about: small enough to spread over workers, large enough that a chunk outlives its set-up. */
 const CHUNK_DOCUMENTS = 10_000;
@@ -123,7 +123,7 @@ function newRun(
     files: loaded.files,
     direction: 'up',
     state: 'planned',
-    history: [{ from: null, to: 'planned', at: now, by: `${owner.user}@${owner.host}`, because: 'run asked for' }],
+    history: [{ from: null, to: 'planned', at: now, by: whoami(), because: 'run asked for' }],
     steps,
     server: { version: facts.server.version, setName: facts.server.setName ?? '', replicaSetId: facts.replicaSetId },
     counters: NO_COUNTERS,

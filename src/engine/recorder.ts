@@ -6,7 +6,7 @@ import { firstOpenChunk } from '../mongo/chunks.js';
 import { findRun, storeProgress, transition } from '../mongo/runs.js';
 import { isNetworkError, translateServerError } from '../mongo/server-errors.js';
 import { faultPoint } from './fault-points.js';
-import { currentOwner } from './owner.js';
+import { whoami } from './owner.js';
 import { patiently } from './patiently.js';
 import { leaseLost } from './run-batch.js';
 import type { RunContext } from './run-context.js';
@@ -49,9 +49,8 @@ export class Recorder {
 
   async go(to: RunState, because: string): Promise<void> {
     await faultPoint('run:before-transition');
-    const { user, host } = currentOwner();
     const { state, fence } = this.context;
-    const facts = { by: `${user}@${host}`, because, direction: this.direction, fence };
+    const facts = { by: whoami(), because, direction: this.direction, fence };
     await patiently(this.context, () =>
       transition(state, this.#run, this.#state, to, facts).catch(async (error: unknown) => {
         if (isNetworkError(error)) throw error;

@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import type { Binary, ClientSession, Document, Filter, MongoClient } from 'mongodb';
 import { FIRST_TAKING, NO_FENCE, type Owner } from '../domain/lease.js';
 import type { RunDocument } from '../domain/run.js';
-import type { State } from './state.js';
+import { type State, underLease } from './state.js';
 
 export interface TakeOptions {
   readonly owner: Owner;
@@ -64,10 +64,9 @@ export async function endOrphans(
   const mine = new Set(own.map((id) => id.toString('hex')));
   const orphans = (run.lease?.sessions ?? []).filter((id) => !mine.has(id.toString('hex')));
   if (orphans.length > 0) await killSessions(client, orphans);
-  await state.runs.updateOne(
-    { _id: run._id, 'lease.fence': run.lease?.fence ?? '' } as Filter<RunDocument>,
-    { $set: { 'lease.sessions': own } } as Document,
-  );
+  await state.runs.updateOne(underLease(run._id, run.lease?.fence ?? ''), {
+    $set: { 'lease.sessions': own },
+  } as Document);
   return orphans.length;
 }
 
@@ -94,7 +93,7 @@ export async function resetFences(state: State, run: string): Promise<void> {
 
 /** Prolongs the lease; false when it is another's by now. */
 export async function renewLease(state: State, run: string, fence: string, leaseMs: number): Promise<boolean> {
-  const result = await state.runs.updateOne({ _id: run, 'lease.fence': fence } as Filter<RunDocument>, [
+  const result = await state.runs.updateOne(underLease(run, fence), [
     { $set: { 'lease.renewedAt': '$$NOW', 'lease.expiresAt': inMs(leaseMs) } },
   ]);
   return result.matchedCount === 1;
@@ -102,5 +101,5 @@ export async function renewLease(state: State, run: string, fence: string, lease
 
 /** Gives the lease back, if it is still ours. */
 export async function releaseLease(state: State, run: string, fence: string): Promise<void> {
-  await state.runs.updateOne({ _id: run, 'lease.fence': fence } as Filter<RunDocument>, { $set: { lease: null } });
+  await state.runs.updateOne(underLease(run, fence), { $set: { lease: null } });
 }

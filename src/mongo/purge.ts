@@ -1,16 +1,14 @@
 /** Takes the images of a run away: first it is marked, so that nothing believes in a way back that is half gone. */
-import type { Filter } from 'mongodb';
 import type { Purge, RunDocument } from '../domain/run.js';
-import type { State } from './state.js';
+import { type State, underLease } from './state.js';
 
 /** Every run on record, oldest first. */
 export const listAllRuns = (state: State): Promise<RunDocument[]> => state.runs.find().sort({ startedAt: 1 }).toArray();
 
 /** @returns false when the run is another's by now */
 export async function markPurged(state: State, run: RunDocument, fence: string, purged: Purge): Promise<boolean> {
-  const filter = { _id: run._id, 'lease.fence': fence } as Filter<RunDocument>;
   const set = { purged: { ...purged, at: '$$NOW', because: { $literal: purged.because } } };
-  return (await state.runs.updateOne(filter, [{ $set: set }])).matchedCount === 1;
+  return (await state.runs.updateOne(underLease(run._id, fence), [{ $set: set }])).matchedCount === 1;
 }
 
 /** Nobody holds the lease of a retired run, or can take it. */

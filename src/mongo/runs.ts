@@ -1,9 +1,9 @@
 /** The `migrations` collection: one document per run. Every change of state is a compare-and-set on the old state. */
-import type { Document, Filter, UpdateFilter } from 'mongodb';
+import type { Document, UpdateFilter } from 'mongodb';
 import type { Counters, Cursor, UndoCounters } from '../domain/chunk.js';
 import { type Ground, mayGo, type RunDocument, type RunState, type StreamPlace } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
-import type { State } from './state.js';
+import { type State, underLease } from './state.js';
 
 export const findCurrentRun = (state: State, migration: string): Promise<RunDocument | null> =>
   state.runs.findOne({ migration, current: true });
@@ -28,17 +28,26 @@ export async function insertRun(state: State, run: RunDocument): Promise<void> {
 
 /** Makes room for a new run of the migration; the old one stays on record. @returns false when the lease is lost */
 export async function retireRun(state: State, run: string, fence: string): Promise<boolean> {
-  const filter = { _id: run, 'lease.fence': fence } as Filter<RunDocument>;
-  return (await state.runs.updateOne(filter, { $set: { current: false } })).matchedCount === 1;
+  return (await state.runs.updateOne(underLease(run, fence), { $set: { current: false } })).matchedCount === 1;
 }
 
-export interface TransitionFacts {
+/** Who did something to a run, and why. */
+interface Note {
   readonly by: string;
   readonly because: string;
+}
+
+export interface TransitionFacts extends Note {
   readonly direction?: 'up' | 'down';
   /** Only while the lease has this fence. */
   readonly fence: string;
 }
+
+/** What goes on record, stamped by the server's clock. */
+const noted = (from: RunState, to: RunState, { by, because }: Note): Document => {
+  const entry = { from, to, at: '$$NOW', by: { $literal: by }, because: { $literal: because } };
+  return { history: { $concatArrays: ['$history', [entry]] }, updatedAt: '$$NOW' };
+};
 
 /**
  * Moves the run along one edge, stamped by the server's clock.
@@ -57,17 +66,14 @@ export async function transition(
       'GODWIT_STATE_EDITED',
       `wanted to move run ${run._id} from ${from} to ${to}, found no such edge`,
     );
-  const entry = { from, to, at: '$$NOW', by: { $literal: facts.by }, because: { $literal: facts.because } };
   const isEnd = to === 'completed' || to === 'rolled-back';
   const set: Document = {
     state: to,
-    history: { $concatArrays: ['$history', [entry]] },
-    updatedAt: '$$NOW',
+    ...noted(from, to, facts),
     finishedAt: isEnd ? '$$NOW' : null,
     ...(facts.direction ? { direction: facts.direction } : {}),
   };
-  const filter = { _id: run._id, state: from, 'lease.fence': facts.fence } as Filter<RunDocument>;
-  const result = await state.runs.updateOne(filter, [{ $set: set }]);
+  const result = await state.runs.updateOne(underLease(run._id, facts.fence, { state: from }), [{ $set: set }]);
   if (result.matchedCount !== 1)
     throw new GodwitError(
       'GODWIT_STATE_EDITED',
@@ -85,20 +91,11 @@ export async function storeRestored(
   ground: Ground,
   facts: TransitionFacts,
 ): Promise<boolean> {
-  const entry = {
-    from: run.state,
-    to: 'restored',
-    at: '$$NOW',
-    by: { $literal: facts.by },
-    because: { $literal: facts.because },
-  };
-  const filter = { _id: run._id, state: run.state, 'lease.fence': facts.fence } as Filter<RunDocument>;
-  const result = await state.runs.updateOne(filter, [
+  const result = await state.runs.updateOne(underLease(run._id, facts.fence, { state: run.state }), [
     {
       $set: {
         state: 'restored',
-        history: { $concatArrays: ['$history', [entry]] },
-        updatedAt: '$$NOW',
+        ...noted(run.state, 'restored', facts),
         finishedAt: null,
         steps: { $literal: ground.steps },
         stateIds: ground.stateIds,
@@ -126,7 +123,7 @@ export async function storeProgress(state: State, run: string, fence: string, pr
     $inc: { workedMs: Math.round(workedMs), conflictsRetried },
     $currentDate: { updatedAt: true },
   };
-  await state.runs.updateOne({ _id: run, 'lease.fence': fence } as Filter<RunDocument>, update);
+  await state.runs.updateOne(underLease(run, fence), update);
 }
 
 /** Keeps what a rollback found, where the lease is ours: a second look must say the same. */
@@ -136,13 +133,12 @@ export async function storeFindings(
   fence: string,
   found: Pick<RunDocument, 'newcomers' | 'rewritten'>,
 ): Promise<void> {
-  await state.runs.updateOne({ _id: run, 'lease.fence': fence } as Filter<RunDocument>, { $set: found });
+  await state.runs.updateOne(underLease(run, fence), { $set: found });
 }
 
 /** Where a rollback's stream begins, where the lease is ours. */
 export async function storeUndoStream(state: State, run: string, fence: string, place: StreamPlace): Promise<void> {
-  const filter = { _id: run, 'lease.fence': fence } as Filter<RunDocument>;
-  await state.runs.updateOne(filter, { $set: { undoStream: place } });
+  await state.runs.updateOne(underLease(run, fence), { $set: { undoStream: place } });
 }
 
 /** Accepts a changed file of a run that has begun. */
@@ -150,22 +146,14 @@ export async function amendRun(
   state: State,
   run: RunDocument,
   accepted: Pick<RunDocument, 'checksum' | 'files'>,
-  facts: Pick<TransitionFacts, 'by' | 'because'>,
+  facts: Note,
 ): Promise<void> {
-  const entry = {
-    from: run.state,
-    to: run.state,
-    at: '$$NOW',
-    by: { $literal: facts.by },
-    because: { $literal: facts.because },
-  };
   await state.runs.updateOne({ _id: run._id }, [
     {
       $set: {
         checksum: accepted.checksum,
         files: { $literal: accepted.files },
-        history: { $concatArrays: ['$history', [entry]] },
-        updatedAt: '$$NOW',
+        ...noted(run.state, run.state, facts),
       },
     },
   ]);

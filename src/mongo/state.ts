@@ -1,5 +1,5 @@
 /** Godwit's own collections: names, indexes, and the check that nobody else's documents live there. */
-import { type Collection, type Db, type Document, ReadConcern, WriteConcern } from 'mongodb';
+import { type Collection, type Db, type Document, type Filter, ReadConcern, WriteConcern } from 'mongodb';
 import type { AuditDocument } from '../domain/audit-entry.js';
 import type { Chunk } from '../domain/chunk.js';
 import type { FailureDocument } from '../domain/failure.js';
@@ -65,6 +65,10 @@ export async function checkState(state: State): Promise<void> {
       },
     );
 }
+
+/** Chooses a run while its lease has this fence: what is written under a lease is written with this filter. */
+export const underLease = (run: string, fence: string, more: Filter<RunDocument> = {}): Filter<RunDocument> =>
+  ({ _id: run, 'lease.fence': fence, ...more }) as Filter<RunDocument>;
 
 /** True for a collection that belongs to Godwit itself. */
 export const isOwn = (state: State, database: string, name: string): boolean =>

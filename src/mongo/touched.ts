@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { ObjectId } from 'mongodb';
 import { keyOf } from '../domain/change.js';
-import { STATE_FORMAT, type State } from './state.js';
+import { STATE_FORMAT, type State, underLease } from './state.js';
 
 export interface TouchedDocument {
   readonly _id: string;
@@ -102,16 +102,10 @@ export async function storeToken(
   stream: Stream,
   token: unknown,
 ): Promise<void> {
-  await state.runs.updateOne(
-    { _id: run, 'lease.fence': fence } as object,
-    { $set: { [`${stream}.token`]: token } } as object,
-  );
+  await state.runs.updateOne(underLease(run, fence), { $set: { [`${stream}.token`]: token } } as object);
 }
 
 /** From here on the stream cannot tell. */
 export async function storeLost(state: State, run: string, fence: string, stream: Stream): Promise<void> {
-  await state.runs.updateOne(
-    { _id: run, 'lease.fence': fence } as object,
-    { $set: { [`${stream}.isLost`]: true } } as object,
-  );
+  await state.runs.updateOne(underLease(run, fence), { $set: { [`${stream}.isLost`]: true } } as object);
 }

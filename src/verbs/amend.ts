@@ -4,7 +4,7 @@
  */
 import type { RunState } from '../domain/run.js';
 import { acceptGround, isDoubtful } from '../engine/ground.js';
-import { currentOwner } from '../engine/owner.js';
+import { whoami } from '../engine/owner.js';
 import { GodwitError } from '../errors.js';
 import { amendRun } from '../mongo/runs.js';
 import { loadById, requireRun, runFacts, runSettings, type Session } from './session.js';
@@ -24,13 +24,12 @@ export async function amend(session: Session, id: string, because: string): Prom
   if (because.trim() === '') throw new GodwitError('GODWIT_USAGE', 'wanted a reason in --because, found an empty one');
   const loaded = await loadById(session, id);
   const run = await requireRun(session, loaded.id);
-  const { user, host } = currentOwner();
   if (run.checksum !== loaded.checksum)
     await amendRun(
       session.state,
       run,
       { checksum: loaded.checksum, files: loaded.files },
-      { by: `${user}@${host}`, because: `amended: ${because}` },
+      { by: whoami(), because: `amended: ${because}` },
     );
   const isAnew = await isDoubtful(session, run);
   if (isAnew) await acceptGround(runFacts(session, loaded, runSettings(session.config)), run, `amended: ${because}`);

@@ -1,7 +1,7 @@
 /** `audit purge`: retention. */
 import { isFree, isOver } from '../audit/retention.js';
 import type { RunDocument } from '../domain/run.js';
-import { currentOwner } from '../engine/owner.js';
+import { whoami } from '../engine/owner.js';
 import { leaseLost } from '../engine/run-batch.js';
 import { withLease } from '../engine/with-lease.js';
 import { GodwitError } from '../errors.js';
@@ -66,9 +66,8 @@ async function chosen(session: Session, options: PurgeOptions): Promise<{ runs: 
 
 async function purgeCurrent(session: Session, run: RunDocument, because: string): Promise<void> {
   const facts = runFacts(session, await loadById(session, run.migration), runSettings(session.config));
-  const { user, host } = currentOwner();
   await withLease(facts, run, 0, async ({ state, fence }) => {
-    if (!(await markPurged(state, run, fence, { by: `${user}@${host}`, because, at: new Date() })))
+    if (!(await markPurged(state, run, fence, { by: whoami(), because, at: new Date() })))
       throw leaseLost(run.migration);
     await removeImages(state, run);
   });
@@ -93,7 +92,6 @@ export async function purge(session: Session, options: PurgeOptions = {}): Promi
 }
 
 async function purgeRetired({ state }: Session, run: RunDocument): Promise<void> {
-  const { user, host } = currentOwner();
-  await markRetiredPurged(state, run, { by: `${user}@${host}`, because: 'retention', at: new Date() });
+  await markRetiredPurged(state, run, { by: whoami(), because: 'retention', at: new Date() });
   await removeImages(state, run);
 }

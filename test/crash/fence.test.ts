@@ -69,6 +69,16 @@ describe('a runner that has lost its lease', () => {
     return { state, history, counters, batches, fence: lease?.fence, progress, audited: await audited(db) };
   }
 
+  /** The loser changes nothing beside the holder, and says so; the holder comes to its end. */
+  async function expectLost(loser: Runner, holder: Runner, end: readonly [number, string]): Promise<void> {
+    const before = await stored();
+    const lost = outcome(await wake(loser));
+    const after = await stored();
+    const won = outcome(await wake(holder));
+    expect(after).toEqual(before);
+    expect([lost, won]).toEqual([LOST, end]);
+  }
+
   test.each(['lease:after-take:1', 'sessions:after-kill:1'])(
     'while it took over (%s) moves no fence and commits nothing beside the next holder',
     async (point) => {
@@ -83,12 +93,7 @@ describe('a runner that has lost its lease', () => {
       const loser = await stoppedAt(point, cwd, { env: shortLease });
       await pastItsLease();
       const holder = await stoppedAt('batch:before-read:5', cwd);
-      const before = await stored();
-      const lost = outcome(await wake(loser));
-      const after = await stored();
-      const won = outcome(await wake(holder));
-      expect(after).toEqual(before);
-      expect([lost, won]).toEqual([LOST, [0, 'completed']]);
+      await expectLost(loser, holder, [0, 'completed']);
     },
   );
 
@@ -111,12 +116,7 @@ describe('a runner that has lost its lease', () => {
     await pastItsLease();
     // Its third transition, as the first one's second, is that from running to catching-up.
     const holder = await stoppedAt('run:before-transition:3', cwd);
-    const before = await stored();
-    const lost = outcome(await wake(loser));
-    const after = await stored();
-    const won = outcome(await wake(holder));
-    expect(after).toEqual(before);
-    expect([lost, won]).toEqual([LOST, [0, 'completed']]);
+    await expectLost(loser, holder, [0, 'completed']);
   });
 
   test('does not fail the run when its batch is another one by now', async () => {
@@ -125,12 +125,7 @@ describe('a runner that has lost its lease', () => {
     const loser = await stoppedAt('batch:before-read:4', cwd, { env: longLease });
     await emptyLease();
     const holder = await stoppedAt('batch:before-read:4', cwd);
-    const before = await stored();
-    const lost = outcome(await wake(loser));
-    const after = await stored();
-    const won = outcome(await wake(holder));
-    expect(after).toEqual(before);
-    expect([lost, won]).toEqual([LOST, [0, 'completed']]);
+    await expectLost(loser, holder, [0, 'completed']);
   });
 
   test('does not fail the rollback when its batch is another one by now', async () => {
@@ -140,12 +135,7 @@ describe('a runner that has lost its lease', () => {
     const loser = await stoppedAt('rollback:before-read:4', cwd, { args: BACK, env: longLease });
     await emptyLease();
     const holder = await stoppedAt('rollback:before-read:4', cwd, { args: BACK });
-    const before = await stored();
-    const lost = outcome(await wake(loser));
-    const after = await stored();
-    const won = outcome(await wake(holder));
-    expect(after).toEqual(before);
-    expect([lost, won]).toEqual([LOST, [0, 'rolled-back']]);
+    await expectLost(loser, holder, [0, 'rolled-back']);
   });
 
   test('takes no document that the application writes through the pipeline', async () => {

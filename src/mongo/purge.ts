@@ -1,4 +1,4 @@
-/** Takes the images of a run away: first it is marked, so that nothing believes in a way back that is half gone. */
+/** Takes the images of a run away. The current one is marked first, so that nothing believes in half a way back. */
 import type { Purge, RunDocument } from '../domain/run.js';
 import { type State, underLease } from './state.js';
 

@@ -41,6 +41,10 @@ async function view(session: Session, run: RunDocument): Promise<PurgedRun> {
   return { migration: run.migration, runId: run._id, state: run.state, entries, bytes };
 }
 
+/** A purge that was interrupted has marked its run, and left images. */
+const hasImages = async ({ state }: Session, { _id: run }: RunDocument): Promise<boolean> =>
+  (await state.audit.findOne({ run }, { projection: { _id: 1 } })) !== null;
+
 /** The runs to purge, and how many of those with an audit are left. */
 async function chosen(session: Session, options: PurgeOptions): Promise<{ runs: RunDocument[]; kept: number }> {
   const all = (await listAllRuns(session.state)).filter(({ purged }) => purged === null);
@@ -61,7 +65,8 @@ async function chosen(session: Session, options: PurgeOptions): Promise<{ runs: 
       `wanted a run that is completed or rolled back, found ${run.migration} ${run.state}: it needs its audit`,
       { next: [`godwit status ${run.migration}`] },
     );
-  return { runs: run.purged ? [] : [run], kept: all.length - 1 };
+  const isDone = run.purged !== null && !(await hasImages(session, run));
+  return { runs: isDone ? [] : [run], kept: all.filter(({ _id }) => _id !== run._id).length };
 }
 
 async function purgeCurrent(session: Session, run: RunDocument, because: string): Promise<void> {
@@ -92,6 +97,7 @@ export async function purge(session: Session, options: PurgeOptions = {}): Promi
 }
 
 async function purgeRetired({ state }: Session, run: RunDocument): Promise<void> {
-  await markRetiredPurged(state, run, { by: whoami(), because: 'retention', at: new Date() });
+  // Marked last, so that an interrupted one is done again: nobody can roll a retired run back.
   await removeImages(state, run);
+  await markRetiredPurged(state, run, { by: whoami(), because: 'retention', at: new Date() });
 }

@@ -86,6 +86,17 @@ describe('audit purge', () => {
     });
   });
 
+  test('that was interrupted is finished by the next one', async () => {
+    await withProject(async (session) => {
+      await startRun(session, 'm1').result;
+      const purged = { by: 'ann@host', because: 'asked for', at: new Date() };
+      await session.state.runs.updateOne({ current: true }, { $set: { purged } });
+      expect((await purge(session, { id: 'm1', because: 'asked for' })).purged).toHaveLength(1);
+      expect(await audits()).toBe(0);
+      expect(await purge(session, { id: 'm1', because: 'asked for' })).toMatchObject({ purged: [], kept: 0 });
+    });
+  });
+
   test('refuses a run that still needs its audit to go on', async () => {
     await withProject(async (session) => {
       await startRun(session, 'm1', { limit: 10 }).result;

@@ -5,9 +5,11 @@
  * same pipeline as all others.
  */
 import type { ClientSession } from 'mongodb';
+import type { GodwitError } from '../errors.js';
 import { pause } from '../kernel/retry.js';
 import { type ChangeEvent, Changes, clusterTime, HistoryLost } from '../mongo/changes.js';
 import { idsChunk } from '../mongo/chunks.js';
+import { holdsLease } from '../mongo/leases.js';
 import { classifyBatchError, translateServerError } from '../mongo/server-errors.js';
 import { touchedId } from '../mongo/state.js';
 import { findTarget } from '../mongo/target.js';
@@ -24,6 +26,7 @@ import { dependantsOf, lookedUpCollections } from './dependants.js';
 import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
 import { patiently } from './patiently.js';
+import { leaseLost } from './run-batch.js';
 import { mayGoOn, runIds } from './run-chunk.js';
 import type { RunContext, StepContext } from './run-context.js';
 
@@ -90,6 +93,8 @@ export class CatchUp {
     const { state, run, fence } = this.context;
     if (events.length > 0) {
       await faultPoint('touched:before-store');
+      // Whoever holds it next has sessions that this stream does not know: their writes are not the application's.
+      if (!(await holdsLease(state, run._id, fence))) return this.#end(leaseLost(run.migration));
       await storeTouched(state, run._id, await this.#touches(events));
       await faultPoint('touched:after-store');
     }
@@ -100,6 +105,11 @@ export class CatchUp {
     this.#token = token;
     this.#brokenSince = null;
     this.#upTo = upTo;
+  }
+
+  #end(error: GodwitError): void {
+    this.#isClosed = true;
+    this.context.stop(error);
   }
 
   #mayReopen(error: unknown): boolean {

@@ -41,6 +41,8 @@ export class HistoryLost extends Error {}
 
 /** Events in one portion, at most. */
 const PORTION = 1_000;
+/** How long one portion is gathered, in ms: an application that never rests must not keep it from being stored. */
+const PORTION_MS = 100;
 /** How long the server waits for something to happen, in ms: a run ends by waiting this long a few times. */
 const AWAIT_MS = 50;
 
@@ -119,10 +121,11 @@ export class Changes {
    */
   async next(): Promise<Portion> {
     const events: ChangeEvent[] = [];
+    const deadline = performance.now() + PORTION_MS;
     try {
       for (let change = await this.#stream.tryNext(); change; change = await this.#stream.tryNext()) {
         events.push(toEvent(change as Document));
-        if (events.length >= PORTION) break;
+        if (events.length >= PORTION || performance.now() > deadline) break;
       }
     } catch (error) {
       const isLost = error instanceof MongoServerError && error.hasErrorLabel('NonResumableChangeStreamError');

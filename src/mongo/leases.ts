@@ -99,6 +99,10 @@ export async function renewLease(state: State, run: string, fence: string, lease
   return result.matchedCount === 1;
 }
 
+/** True while the lease has this fence. */
+export const holdsLease = async (state: State, run: string, fence: string): Promise<boolean> =>
+  (await state.runs.findOne(underLease(run, fence), { projection: { _id: 1 } })) !== null;
+
 /** Gives the lease back, if it is still ours. */
 export async function releaseLease(state: State, run: string, fence: string): Promise<void> {
   await state.runs.updateOne(underLease(run, fence), { $set: { lease: null } });

@@ -109,6 +109,22 @@ describe('a runner that has lost its lease', () => {
     expect(await brokenSums(db)).toEqual([]);
   });
 
+  test('stores nothing as touched: what the next one writes its stream would take for the application', async () => {
+    await fill(600);
+    const cwd = await makeMigration(UP);
+    const env = { ...shortLease, GODWIT_TEST: '1', GODWIT_FAULT: 'touched:before-store:1:stop' };
+    const child = startCommand(RUN, { cwd, uri, env });
+    const loser = { child, end: finished(child) };
+    await until(async () => {
+      await people.updateOne({ _id: 599 }, { $inc: { edits: 1 } });
+      return isStopped(child.pid);
+    });
+    await pastItsLease();
+    expect((await runJson(RUN, { cwd, uri })).json).toMatchObject({ state: 'completed' });
+    expect(outcome(await wake(loser))).toEqual(LOST);
+    expect(await db.collection('migrations_touched').countDocuments()).toBe(0);
+  });
+
   test('moves the run along no edge, and the holder goes on', async () => {
     await fill(200);
     const cwd = await makeMigration(UP);

@@ -58,6 +58,24 @@ describe('the change stream', () => {
     await own.endSession();
   });
 
+  test('tells in portions while the application goes on writing', async () => {
+    await contacts.insertOne({ _id: 0 });
+    const since = await clusterTime(db);
+    const changes = new Changes({ db, collections: ['contacts'], ownSessions: [], token: null, since });
+    let isOver = false;
+    const application = async (): Promise<void> => {
+      // Less often than a portion is full, more often than a server waits for something to happen.
+      for (; !isOver; await sleep(10)) await contacts.updateOne({ _id: 0 }, { $inc: { n: 1 } });
+    };
+    const writing = application();
+    const lengths: number[] = [];
+    for (let told = 0; told < 3; told += lengths.at(-1) ? 1 : 0) lengths.push((await changes.next()).events.length);
+    isOver = true;
+    await writing;
+    await changes.close();
+    expect(Math.max(...lengths)).toBeLessThan(300);
+  });
+
   test('lets a run end beside an application that never stops inserting in the old shape, and loses none of its writes', async () => {
     await fill(3_000);
     const cwd = await project(LOWER);

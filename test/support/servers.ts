@@ -55,10 +55,10 @@ export class Members {
   }
 
   /** A command to this member, whatever its state is. */
-  command(member: number, command: Document): Promise<Document> {
+  command(member: number, command: Document, database = 'admin'): Promise<Document> {
     const client = this.#clients[member];
     if (!client) throw new Error('wanted one of the members');
-    return client.db('admin').command(command);
+    return client.db(database).command(command);
   }
 
   /** Which member takes writes; waits until one does. */

@@ -1,5 +1,6 @@
 /** One mongod process: its arguments, its birth, and the moment when it listens. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
@@ -54,13 +55,36 @@ export async function hasExited(child: ChildProcess): Promise<void> {
   await once(child, 'exit');
 }
 
+/**
+ * Below the ports that systems lend to outgoing connections (Linux: from 32768, others: from 49152): a server that is
+ * started again must not find that a client of its own was lent its port meanwhile.
+ */
+const PORTS = { from: 20_000, to: 32_000 } as const;
+const PORT_LOOKS = 50;
+
 async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
+  for (let look = 0; look < PORT_LOOKS; look += 1) {
+    const port = randomInt(PORTS.from, PORTS.to);
+    if (await isFree(port)) return port;
+  }
+  throw new GodwitError(
+    'GODWIT_UNEXPECTED',
+    `wanted a free port from ${PORTS.from} to ${PORTS.to}, found ${PORT_LOOKS} of them taken`,
+    { next: ['pass `port`, or set MONGODB_URI to a server that is there'] },
+  );
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const listening = once(server, 'listening').then(
+    () => true,
+    () => false,
+  );
+  server.listen(port, '127.0.0.1');
+  if (!(await listening)) return false;
   server.close();
   await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
+  return true;
 }
 
 /** Detached, so that the terminal's Ctrl-C reaches us first; the janitor answers for its end. */

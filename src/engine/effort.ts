@@ -30,6 +30,9 @@ const TRIES_ALONE = 40;
 const CONFLICT_PAUSE_MS = 60;
 /** Tries after interruptions that are no conflicts, while a primary answers. */
 const TRIES_INTERRUPTED = 20;
+/** The same, where somebody ends the operations by hand: who insists must not be worked against. */
+const TRIES_KILLED = 5;
+const KILLED = 11601;
 /** A try that lasted longer than this may have been too long for the server, in ms. */
 const LONG_TRY_MS = 1_000;
 /** What the server said of one document, in words without its values. */
@@ -61,6 +64,8 @@ export class Effort {
   redone = 0;
   /** Documents of the try under way, in the order of their writes: set by the batch. */
   writing: readonly string[] = [];
+  /** How long a statement with little to do took, in ms: set by the batch before it holds documents. */
+  roundTripMs = 0;
   /** The one document of the try under way, when it is alone: set by the batch. */
   alone: { readonly id: unknown } | null = null;
 
@@ -185,13 +190,14 @@ export class Effort {
   #countInterruption(error: unknown, note: (text: string) => void): void {
     this.#outageSince = null;
     this.#interrupted += 1;
-    if (this.#interrupted > TRIES_INTERRUPTED)
-      throw tooOften(error, `an interruption (code ${codeOf(error)})`, this.#interrupted);
+    const code = codeOf(error);
+    if (this.#interrupted >= (code === KILLED ? TRIES_KILLED : TRIES_INTERRUPTED))
+      throw tooOften(error, `an interruption (code ${code})`, this.#interrupted);
     const tookMs = performance.now() - this.#triedAt;
     // The server ends transactions that last too long for it: the same batch again would take as long again.
     if (tookMs > LONG_TRY_MS) this.limit = Math.max(1, Math.floor(this.limit / 2));
     note(
-      `the server ended the transaction after ${(tookMs / 1_000).toFixed(1)} s (code ${codeOf(error)}: primary changed, or interrupted); redone with at most ${this.limit} documents`,
+      `the server ended the transaction after ${(tookMs / 1_000).toFixed(1)} s (code ${code}: primary changed, or interrupted); redone with at most ${this.limit} documents`,
     );
   }
 }

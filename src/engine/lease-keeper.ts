@@ -166,10 +166,11 @@ export class LeaseKeeper {
     this.lost(error);
   }
 
-  /** Gives the lease back, if it is still ours. */
-  async close(): Promise<void> {
+  /** Renews it no more, and gives it back if it is still ours; unless it is kept, to end by itself. */
+  async close(isGivenBack: boolean): Promise<void> {
     clearInterval(this.#timer);
     await this.#under;
+    if (!isGivenBack) return;
     try {
       await releaseLease(this.facts.state, this.run._id, this.fence);
     } catch (error) {

@@ -196,7 +196,9 @@ class Attempt {
     });
     await faultPoint('batch:after-audit');
     const moved = this.#moved(journaled);
+    const askedAt = performance.now();
     if (!(await checkpoint(context.state, chunk, moved, session))) throw new CheckpointMismatch('checkpoint');
+    effort.roundTripMs = performance.now() - askedAt;
     await storeFailures(
       context.state,
       chunk,
@@ -209,7 +211,7 @@ class Attempt {
     this.#lap('audit');
 
     effort.writing = batch.changes.map(({ before }) => before.key);
-    context.watch.hold(session);
+    context.watch.hold(session, effort.roundTripMs);
     await writeBatch(context.target, journaled, { session, isSingle: effort.isSingle });
     if (hot) await unmarkDocument(context.target, hot.id, session);
     await faultPoint('batch:after-data');
@@ -229,7 +231,7 @@ class Attempt {
   async #read(hot: { readonly id: unknown } | null): Promise<ReadBatch> {
     const { context, effort, session } = this;
     if (hot) {
-      context.watch.hold(session);
+      context.watch.hold(session, effort.roundTripMs);
       await lockDocument(context.target, hot.id, session);
     }
     const read = await this.source.read({ limit: effort.limit, maxBytes: context.settings.maxBatchBytes, session });

@@ -207,9 +207,7 @@ class Forward {
     if (isExact) await drainUntilQuiet(this.#catchUp, steps, session);
     if (await this.#rested()) return;
     // Dropped since its last batch, it would not be missed before a rollback.
-    await patiently(this.context, async () =>
-      requireAudit(this.context, await listChunks(this.context.state, this.context.run._id)),
-    );
+    await patiently(this.context, async () => requireAudit(this.context, await requireChunks(this.context)));
     await faultPoint('verify:before-verdict');
     await this.recorder.end('completed', 'nothing is left to change');
   }

@@ -12,7 +12,8 @@ const PULSE_MS = 400;
 
 /** Told by a batch when its session begins and ceases to hold documents. */
 export interface Watch {
-  hold(session: ClientSession): void;
+  /** @param roundTripMs how long the last statement took that has little to do */
+  hold(session: ClientSession, roundTripMs: number): void;
   release(session: ClientSession): void;
   /** Ends what the session has open on the server, if it can be reached from another connection. */
   end(session: ClientSession): void;
@@ -55,11 +56,11 @@ export class Sentinel implements Watch {
     this.#child.stdin?.write(`${line}\n`);
   }
 
-  hold(session: ClientSession): void {
+  hold(session: ClientSession, roundTripMs: number): void {
     const at = this.#places.get(session);
     if (at === undefined) return;
     this.#holding.add(at);
-    this.#write(`+${at}`);
+    this.#write(`+${at} ${Math.ceil(roundTripMs)}`);
   }
 
   release(session: ClientSession): void {

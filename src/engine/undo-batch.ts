@@ -212,10 +212,12 @@ async function body(context: StepContext, chunk: Chunk, seq: number, options: Bo
   });
   await faultPoint('rollback:after-audit');
   const undo = moved(chunk, seq, undone);
+  const askedAt = performance.now();
   if (!(await undoCheckpoint(context.state, chunk, undo, session))) throw new CheckpointMismatch('checkpoint');
+  effort.roundTripMs = performance.now() - askedAt;
   await faultPoint('rollback:after-checkpoint');
   effort.writing = undone.restores.map(({ change }) => change.before.key);
-  context.watch.hold(session);
+  context.watch.hold(session, effort.roundTripMs);
   await applyWrites(context.target, undone.restores.map(restoreWrite), {
     session,
     isSingle: effort.isSingle,

@@ -32,8 +32,10 @@ async function undoAside(context: StepContext, session: ClientSession, decide: D
         session,
         async () => {
           // First: who has lost the lease must not meet the next holder's audit.
+          const askedAt = performance.now();
           if (!(await touchFence(context.state, chunk._id, context.fence, session)))
             throw leaseLost(context.run.migration);
+          effort.roundTripMs = performance.now() - askedAt;
           const undone = await decide(session, effort);
           const seq = (await leastAuditSeq(context.state, chunk, session)) - 1;
           await journal(
@@ -45,12 +47,13 @@ async function undoAside(context: StepContext, session: ClientSession, decide: D
             session,
           );
           effort.writing = undone.restores.map(({ change }) => change.before.key);
+          context.watch.hold(session, effort.roundTripMs);
           await applyWrites(context.target, undone.restores.map(restoreWrite), { session, isSingle: effort.isSingle });
           await requireExact(context, undone.restores, effort, session);
           return undone;
         },
         commitPatience(context, session),
-      );
+      ).finally(() => context.watch.release(session));
     } catch (error) {
       await effort.after(error, context.signal, commitPatience(context).note);
       if (context.signal.aborted) throw context.signal.reason;

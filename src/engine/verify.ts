@@ -20,7 +20,12 @@ export interface Check {
   readonly ok: boolean;
   readonly expected: number | string;
   readonly found: number | string;
+  /** `_id`s of documents that are found, the first of them, where the check lists and does not judge. */
+  readonly listed?: readonly unknown[];
 }
+
+/** Documents that one check lists. */
+const MAX_LISTED = 10;
 
 export interface Verification {
   readonly ok: boolean;
@@ -127,11 +132,19 @@ async function brokenAt(state: State, chunk: Chunk): Promise<number | null> {
   return chain === chunk.chain ? null : seq + 1;
 }
 
+/** What the validator refuses fails the proof; what it only warns of is listed. */
 async function checkValidator(db: Db, collection: string): Promise<Check[]> {
-  const target = await requireTarget(db, collection, 'read');
-  if (!target.validator || target.validationLevel === 'off' || target.validationAction === 'warn') return [];
-  const found = await db.collection(collection).countDocuments({ $nor: [target.validator] } as Filter<Document>);
-  return [equal(`${collection}: documents that the validator refuses`, 0, found)];
+  const { validator, validationLevel, validationAction } = await requireTarget(db, collection, 'read');
+  if (!validator || validationLevel === 'off') return [];
+  const against = { $nor: [validator] } as Filter<Document>;
+  const found = await db.collection(collection).countDocuments(against);
+  if (validationAction === 'error') return [equal(`${collection}: documents that the validator refuses`, 0, found)];
+  const first = await db
+    .collection(collection)
+    .find(against, { projection: { _id: 1 }, promoteValues: false, limit: MAX_LISTED })
+    .toArray();
+  const name = `${collection}: documents that the validator only warns of`;
+  return [{ name, ok: true, expected: 'any', found, listed: first.map(({ _id }) => _id) }];
 }
 
 /** Runs the author's `verify`; every `expect…` is a check, and so is what it throws. */

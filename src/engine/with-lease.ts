@@ -4,6 +4,7 @@ import type { RunDocument } from '../domain/run.js';
 import type { Events } from '../events.js';
 import { type LoadedMigration, locateIn } from '../migration/load.js';
 import { whenPrimaryIsLost } from '../mongo/connect.js';
+import { killSessions, sessionId } from '../mongo/leases.js';
 import { findRun } from '../mongo/runs.js';
 import type { State } from '../mongo/state.js';
 import { acquireLease, LeaseKeeper } from './lease-keeper.js';
@@ -30,6 +31,13 @@ export interface RunFacts {
 
 type Work = (context: RunContext, sessions: readonly ClientSession[]) => Promise<void>;
 
+/** Ends what an error left open, such as a commit that was refused; false when the server can't be asked. */
+const ended = (client: MongoClient, sessions: readonly ClientSession[]): Promise<boolean> =>
+  killSessions(client, sessions.map(sessionId)).then(
+    () => true,
+    () => false,
+  );
+
 /**
  * Takes the run's lease, does the work, gives the lease back.
  *
@@ -50,6 +58,7 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
     const signal = AbortSignal.any([facts.signal, lost.signal]);
     const sentinel = Sentinel.start(facts.uri, sessions);
     const stopListening = whenPrimaryIsLost(client, () => sentinel?.endHeld());
+    let isOpen = true;
     try {
       await work(
         {
@@ -68,10 +77,15 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
         },
         sessions,
       );
+      isOpen = false;
+    } catch (error) {
+      isOpen = !(await ended(client, sessions));
+      throw error;
     } finally {
       stopListening();
       sentinel?.close();
-      await keeper.close();
+      // With the lease the next runner finds the sessions: it is not given back while one may hold documents.
+      await keeper.close(!isOpen);
     }
     return (await findRun(state, taken._id)) ?? taken;
   } finally {

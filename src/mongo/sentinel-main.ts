@@ -1,28 +1,41 @@
 /**
  * The sentinel: a process of its own that outlives its runner by a moment. A runner that is killed or stopped inside
  * a transaction leaves the documents of its batch locked, for 60 to 90 s on a server with defaults. The sentinel ends
- * the runner's sessions as soon as the pipe from it closes, or when it gives no pulse for 2 s while it holds documents.
+ * the runner's sessions as soon as the pipe from it closes, when it gives no pulse for 2 s while it holds documents, or
+ * when the server has heard nothing of such a session for as long, although its runner lives: the wire between is dead.
  *
- * Input, a line each: first `{uri, sessions: [hex, …]}`; then `+N` (session N holds documents), `-N` (no more), `!N`
- * (end it: the runner cannot reach the server), `.` (pulse), `bye` (all is well). Whatever happens, it ends with its runner.
+ * Input, a line each: first `{uri, sessions: [hex, …]}`; then `+N MS` (session N holds documents, on a wire of this
+ * round trip), `-N` (no more), `!N` (end it: the runner cannot reach the server), `.` (pulse), `bye` (all is well).
+ * Whatever happens, it ends with its runner.
  */
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Binary, MongoClient } from 'mongodb';
 
 /** Longest silence of a runner that holds documents, in ms. */
 const SILENCE_MS = 2_000;
 const LOOK_MS = 250;
+/** What a runner sent just before it died may arrive, and open a transaction, this long after its death, in ms. */
+const LATE_MS = 1_000;
 
 interface Orders {
   readonly uri: string;
   readonly sessions: readonly string[];
 }
 
+interface Hold {
+  readonly since: number;
+  /** How long the server may hear nothing, in ms: a slow wire is not a dead one. */
+  readonly patienceMs: number;
+}
+
 class Sentinel {
   readonly #client: MongoClient;
   readonly #ids: readonly { readonly id: Binary }[];
-  readonly #holding = new Set<number>();
+  readonly #holds = new Map<number, Hold>();
+  readonly #ending = new Set<Promise<void>>();
   #lastPulse = performance.now();
+  #isAsking = false;
 
   constructor({ uri, sessions }: Orders) {
     this.#client = new MongoClient(uri, {
@@ -40,30 +53,76 @@ class Sentinel {
   }
 
   hear(line: string): void {
-    this.#lastPulse = performance.now();
-    if (line.startsWith('+')) this.#holding.add(Number(line.slice(1)));
-    else if (line.startsWith('-')) this.#holding.delete(Number(line.slice(1)));
-    else if (line.startsWith('!')) void this.#end(this.#ids.slice(Number(line.slice(1))).slice(0, 1));
+    const now = performance.now();
+    this.#lastPulse = now;
+    const [at, roundTripMs] = line.slice(1).split(' ').map(Number);
+    if (line.startsWith('+')) this.#holds.set(at ?? 0, { since: now, patienceMs: SILENCE_MS + 2 * (roundTripMs ?? 0) });
+    else if (line.startsWith('-')) this.#holds.delete(at ?? 0);
+    else if (line.startsWith('!')) this.#end([at ?? 0]);
   }
 
   #look(): void {
-    if (this.#holding.size === 0 || performance.now() - this.#lastPulse < SILENCE_MS) return;
-    const silent = [...this.#holding].flatMap((at) => this.#ids[at] ?? []);
-    this.#holding.clear();
-    void this.#end(silent);
+    const now = performance.now();
+    if (this.#holds.size === 0) return;
+    if (now - this.#lastPulse >= SILENCE_MS) this.#end([...this.#holds.keys()]);
+    const long = [...this.#holds].filter(([, { since, patienceMs }]) => now - since >= patienceMs);
+    if (long.length > 0 && !this.#isAsking) void this.#endUnheard(new Map(long));
   }
 
-  async #end(ids: readonly { readonly id: Binary }[]): Promise<void> {
+  /** Of those that hold documents for long, ends the ones of which the server has heard nothing meanwhile. */
+  async #endUnheard(long: ReadonlyMap<number, Hold>): Promise<void> {
+    this.#isAsking = true;
+    try {
+      const idle = await this.#idleSessions();
+      this.#end(
+        [...long].flatMap(([at, { since, patienceMs }]) => {
+          const idleMs = idle.get(this.#ids[at]?.id.toString('hex') ?? '') ?? 0;
+          return this.#holds.get(at)?.since === since && idleMs >= patienceMs ? [at] : [];
+        }),
+      );
+    } catch {
+      // Not answered, or not allowed: there are the runner's own limits, and the server's.
+    } finally {
+      this.#isAsking = false;
+    }
+  }
+
+  /** For how long the server has waited for the next statement of each open transaction, in ms. */
+  async #idleSessions(): Promise<Map<string, number>> {
+    const pipeline = [{ $currentOp: { idleSessions: true, localOps: true } }, { $match: { type: 'idleSession' } }];
+    const operations = await this.#client.db('admin').aggregate(pipeline).toArray();
+    return new Map(
+      operations.map(({ lsid, transaction }) => [
+        (lsid.id as Binary).toString('hex'),
+        Number(transaction?.timeInactiveMicros ?? 0) / 1_000,
+      ]),
+    );
+  }
+
+  #end(places: readonly number[]): void {
+    const ids = places.flatMap((at) => this.#ids[at] ?? []);
+    for (const at of places) this.#holds.delete(at);
     if (ids.length === 0) return;
     // Nobody listens any more: when it fails, the server's own limit or the next runner ends the transaction.
-    await this.#client
+    const ending = this.#client
       .db('admin')
-      .command({ killSessions: [...ids] })
-      .catch(() => undefined);
+      .command({ killSessions: ids })
+      .then(
+        () => undefined,
+        () => undefined,
+      );
+    this.#ending.add(ending);
+    void ending.then(() => this.#ending.delete(ending));
   }
 
   async leave(isWell: boolean): Promise<void> {
-    if (!isWell) await this.#end(this.#ids);
+    const all = [...this.#ids.keys()];
+    if (!isWell) {
+      this.#end(all);
+      await sleep(LATE_MS);
+      this.#end(all);
+    }
+    await Promise.all(this.#ending);
     await this.#client.close().catch(() => undefined);
   }
 }

@@ -1,8 +1,15 @@
 /** `verify`: proves the migration's current run. */
-import { type Verification, verifyRun } from '../engine/verify.js';
+import { type Check, type Verification, verifyRun } from '../engine/verify.js';
+import { ShownId } from '../report/shown-id.js';
 import { loadById, requireRun, requireSameFile, runSettings, type Session } from './session.js';
 
-export interface VerifyResult extends Verification {
+interface ShownCheck extends Omit<Check, 'listed'> {
+  /** The first documents of a check that lists, and does not judge. */
+  readonly listed?: readonly ShownId[];
+}
+
+export interface VerifyResult extends Omit<Verification, 'checks'> {
+  readonly checks: readonly ShownCheck[];
   readonly migration: string;
   readonly runId: string;
   readonly seconds: number;
@@ -33,5 +40,10 @@ export async function verify(session: Session, id: string, options: VerifyOption
     signal,
     isFull: options.full ?? false,
   });
-  return { migration: loaded.id, runId: run._id, ...verification, seconds: (performance.now() - startedAt) / 1_000 };
+  const checks = verification.checks.map(({ listed, ...check }) => ({
+    ...check,
+    ...(listed ? { listed: listed.map((id) => new ShownId(id)) } : {}),
+  }));
+  const seconds = (performance.now() - startedAt) / 1_000;
+  return { migration: loaded.id, runId: run._id, ...verification, checks, seconds };
 }

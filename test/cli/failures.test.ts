@@ -258,6 +258,13 @@ describe('a validator that only warns', () => {
     const cwd = await makeMigration(`(doc) => ({ ...doc, n: doc.n < 100 ? doc.n + 100 : doc.n })`);
     expect((await runJson(['run', 'm1', '--dry-run'], { cwd, uri })).code).toBe(0);
     expect((await runJson(['run', 'm1'], { cwd, uri })).code).toBe(0);
-    expect((await runJson(['verify', 'm1'], { cwd, uri })).code).toBe(0);
+    const verified = await runJson(['verify', 'm1'], { cwd, uri });
+    expect(verified.code).toBe(0);
+    expect(verified.json['checks']).toContainEqual(
+      expect.objectContaining({ name: 'people: documents that the validator only warns of', ok: true, found: 5 }),
+    );
+    const ids = await db.collection('people').distinct('_id');
+    const { stdout } = await runCommand(['verify', 'm1'], { cwd, uri });
+    for (const id of ids) expect(stdout).toContain(String(id));
   });
 });

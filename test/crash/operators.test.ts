@@ -3,6 +3,7 @@ import type { Document } from 'mongodb';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { killLeftovers, runCommand, runJson } from '../support/command.js';
 import { audited } from '../support/crash.js';
+import { openTransactions } from '../support/observe.js';
 import { useScratch } from '../support/scratch.js';
 import { useMembers } from '../support/servers.js';
 import {
@@ -185,6 +186,44 @@ describe('a run under way', () => {
       const at = await place();
       const told = await heldAt(at, { at: 'batch:before-read' }, () => failing(at, code, { times: 3 }, 'find'));
       expect(told.stderr).toMatch(new RegExp(`code ${code}`));
+      await expectDone(at, told);
+    });
+
+    test('is interrupted again and again by somebody ends the run at the fifth time', async () => {
+      const at = await place();
+      const told = await heldAt(at, { at: 'batch:before-read' }, () => failing(at, 11601, 'alwaysOn', 'find'));
+      await members().failPoint(0, 'failCommand', 'off');
+      expect((told.json['error'] as { message: string }).message).toMatch(/11601\) 5 times/);
+      await expectEnded(at, told, 'GODWIT_CONFLICTS');
+      await expectResumes(at);
+    });
+
+    test('has a commit that is refused for good leaves nothing open behind its end', async () => {
+      const at = await place();
+      const data = { failCommands: ['commitTransaction'], errorCode: 13, appName: 'godwit' };
+      const told = await heldAt(at, { at: 'batch:before-commit' }, () =>
+        members().failPoint(0, 'failCommand', 'alwaysOn', data),
+      );
+      await members().failPoint(0, 'failCommand', 'off');
+      expect(await openTransactions(at.db)).toBe(0);
+      await expectEnded(at, told, 'GODWIT_FORBIDDEN');
+      await expectResumes(at);
+    });
+
+    test.each(['91', 'close'])('loses its connections to %s, pool and all, is redone', async (how) => {
+      const at = await place();
+      const told = await heldAt(at, { at: 'batch:before-read' }, () =>
+        members().failPoint(
+          0,
+          'failCommand',
+          { times: 3 },
+          {
+            failCommands: ['find', 'update', 'insert'],
+            appName: 'godwit',
+            ...(how === 'close' ? { closeConnection: true } : { errorCode: Number(how) }),
+          },
+        ),
+      );
       await expectDone(at, told);
     });
 

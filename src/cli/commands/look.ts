@@ -102,7 +102,7 @@ function addVerify(program: Command, done: (code: number) => void): void {
             () => progress.stop(),
           );
           io.json(result);
-          io.print(renderVerify(result, io.paint));
+          io.print(renderVerify(result, io.paint, io.clear));
           return result.ok ? EXIT.done : EXIT.found;
         }),
       ),

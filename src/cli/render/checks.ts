@@ -10,16 +10,18 @@ import { formatTime } from '../output/time.js';
 
 const figure = (value: number | string): string => (typeof value === 'number' ? formatCount(value) : value);
 
-export function renderVerify(result: VerifyResult, paint: Paint): string[] {
+/** @param clear texts and documents as `_id` are shown as they are: on a terminal only */
+export function renderVerify(result: VerifyResult, paint: Paint, clear: boolean): string[] {
   const bad = result.checks.filter(({ ok }) => !ok).length;
   const head = result.ok
     ? `${paint('ok', 'VERIFIED')}: ${result.checks.length} checks hold over ${formatCount(result.checked)} documents.`
     : `${paint('fail', 'NOT VERIFIED')}: ${bad} of ${result.checks.length} checks found something.`;
-  const lines = result.checks.map(({ name, ok, expected, found }) =>
+  const lines = result.checks.flatMap(({ name, ok, expected, found, listed = [] }) => [
     ok
       ? `  ok ${name}: ${figure(found)}`
       : paint('fail', `  x  ${name}: expected ${figure(expected)}, found ${figure(found)}`),
-  );
+    ...(listed.length > 0 ? [`     first: _id ${listed.map((id) => id.text(clear)).join(', ')}`] : []),
+  ]);
   const isPurged = result.checks.some(({ name }) => name === 'audit');
   const next = result.ok
     ? isPurged

@@ -2,6 +2,9 @@
 import type { Verb } from './runner.js';
 import { type Fault, has, type Schedule } from './schedule.js';
 
+/** What befalls the set or the wire to it. */
+const TROUBLE = ['stepdown', 'kill-primary', 'no-majority', 'wire'] as const;
+
 /** With failures beyond the budget. */
 const FAILURES = [
   'GODWIT_FAILURES',
@@ -24,7 +27,9 @@ function ofRun(schedule: Schedule): string[] {
     // One document written at full speed: resumable, and said so (F49).
     ...(mayConflict(schedule) ? ['1:GODWIT_CONFLICTS'] : []),
     // After the stream's history was lost, and beside an application that never rests.
-    ...(has(schedule, 'fail-command') && schedule.load.kind !== 'none' ? ['1:GODWIT_STILL_WRITTEN'] : []),
+    ...(has(schedule, 'fail-command', ...TROUBLE) && schedule.load.kind !== 'none' ? ['1:GODWIT_STILL_WRITTEN'] : []),
+    // Whose `up` hung once stays in quarantine until it is retried.
+    ...(has(schedule, 'hang') ? ['4', '1:GODWIT_FAILURES'] : []),
   ];
 }
 
@@ -67,6 +72,16 @@ function byFault(fault: Fault): string[] {
           : ['1:GODWIT_STATE_LOST', '5:GODWIT_LEASE_LOST'];
     case 'second':
       return ['5:GODWIT_LEASE_HELD', '5:GODWIT_LEASE_LOST'];
+    // Before the lease there is nothing to be patient for: planning ends with what it meets.
+    case 'stepdown':
+    case 'kill-primary':
+    case 'no-majority':
+    case 'wire':
+      return ['1:GODWIT_NO_PRIMARY'];
+    case 'hang':
+      return ['1:GODWIT_TRANSFORM_TIMEOUT'];
+    case 'limit':
+      return ['7'];
     default:
       return [];
   }
@@ -74,7 +89,8 @@ function byFault(fault: Fault): string[] {
 
 /** @param isOther the runner beside the one that the fault is done to */
 export function allowedOutcomes(schedule: Schedule, verb: Verb, fault: Fault | undefined, isOther = false): string[] {
-  const always = verb === 'run' ? ofRun(schedule) : verb === 'rollback' ? ofRollback(schedule) : ['0', '4', '6'];
+  const always =
+    verb === 'run' || verb === 'retry' ? ofRun(schedule) : verb === 'rollback' ? ofRollback(schedule) : ['0', '4', '6'];
   if (isOther) return [...always, '5:GODWIT_LEASE_HELD', '5:GODWIT_LEASE_LOST'];
   if (fault?.kind === 'rollback') return [...always, '4', '2:GODWIT_NOT_RUN'];
   // A rollback of documents that are in quarantine, or whose run was cut short, leaves nothing of its own to report.

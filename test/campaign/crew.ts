@@ -1,13 +1,22 @@
-/** Plays schedules a few at a time, each worker with a server of its own: fail points and crashes are the server's. */
+/** Plays schedules a few at a time, each worker with servers of its own: fail points and crashes are the server's. */
 import { type Played, play } from './play.js';
-import type { Schedule } from './schedule.js';
+import type { Schedule, Topology } from './schedule.js';
 import { CampaignServer } from './server.js';
 
+/** One worker's servers, each started when the first schedule asks for it. */
+type Servers = Map<Topology, CampaignServer>;
+
+async function serverFor(servers: Servers, { topology }: Schedule): Promise<CampaignServer> {
+  const server = servers.get(topology) ?? (await CampaignServer.start(topology));
+  servers.set(topology, server);
+  return server;
+}
+
 export class Crew implements AsyncDisposable {
-  private constructor(private readonly servers: readonly CampaignServer[]) {}
+  private constructor(private readonly workers: readonly Servers[]) {}
 
   static async start(size: number): Promise<Crew> {
-    return new Crew(await Promise.all(Array.from({ length: size }, () => CampaignServer.start())));
+    return new Crew(Array.from({ length: size }, () => new Map<Topology, CampaignServer>()));
   }
 
   /**
@@ -22,23 +31,24 @@ export class Crew implements AsyncDisposable {
   ): Promise<void> {
     const queue = [...schedules];
     let isEnough = false;
-    const work = async (server: CampaignServer): Promise<void> => {
+    const work = async (servers: Servers): Promise<void> => {
       for (let schedule = queue.shift(); schedule && !isEnough; schedule = queue.shift()) {
-        if (onPlayed(await this.#playOn(server, schedule, main))) isEnough = true;
+        if (onPlayed(await this.#playOn(servers, schedule, main))) isEnough = true;
       }
     };
-    await Promise.all(this.servers.map(work));
+    await Promise.all(this.workers.map(work));
   }
 
   async playOne(schedule: Schedule, main: string): Promise<Played> {
-    const [server] = this.servers;
-    if (!server) throw new Error('wanted a server, found none');
-    return this.#playOn(server, schedule, main);
+    const [servers] = this.workers;
+    if (!servers) throw new Error('wanted a worker, found none');
+    return this.#playOn(servers, schedule, main);
   }
 
   /** What can't be played to its end has failed, too: a server that is gone, a document that can't be read. */
-  async #playOn(server: CampaignServer, schedule: Schedule, main: string): Promise<Played> {
+  async #playOn(servers: Servers, schedule: Schedule, main: string): Promise<Played> {
     const startedAt = performance.now();
+    const server = await serverFor(servers, schedule);
     try {
       return await play(schedule, server, main);
     } catch (error) {
@@ -51,6 +61,6 @@ export class Crew implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.servers.map((server) => server.stop()));
+    await Promise.all(this.workers.flatMap((servers) => [...servers.values()]).map((server) => server.stop()));
   }
 }

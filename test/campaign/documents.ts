@@ -136,6 +136,13 @@ function oddFields(n: number): Field[] {
   return [{ name: 'o', value: oddValue(n) }, { name: '12', value: bsonValue(n) }, ...doubled];
 }
 
+/** In MB, of one document. */
+const LARGE = [1, 2, 5, 9, 15.5] as const;
+const MEGABYTE = 1024 * 1024;
+
+/** A different byte in each, since what is written is compared. */
+const largeValue = (n: number): Binary => new Binary(Buffer.alloc((LARGE[n % LARGE.length] ?? 1) * MEGABYTE, n + 1), 0);
+
 function valueOfA(n: number, fields: Schedule['collection']['fields']): Buffer {
   if (fields === 'odd' && n % ODD_A === 4) return oddValue(n + 1);
   return bsonValue(fields === 'every' ? EVERY[n % EVERY.length] : `a-${n}`);
@@ -170,6 +177,7 @@ export function documentOf(n: number, schedule: Schedule): Fields {
     { name: 'a', value: valueOfA(n, collection.fields) },
     ...(collection.fields === 'odd' ? oddFields(n) : []),
     ...fieldsOf(serialize(plain)),
+    ...(collection.fields === 'large' ? [{ name: 'big', value: bsonValue(largeValue(n)) }] : []),
     ...(collection.fields === 'every' ? [{ name: 'x', value: bsonValue(EVERY[(n * 7 + 3) % EVERY.length]) }] : []),
   ];
 }

@@ -10,16 +10,21 @@ import {
   type FieldKind,
   FORWARD_POINTS,
   type IdKind,
+  isRefused,
   type LoadKind,
   type MigrationKind,
   type Moment,
+  NEEDS,
   ROLLBACK_POINTS,
   type Rule,
   type Schedule,
+  type Topology,
+  WIRE_TROUBLES,
 } from './schedule.js';
 
 /** Restricts the draw, for mutants that ordinary schedules meet rarely, and for schedules that must be quick. */
 export interface Focus {
+  readonly topologies?: readonly Topology[];
   readonly faults?: readonly FaultKind[];
   readonly ids?: readonly IdKind[];
   readonly fields?: readonly FieldKind[];
@@ -47,30 +52,47 @@ const FAULT_WEIGHTS: Readonly<Record<FaultKind, number>> = {
   state: 3,
   second: 5,
   rollback: 3,
+  stepdown: 12,
+  'kill-primary': 12,
+  'no-majority': 6,
+  wire: 40,
+  clock: 2,
+  hang: 2,
+  limit: 3,
+  retry: 2,
 };
 
-const DOCS = { few: 5, some: 45, many: 50 };
+const TOPOLOGY_WEIGHTS = { 'one-node': 80, 'three-node': 16, proxy: 4 };
+const DOCS = { few: 5, some: 45, many: 48, huge: 2 };
 const ID_WEIGHTS = { objectId: 30, int: 15, mixed: 25, string: 10, object: 8, uuid: 7, strange: 5 };
-const FIELD_WEIGHTS = { plain: 60, every: 28, odd: 12 };
+const FIELD_WEIGHTS = { plain: 58, every: 27, odd: 11, large: 4 };
 const RULE_WEIGHTS = { none: 88, validator: 6, unique: 6 };
-const SHAPE_WEIGHTS = { ordinary: 87, collated: 8, clustered: 5 };
+const SHAPE_WEIGHTS = { ordinary: 85, collated: 8, clustered: 5, capped: 0.7, view: 0.7, timeseries: 0.6 };
 const MIGRATION_WEIGHTS = { set: 13, unset: 11, rename: 16, mark: 40, whole: 20 };
 const LOAD_WEIGHTS = { none: 30, edits: 25, inserts: 15, saves: 10, transactions: 8, hot: 7, all: 5 };
 const ENDING_WEIGHTS = { complete: 45, rollback: 35, 'rollback-killed': 10, 'run-rollback-run': 7, abandon: 3 };
 
 function drawDocs(dice: Dice, focus: Focus): number {
   const size = dice.weighted(DOCS);
-  const docs = size === 'few' ? dice.int(0, 3) : size === 'some' ? dice.int(10, 200) : dice.int(200, 3_000);
+  const [low, high] = { few: [0, 3], some: [10, 200], many: [200, 3_000], huge: [20_000, 20_000] }[size] as [
+    number,
+    number,
+  ];
+  const docs = dice.int(low, high);
   return Math.max(focus.minDocs ?? 0, Math.min(docs, focus.maxDocs ?? docs));
 }
+
+/** Documents of up to 15.5 MB. */
+const MAX_LARGE = 8;
 
 function drawCollection(dice: Dice, focus: Focus): Schedule['collection'] {
   const fields = dice.weighted(FIELD_WEIGHTS, focus.fields);
   const rule = dice.weighted(RULE_WEIGHTS, focus.rules);
   const ids = dice.weighted(ID_WEIGHTS, focus.ids);
   const shape = dice.weighted(SHAPE_WEIGHTS);
+  const docs = drawDocs(dice, focus);
   return {
-    docs: drawDocs(dice, focus),
+    docs: fields === 'large' ? Math.min(docs, MAX_LARGE) : docs,
     ids,
     fields,
     // What is refused and why must be told by one reason at a time.
@@ -108,12 +130,19 @@ function drawSettings(dice: Dice, docs: number): Schedule['settings'] {
   };
 }
 
-function drawLoad(dice: Dice, focus: Focus, { docs, fields }: Schedule['collection']): Schedule['load'] {
+function drawLoad(
+  dice: Dice,
+  focus: Focus,
+  { docs, fields }: Schedule['collection'],
+  topology: Topology,
+): Schedule['load'] {
   const kind = dice.weighted(LOAD_WEIGHTS, focus.loads);
   // The driver carries no odd document, neither back nor there.
   const isCarried = fields !== 'odd' || !['saves', 'inserts', 'all'].includes(kind);
   const possible = docs === 0 ? 'none' : isCarried ? kind : 'edits';
-  return { kind: possible, writes: dice.int(40, 400), w: dice.chance(0.8) ? 'majority' : 1 };
+  // What one member alone has acknowledged, the next primary may not have: MongoDB's own, not a run's.
+  const w = dice.chance(0.8) || topology === 'three-node' ? 'majority' : 1;
+  return { kind: possible, writes: dice.int(40, 400), w };
 }
 
 /** How often a process passes a point at most, where that is not once a batch. */
@@ -126,6 +155,7 @@ function mostHits(point: FaultPoint, { batches, workers }: Extent): number {
 
 /** What there is to be hit. */
 interface Extent {
+  readonly topology: Topology;
   readonly batches: number;
   readonly workers: number;
   readonly hasLoad: boolean;
@@ -141,7 +171,7 @@ function drawMoment(dice: Dice, extent: Extent, points: readonly FaultPoint[]): 
 const BATCH_POINTS = FORWARD_POINTS.filter((point) => point.startsWith('batch:'));
 
 function drawFault(dice: Dice, focus: Focus, extent: Extent): Fault {
-  const kind = dice.weighted(FAULT_WEIGHTS, focus.faults);
+  const kind = dice.weighted(FAULT_WEIGHTS, possibleFaults(focus, extent));
   const isBack = dice.chance(0.2);
   const at = drawMoment(dice, extent, isBack ? ROLLBACK_POINTS : FORWARD_POINTS);
   const inBatch = drawMoment(dice, extent, BATCH_POINTS);
@@ -174,9 +204,32 @@ function drawFault(dice: Dice, focus: Focus, extent: Extent): Fault {
       return { kind, at: inBatch, what: dice.weighted({ fence: 3, cursor: 3, 'drop-chunks': 1 }) };
     case 'second':
       return { kind, delayMs: dice.int(0, 600) };
+    case 'stepdown':
+      return { kind, at };
+    case 'kill-primary':
+      return { kind, at, downMs: dice.int(0, 4_000) };
+    case 'no-majority':
+      return { kind, at, ms: dice.int(500, 6_000) };
+    case 'wire': {
+      const what = dice.pick(WIRE_TROUBLES);
+      // Slow: each way. Else until it is whole again.
+      return { kind, at, what, ms: what === 'slow' ? dice.int(10, 150) : dice.int(0, 5_000) };
+    }
+    case 'clock':
+      return { kind, offsetMs: dice.pick([-7_200_000, -30_000, 30_000, 3_600_000]) };
+    case 'hang':
+      return { kind, call: dice.int(1, 40) };
+    case 'limit':
+      return { kind, limit: dice.int(1, 50) };
     case 'rollback':
+    case 'retry':
       return { kind };
   }
+}
+
+function possibleFaults({ faults }: Focus, { topology }: Extent): FaultKind[] {
+  const kinds = faults ?? (Object.keys(FAULT_WEIGHTS) as FaultKind[]);
+  return kinds.filter((kind) => (NEEDS[kind] ?? topology) === topology);
 }
 
 function drawFaults(dice: Dice, focus: Focus, extent: Extent): Fault[] {
@@ -191,11 +244,13 @@ function drawFaults(dice: Dice, focus: Focus, extent: Extent): Fault[] {
 /** The schedule of a seed; the same whatever machine it is drawn on. */
 export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
   const dice = diceFrom(seed);
+  const topology = dice.weighted(TOPOLOGY_WEIGHTS, focus.topologies ?? (focus.faults ? ['one-node'] : undefined));
   const collection = drawCollection(dice, focus);
   const migration = drawMigration(dice, focus, collection);
   const settings = drawSettings(dice, collection.docs);
-  const load = drawLoad(dice, focus, collection);
+  const load = drawLoad(dice, focus, collection, topology);
   const faults = drawFaults(dice, focus, {
+    topology,
     batches: Math.ceil(collection.docs / settings.batchSize),
     workers: settings.workers,
     hasLoad: load.kind !== 'none',
@@ -204,9 +259,9 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
   const isAway = faults.some((fault) => fault.kind === 'ddl' && !['index', 'validator'].includes(fault.what));
   const ending = dice.weighted(ENDING_WEIGHTS, focus.endings);
   const isBack = faults.some((fault) => 'at' in fault && fault.at.point.startsWith('rollback:'));
-  return {
+  const drawn: Schedule = {
     seed,
-    topology: 'one-node',
+    topology,
     collection,
     migration,
     settings,
@@ -215,4 +270,14 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
     // A fault of a rollback needs one.
     ending: isBack && !ending.includes('rollback') ? 'rollback' : ending,
   };
+  return isRefused(drawn) ? asRefused(drawn) : drawn;
 }
+
+/** What is refused at once has no moments. */
+const asRefused = (schedule: Schedule): Schedule => ({
+  ...schedule,
+  collection: { ...schedule.collection, docs: 20, ids: 'int', fields: 'plain', rule: 'none' },
+  load: { ...schedule.load, kind: 'none' },
+  faults: [],
+  ending: 'abandon',
+});

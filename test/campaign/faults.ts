@@ -1,9 +1,10 @@
 /** Carries one fault out: a process of the command under test, and what is done to it at its moment. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { wrongClock } from '../support/clock.js';
 import { killSentinelsOf } from '../support/observe.js';
 import { allowedOutcomes } from './allowed.js';
-import { COLLECTION, validatorOf } from './migration.js';
-import { type Exit, type Runner, startRunner, stops } from './runner.js';
+import { COLLECTION, HANGS_AT, validatorOf } from './migration.js';
+import { type Exit, type How, type Runner, startRunner, stops } from './runner.js';
 import { actionOf, type Fault, type Moment } from './schedule.js';
 import type { Stage } from './stage.js';
 
@@ -15,7 +16,9 @@ const BESIDE_MS = 150;
 const UNKNOWN_MS = 24_000;
 /** The woken runner has that long to notice, while the second one is held, in ms. */
 const NOTICE_MS = 3_000;
-const HELD_AT = { run: 'batch:before-read', rollback: 'rollback:before-read' } as const;
+const HELD_AT = { run: 'batch:before-read', retry: 'batch:before-read', rollback: 'rollback:before-read' } as const;
+/** Of one call of `up`, in ms: the one that hangs shall not take long. */
+const TIMEOUT_MS = 500;
 
 export interface Attempt {
   readonly exits: readonly Exit[];
@@ -24,13 +27,16 @@ export interface Attempt {
 }
 
 type FaultOf<Kind extends Fault['kind']> = Extract<Fault, { readonly kind: Kind }>;
-type Forwards = 'run' | 'rollback';
+type Forwards = 'run' | 'retry' | 'rollback';
 
 /** One start of the command, with a fault or without; checks how it ends. */
 export async function attempt(stage: Stage, verb: Forwards, fault?: Fault): Promise<Attempt> {
   const what = fault ? `: ${actionOf(fault)}${'at' in fault ? ` at ${fault.at.point}:${fault.at.hit}` : ''}` : '';
   stage.note(`${verb}${what}`);
-  const done = fault && fault.kind !== 'rollback' ? await carryOut(stage, verb, fault) : await plain(stage, verb);
+  const done =
+    fault && fault.kind !== 'rollback' && fault.kind !== 'retry'
+      ? await carryOut(stage, verb, fault)
+      : await plain(stage, verb);
   for (const [index, exit] of done.exits.entries()) {
     const allowed = allowedOutcomes(stage.schedule, verb, fault, index > 0);
     if (!allowed.includes(exit.outcome))
@@ -40,11 +46,13 @@ export async function attempt(stage: Stage, verb: Forwards, fault?: Fault): Prom
   return done;
 }
 
-async function plain(stage: Stage, verb: Forwards): Promise<Attempt> {
-  return { exits: [await startRunner(stage, verb).end], isHit: true };
+async function plain(stage: Stage, verb: Forwards, how: How = {}): Promise<Attempt> {
+  return { exits: [await startRunner(stage, verb, how).end], isHit: true };
 }
 
-function carryOut(stage: Stage, verb: Forwards, fault: Exclude<Fault, { kind: 'rollback' }>): Promise<Attempt> {
+type Carried = Exclude<Fault, { kind: 'rollback' | 'retry' }>;
+
+function carryOut(stage: Stage, verb: Forwards, fault: Carried): Promise<Attempt> {
   switch (fault.kind) {
     case 'kill':
       return kill(stage, verb, fault);
@@ -70,6 +78,22 @@ function carryOut(stage: Stage, verb: Forwards, fault: Exclude<Fault, { kind: 'r
       return held(stage, verb, fault.at, () => beside(editState(stage, fault.what)));
     case 'second':
       return second(stage, verb, fault.delayMs);
+    case 'stepdown':
+      return after(stage, verb, fault.at, () => stage.server.members.stepDown());
+    case 'kill-primary':
+      return after(stage, verb, fault.at, () => stage.server.crash(fault.downMs));
+    case 'no-majority':
+      return after(stage, verb, fault.at, () => stage.server.loseMajority(fault.ms));
+    case 'wire':
+      return wire(stage, verb, fault);
+    case 'clock':
+      return plain(stage, verb, { env: wrongClock(fault.offsetMs) });
+    case 'hang':
+      return plain(stage, verb, {
+        env: { [HANGS_AT]: String(fault.call), GODWIT_TRANSFORM_TIMEOUT_MS: String(TIMEOUT_MS) },
+      });
+    case 'limit':
+      return plain(stage, verb, { args: ['--limit', String(fault.limit)] });
   }
 }
 
@@ -80,7 +104,7 @@ async function held(
   at: Moment,
   work: (runner: Runner) => Promise<unknown>,
 ): Promise<Attempt> {
-  const runner = startRunner(stage, verb, { at, action: 'stop' });
+  const runner = startRunner(stage, verb, { act: { at, action: 'stop' } });
   const isHit = await stops(runner);
   if (isHit) {
     await work(runner);
@@ -89,13 +113,48 @@ async function held(
   return { exits: [await runner.end], isHit };
 }
 
+/** The trouble goes on when the runner is woken; afterwards the set is whole, for whoever looks at it. */
+async function after(stage: Stage, verb: Forwards, at: Moment, trouble: () => Promise<unknown>): Promise<Attempt> {
+  let over: Promise<unknown> = Promise.resolve();
+  const done = await held(stage, verb, at, async () => {
+    over = trouble();
+    // A failure is told by those who wait for it.
+    over.catch(() => undefined);
+  });
+  await over;
+  await stage.server.members.whole();
+  return done;
+}
+
+function wire(stage: Stage, verb: Forwards, { at, what, ms }: FaultOf<'wire'>): Promise<Attempt> {
+  const { wires } = stage;
+  if (!wires) throw new Error('wanted a proxy, found none');
+  const whole = (): void => wires.pass();
+  return held(stage, verb, at, async () => {
+    switch (what) {
+      case 'slow':
+        return wires.delay(ms);
+      case 'cut':
+        wires.cut();
+        break;
+      case 'black hole':
+        wires.blackHole();
+        break;
+      case 'cut in a commit':
+        void wires.cutAfter('commitTransaction').then(() => setTimeout(whole, ms));
+        return;
+    }
+    setTimeout(whole, ms);
+  }).finally(whole);
+}
+
 async function kill(stage: Stage, verb: Forwards, { at, sentinelToo }: FaultOf<'kill'>): Promise<Attempt> {
   if (sentinelToo)
     return held(stage, verb, at, async ({ child }) => {
       killSentinelsOf(child.pid);
       child.kill('SIGKILL');
     });
-  const exit = await startRunner(stage, verb, { at, action: 'kill' }).end;
+  const exit = await startRunner(stage, verb, { act: { at, action: 'kill' } }).end;
   return { exits: [exit], isHit: exit.outcome === 'SIGKILL' };
 }
 
@@ -108,12 +167,12 @@ async function killLater(stage: Stage, verb: Forwards, ms: number): Promise<Atte
 }
 
 async function throwAt(stage: Stage, verb: Forwards, at: Moment): Promise<Attempt> {
-  const exit = await startRunner(stage, verb, { at, action: 'throw' }).end;
+  const exit = await startRunner(stage, verb, { act: { at, action: 'throw' } }).end;
   return { exits: [exit], isHit: exit.outcome !== '0' };
 }
 
 async function stop(stage: Stage, verb: Forwards, fault: FaultOf<'stop'>): Promise<Attempt> {
-  const first = startRunner(stage, verb, { at: fault.at, action: 'stop' });
+  const first = startRunner(stage, verb, { act: { at: fault.at, action: 'stop' } });
   if (!(await stops(first))) return { exits: [await first.end], isHit: false };
   if (fault.sentinelToo) killSentinelsOf(first.child.pid);
   await sleep(stage.schedule.settings.leaseMs + PAST_MS);
@@ -133,7 +192,7 @@ async function stop(stage: Stage, verb: Forwards, fault: FaultOf<'stop'>): Promi
 /** A second one that has taken the lease over, and stops in the middle of its work. */
 async function heldSecond(stage: Stage, verb: Forwards, hit: number): Promise<Runner> {
   const at = { point: HELD_AT[verb], hit: 1 + (hit % 2) };
-  const runner = startRunner(stage, verb, { at, action: 'stop' });
+  const runner = startRunner(stage, verb, { act: { at, action: 'stop' } });
   await stops(runner);
   return runner;
 }

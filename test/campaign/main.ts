@@ -8,7 +8,7 @@ import { drawSchedule, type Focus } from './draw.js';
 import { MUTANTS, type Mutant } from './mutants.js';
 import type { Played } from './play.js';
 import { Coverage, writeFailure } from './report.js';
-import type { Schedule } from './schedule.js';
+import { type Schedule, TOPOLOGIES } from './schedule.js';
 import { shrink } from './shrink.js';
 
 /** Schedules within which a mutant must be caught. */
@@ -22,6 +22,7 @@ const { values } = parseArgs({
     schedules: { type: 'string' },
     seed: { type: 'string', default: '1' },
     jobs: { type: 'string', default: '2' },
+    topology: { type: 'string' },
     replay: { type: 'string' },
     mutants: { type: 'boolean', default: false },
     mutant: { type: 'string' },
@@ -31,8 +32,12 @@ const { values } = parseArgs({
   },
 });
 
+const topologies = TOPOLOGIES.filter((topology) => topology === values.topology);
+
 const drawn = (seed: number, count: number, focus: Focus = {}): Schedule[] =>
-  Array.from({ length: count }, (_, index) => drawSchedule(seed + index, focus));
+  Array.from({ length: count }, (_, index) =>
+    drawSchedule(seed + index, { ...focus, ...(topologies.length > 0 ? { topologies } : {}) }),
+  );
 
 function tell({ schedule, violations, hits, seconds }: Played): void {
   const [first] = violations;

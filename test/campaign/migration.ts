@@ -23,6 +23,9 @@ const DOWNS: Readonly<Partial<Record<MigrationKind, string>>> = {
   mark: '(({ mark, marks, ...rest }) => rest)(doc)',
 };
 
+/** Environment variable: the call of `up` that never returns. */
+export const HANGS_AT = 'CAMPAIGN_HANGS_AT';
+
 /** The migration file of a schedule. */
 export function sourceOf({ migration, collection }: Schedule): string {
   const { kind } = migration;
@@ -33,12 +36,16 @@ export function sourceOf({ migration, collection }: Schedule): string {
   ];
   return `import { defineMigration, transform } from 'godwit';
 const shape = (doc, keep) => ${UPS[kind]};
+const HANGS_AT = Number(process.env.${HANGS_AT} ?? 0);
+let calls = 0;
 export default defineMigration({
   description: 'a schedule of the campaign',
   steps: [transform({
     collection: '${COLLECTION}',
     ${migration.lookup ? `lookup: { team: { from: '${LOOKED_UP}', localField: 'team', foreignField: '_id' } },` : ''}
     up: (doc, { keep, lookup }) => {
+      calls += 1;
+      if (calls === HANGS_AT) for (;;);
       if (doc.bad === 1) throw new Error('a bad document');
       return ${shared.length > 0 ? `{ ...shape(doc, keep), ${shared.join(', ')} }` : 'shape(doc, keep)'};
     },

@@ -1,5 +1,5 @@
 /** Plays one schedule from its first document to its last check. */
-import type { Timestamp } from 'mongodb';
+import type { Db, Timestamp } from 'mongodb';
 import { type Attempt, attempt, IMPOSTORS } from './faults.js';
 import { Load } from './load.js';
 import { COLLECTION } from './migration.js';
@@ -16,7 +16,7 @@ import {
 import { checkImages, checkInserts, checkNewcomers } from './oracle/images.js';
 import { checkAtRest, checkNothingOpen, checkState, checkTruth, checkWaits, runNow } from './oracle/state.js';
 import { startRunner } from './runner.js';
-import { type Fault, has, isFinal, isOfRollback, type Schedule } from './schedule.js';
+import { type Fault, has, isFinal, isOfRollback, isRefused, type Schedule } from './schedule.js';
 import type { CampaignServer } from './server.js';
 import { clearStage, type Stage, setStage, type Violation } from './stage.js';
 
@@ -45,6 +45,7 @@ class Play {
 
   async all(): Promise<void> {
     const { ending, faults } = this.stage.schedule;
+    if (isRefused(this.stage.schedule)) return this.#refused();
     await this.#forwards(faults.filter((fault) => !isOfRollback(fault)));
     if (ending === 'abandon' || this.#isOver) return this.#abandon();
     const standing = await this.#finish();
@@ -55,8 +56,21 @@ class Play {
     await this.#lookAtAll();
   }
 
+  /** A view, a capped collection, a time series: said so before anything is written. */
+  async #refused(): Promise<void> {
+    const { stage } = this;
+    const before = await everything(stage.db);
+    for (const verb of ['dry-run', 'run'] as const) {
+      const { outcome } = await startRunner(stage, verb).end;
+      if (outcome !== '2:GODWIT_TARGET' && (verb === 'run' || outcome !== '0'))
+        stage.violate('I11', `${verb} of a ${stage.schedule.collection.shape} to be refused`, outcome);
+    }
+    const after = await everything(stage.db);
+    if (after !== before) stage.violate('I14', 'nothing written', after);
+  }
+
   /** One start, and the checks that hold after every one. */
-  async #attempt(verb: 'run' | 'rollback', fault?: Fault): Promise<Attempt> {
+  async #attempt(verb: 'run' | 'retry' | 'rollback', fault?: Fault): Promise<Attempt> {
     const done = await attempt(this.stage, verb, fault);
     await checkNothingOpen(this.stage, fault);
     await checkAtRest(this.stage);
@@ -68,9 +82,12 @@ class Play {
   async #forwards(faults: readonly Fault[]): Promise<void> {
     for (const fault of faults) {
       if (this.#isOver) return;
-      const state = (await runNow(this.stage))?.state;
+      const now = await runNow(this.stage);
+      const state = now?.state;
       if (fault.kind === 'rollback') await this.#wayBack();
-      else if (state !== 'completed') await this.#attempt('run', fault);
+      else if (fault.kind === 'retry') {
+        if (now && now.failed > 0 && state !== 'rolled-back') await this.#attempt('retry', fault);
+      } else if (state !== 'completed') await this.#attempt('run', fault);
     }
   }
 
@@ -85,13 +102,20 @@ class Play {
   async #finish(): Promise<Standing> {
     for (let count = 0; count < MAX_STARTS; count += 1) {
       const now = await runNow(this.stage);
-      if (now?.state === 'completed') return 'completed';
+      if (now?.state === 'completed') return this.#retried();
       if (now?.state === 'failed' && now.failed > this.stage.maxFailures) this.stage.maxFailures = UNLIMITED;
       await this.#attempt('run');
       if (this.#hasBroken('I11')) return 'over';
     }
     this.stage.violate('I16', `the end of the run within ${MAX_STARTS} starts`, (await runNow(this.stage))?.state);
     return 'over';
+  }
+
+  /** Whose `up` hung once is good, and waits in quarantine for somebody to say so. */
+  async #retried(): Promise<Standing> {
+    if (!has(this.stage.schedule, 'hang')) return 'completed';
+    await this.#attempt('retry');
+    return (await runNow(this.stage))?.state === 'completed' ? 'completed' : 'over';
   }
 
   #hasBroken(invariant: string): boolean {
@@ -205,6 +229,17 @@ const CLOCK_MS = 50;
 function checkSame(stage: Stage, before: ReadonlyMap<string, Buffer>, after: ReadonlyMap<string, Buffer>): void {
   const isSame = before.size === after.size && [...before].every(([key, bytes]) => after.get(key)?.equals(bytes));
   if (!isSame) stage.violate('I8', 'a second rollback to change nothing', 'that it did');
+}
+
+/** Collections, their documents, and what is known of runs, as one text. */
+async function everything(db: Db): Promise<string> {
+  const listed = await db.listCollections({}, { nameOnly: true }).toArray();
+  const names = listed.map(({ name }) => name).filter((name) => !name.startsWith('migrations'));
+  const documents = await Promise.all(
+    names.sort().map((name) => db.collection(name).find().sort({ _id: 1 }).toArray()),
+  );
+  const runs = await db.collection('migrations').countDocuments();
+  return JSON.stringify([names, documents, runs]);
 }
 
 /** Plays the schedule in a database of its own. */

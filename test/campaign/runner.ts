@@ -7,7 +7,7 @@ import { CANARY } from './documents.js';
 import type { Moment } from './schedule.js';
 import type { Stage } from './stage.js';
 
-export type Verb = 'run' | 'rollback' | 'verify' | 'dry-run';
+export type Verb = 'run' | 'retry' | 'rollback' | 'verify' | 'dry-run';
 
 export interface Exit {
   readonly verb: Verb;
@@ -24,15 +24,16 @@ export interface Runner {
 /** A runner that is still there after this long hangs, in ms. */
 const HANGS_MS = 90_000;
 
-function argsOf(verb: Verb, { schedule, maxFailures }: Stage): string[] {
+function argsOf(verb: Verb, { schedule, maxFailures }: Stage, more: readonly string[]): string[] {
   const { batchSize, workers } = schedule.settings;
   const own: Readonly<Record<Verb, readonly (string | number)[]>> = {
     run: ['--batch-size', batchSize, '--workers', workers, '--max-failures', maxFailures],
+    retry: ['--batch-size', batchSize, '--workers', workers, '--max-failures', maxFailures],
     rollback: ['--workers', workers],
     verify: [],
     'dry-run': ['--batch-size', batchSize],
   };
-  return [verb, 'm1', ...own[verb].map(String), '--progress', 'none', '--json'];
+  return [verb, 'm1', ...own[verb].map(String), ...more, '--progress', 'none', '--json'];
 }
 
 /** What a process does at a moment by itself. */
@@ -41,14 +42,21 @@ export interface Act {
   readonly action: 'kill' | 'stop' | 'throw';
 }
 
-export function startRunner(stage: Stage, verb: Verb, act?: Act): Runner {
+export interface How {
+  readonly act?: Act;
+  readonly args?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export function startRunner(stage: Stage, verb: Verb, { act, args = [], env: more = {} }: How = {}): Runner {
   const { cwd, uri, main, schedule } = stage;
   const env = {
     GODWIT_TEST: '1',
     GODWIT_LEASE_MS: String(schedule.settings.leaseMs),
+    ...more,
     ...(act ? { GODWIT_FAULT: `${act.at.point}:${act.at.hit}:${act.action}` } : {}),
   };
-  const child = startCommand(argsOf(verb, stage), { cwd, uri, main, env });
+  const child = startCommand(argsOf(verb, stage, args), { cwd, uri, main, env });
   const limit = setTimeout(() => {
     stage.violate('I16', `${verb} ended within ${HANGS_MS / 1_000} s`, 'that it went on');
     child.kill('SIGKILL');

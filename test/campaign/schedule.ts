@@ -1,18 +1,19 @@
-/**
- * A schedule: everything that will happen, as plain JSON, before anything starts. docs/guide/campaign.md has the grammar.
- * Three nodes and a proxy have their place in `TOPOLOGIES`; no draw chooses them yet.
- */
+/** A schedule: everything that will happen, as plain JSON, before anything starts. docs/guide/campaign.md has the grammar. */
 import { FAULT_POINTS, type FaultPoint } from '../../src/engine/fault-points.js';
 
-export const TOPOLOGIES = ['one-node'] as const;
+export const TOPOLOGIES = ['one-node', 'three-node', 'proxy'] as const;
 export const ID_KINDS = ['objectId', 'int', 'mixed', 'string', 'object', 'uuid', 'strange'] as const;
-export const FIELD_KINDS = ['plain', 'every', 'odd'] as const;
+export const FIELD_KINDS = ['plain', 'every', 'odd', 'large'] as const;
 export const RULES = ['none', 'validator', 'unique'] as const;
-export const SHAPES = ['ordinary', 'collated', 'clustered'] as const;
+export const SHAPES = ['ordinary', 'collated', 'clustered', 'capped', 'view', 'timeseries'] as const;
+/** What must be refused, with nothing written. */
+const REFUSED_SHAPES: readonly string[] = ['capped', 'view', 'timeseries'];
 export const MIGRATIONS = ['set', 'unset', 'rename', 'mark', 'whole'] as const;
 export const LOADS = ['none', 'edits', 'inserts', 'saves', 'transactions', 'hot', 'all'] as const;
 export const ENDINGS = ['complete', 'rollback', 'rollback-killed', 'run-rollback-run', 'abandon'] as const;
 
+export type Topology = (typeof TOPOLOGIES)[number];
+export type Shape = (typeof SHAPES)[number];
 export type IdKind = (typeof ID_KINDS)[number];
 export type FieldKind = (typeof FIELD_KINDS)[number];
 export type Rule = (typeof RULES)[number];
@@ -52,9 +53,34 @@ export type Fault =
   | { readonly kind: 'ddl'; readonly at: Moment; readonly what: 'index' | 'validator' | 'recreate' | 'drop' | 'rename' }
   | { readonly kind: 'state'; readonly at: Moment; readonly what: 'fence' | 'cursor' | 'drop-chunks' }
   | { readonly kind: 'second'; readonly delayMs: number }
+  | { readonly kind: 'stepdown'; readonly at: Moment }
+  | { readonly kind: 'kill-primary'; readonly at: Moment; readonly downMs: number }
+  /** Both secondaries hear nothing for so long. */
+  | { readonly kind: 'no-majority'; readonly at: Moment; readonly ms: number }
+  | { readonly kind: 'wire'; readonly at: Moment; readonly what: WireTrouble; readonly ms: number }
+  | { readonly kind: 'clock'; readonly offsetMs: number }
+  /** The n-th call of `up` never returns. */
+  | { readonly kind: 'hang'; readonly call: number }
+  /** A canary: `--limit`. */
+  | { readonly kind: 'limit'; readonly limit: number }
+  /** `retry`, where there is a quarantine. */
+  | { readonly kind: 'retry' }
   | { readonly kind: 'rollback' };
 
 export type FaultKind = Fault['kind'];
+
+export const WIRE_TROUBLES = ['cut', 'cut in a commit', 'black hole', 'slow'] as const;
+export type WireTrouble = (typeof WIRE_TROUBLES)[number];
+
+/** Faults that need the topology; the others are possible on each. */
+export const NEEDS: Readonly<Partial<Record<FaultKind, Topology>>> = {
+  restart: 'one-node',
+  'commit-unknown': 'one-node',
+  stepdown: 'three-node',
+  'kill-primary': 'three-node',
+  'no-majority': 'three-node',
+  wire: 'proxy',
+};
 
 export const FAILING_CODES = [112, 251, 246, 24, 365, 388, 50, 11601, 11602, 189, 91, 13, 'close'] as const;
 export type FailingCode = (typeof FAILING_CODES)[number];
@@ -70,13 +96,13 @@ export type FailingCommand = (typeof FAILING_COMMANDS)[number];
 
 export interface Schedule {
   readonly seed: number;
-  readonly topology: (typeof TOPOLOGIES)[number];
+  readonly topology: Topology;
   readonly collection: {
     readonly docs: number;
     readonly ids: IdKind;
     readonly fields: FieldKind;
     readonly rule: Rule;
-    readonly shape: (typeof SHAPES)[number];
+    readonly shape: Shape;
   };
   readonly migration: {
     readonly kind: MigrationKind;
@@ -103,6 +129,8 @@ export const momentOf = (fault: Fault): Moment | undefined => ('at' in fault ? f
 
 export const isOfRollback = (fault: Fault): boolean => momentOf(fault)?.point.startsWith('rollback:') === true;
 
+export const isRefused = ({ collection }: Schedule): boolean => REFUSED_SHAPES.includes(collection.shape);
+
 /** Faults after which the run can't go on: the schedule ends with a look at what is left. */
 export const isFinal = (fault: Fault): boolean =>
   (fault.kind === 'ddl' && (fault.what === 'drop' || fault.what === 'recreate')) ||
@@ -124,6 +152,10 @@ export function actionOf(fault: Fault): string {
       return `ddl ${fault.what}`;
     case 'state':
       return `state ${fault.what}`;
+    case 'wire':
+      return `wire: ${fault.what}`;
+    case 'clock':
+      return `clock ${fault.offsetMs > 0 ? 'ahead' : 'behind'}`;
     default:
       return fault.kind;
   }

@@ -1,57 +1,71 @@
-/** The server of one worker of the campaign: kept between schedules, killed and restarted within them. */
-import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+/**
+ * The servers of one worker of the campaign, one for each topology that it has met: kept between schedules, killed,
+ * stepped down and started again within them.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MongoClient } from 'mongodb';
-import { type EmbeddedServer, startEmbedded } from '../../src/embedded/start.js';
 import { withDatabase } from '../support/database.js';
-import type { FailingCode, FailingCommand } from './schedule.js';
+import { type Members, startMembers } from '../support/servers.js';
+import type { FailingCode, FailingCommand, Topology } from './schedule.js';
 
-/** For fail points. */
-const ARGS = ['--setParameter', 'enableTestCommands=1'];
+/** Of the answers to its oracle, in ms: an election and a restart are shorter. */
+const PATIENCE_MS = 30_000;
 
 export class CampaignServer {
   private constructor(
-    private readonly dbPath: string,
-    private server: EmbeddedServer,
+    readonly members: Members,
     readonly client: MongoClient,
+    private readonly count: 1 | 3,
   ) {}
 
-  static async start(): Promise<CampaignServer> {
-    const dbPath = await mkdtemp(join(tmpdir(), 'godwit-campaign-'));
-    const server = await startEmbedded({ dbPath, args: ARGS });
-    const client = await new MongoClient(server.uri, { appName: 'oracle', serverSelectionTimeoutMS: 30_000 }).connect();
-    return new CampaignServer(dbPath, server, client);
+  static async start(topology: Topology): Promise<CampaignServer> {
+    const count = topology === 'three-node' ? 3 : 1;
+    const members = await startMembers({ members: count });
+    const options = { appName: 'oracle', serverSelectionTimeoutMS: PATIENCE_MS };
+    const client = await new MongoClient(members.server.uri, options).connect();
+    return new CampaignServer(members, client, count);
   }
 
   get uri(): string {
-    return this.server.uri;
+    return this.members.server.uri;
   }
 
   uriOf(database: string): string {
-    return withDatabase(this.server.uri, database);
+    return withDatabase(this.uri, database);
   }
 
-  /** SIGKILL, and up again on the same port and data. */
-  async crash(): Promise<void> {
-    const { port, pid } = this.server;
-    if (existsSync(`/proc/${pid}`)) process.kill(pid, 'SIGKILL');
-    await this.server.stop();
-    this.server = await startEmbedded({ dbPath: this.dbPath, port, args: ARGS });
+  /** SIGKILL of the one that takes writes, and up again on the same port and data. */
+  async crash(downMs = 0): Promise<void> {
+    const primary = await this.members.primary();
+    await this.members.kill(primary);
+    await sleep(downMs);
+    await this.members.restart(primary);
     await this.client.db('admin').command({ ping: 1 });
   }
 
-  /** Up again, when something else than `crash` has ended it. */
+  /** No other member hears of a write for so long. */
+  async loseMajority(ms: number): Promise<void> {
+    const others = await this.members.secondaries();
+    const turn = (mode: string): Promise<unknown> =>
+      Promise.all(others.map((other) => this.members.failPoint(other, 'stopReplProducer', mode)));
+    await turn('alwaysOn');
+    await sleep(ms);
+    await turn('off');
+  }
+
+  /** Up again, whatever has ended it, with nothing failing. */
   async revive(): Promise<void> {
-    const isThere = await this.client
-      .db('admin')
-      .command({ ping: 1 }, { timeoutMS: 2_000 })
-      .then(
+    for (let member = 0; member < this.count; member += 1) {
+      const isThere = await this.members.command(member, { ping: 1 }).then(
         () => true,
         () => false,
       );
-    if (!isThere) await this.crash();
+      if (isThere) continue;
+      await this.members.kill(member).catch(() => undefined);
+      await this.members.restart(member);
+    }
+    await this.failNothing();
+    await this.members.whole();
   }
 
   async fail(command: FailingCommand, code: FailingCode, times: number): Promise<void> {
@@ -66,17 +80,18 @@ export class CampaignServer {
   }
 
   async failNothing(): Promise<void> {
-    await this.client.db('admin').command({ configureFailPoint: 'failCommand', mode: 'off' });
+    for (let member = 0; member < this.count; member += 1) {
+      await this.members.failPoint(member, 'failCommand', 'off');
+      await this.members.failPoint(member, 'stopReplProducer', 'off');
+    }
   }
 
   async #failPoint(mode: object | string, data: object): Promise<void> {
-    await this.client.db('admin').command({ configureFailPoint: 'failCommand', mode, data });
+    await this.members.failPoint(await this.members.primary(), 'failCommand', mode, data);
   }
 
   async stop(): Promise<void> {
     await this.client.close();
-    if (existsSync(`/proc/${this.server.pid}`)) process.kill(this.server.pid, 'SIGKILL');
-    await this.server.stop();
-    await rm(this.dbPath, { recursive: true, force: true });
+    await this.members.close();
   }
 }

@@ -4,11 +4,12 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Db } from 'mongodb';
+import { throughProxy, Wires } from '../support/proxy.js';
 import { rawInsert } from '../support/raw-insert.js';
 import { initialDocuments } from './documents.js';
 import { COLLECTION, LOOKED_UP, sourceOf, TEAMS, validatorOf } from './migration.js';
 import { Model } from './model.js';
-import type { Schedule } from './schedule.js';
+import { isRefused, type Schedule } from './schedule.js';
 import type { CampaignServer } from './server.js';
 
 export interface Violation {
@@ -24,7 +25,9 @@ export interface Stage {
   /** The command under test: main.js of the build, or of a mutant. */
   readonly main: string;
   readonly db: Db;
+  /** Of the command under test: through the wires, where there are some. */
   readonly uri: string;
+  readonly wires: Wires | null;
   readonly cwd: string;
   readonly initial: readonly Buffer[];
   readonly model: Model;
@@ -40,7 +43,24 @@ export interface Stage {
   violate(invariant: string, expected: unknown, found: unknown): void;
 }
 
+/** What a view shows. */
+export const BEHIND = 'behind';
 const COLLATION = { locale: 'en', strength: 2 };
+
+/** Under the name of the target, what is to be refused. */
+async function createRefused(db: Db, shape: string): Promise<void> {
+  const documents = Array.from({ length: 20 }, (_, n) => ({ t: new Date(n), a: `a-${n}`, n, drop: n }));
+  if (shape === 'view') {
+    await db.collection(BEHIND).insertMany(documents);
+    await db.createCollection(COLLECTION, { viewOn: BEHIND, pipeline: [] });
+    return;
+  }
+  await db.createCollection(
+    COLLECTION,
+    shape === 'capped' ? { capped: true, size: 1_000_000 } : { timeseries: { timeField: 't' } },
+  );
+  await db.collection(COLLECTION).insertMany(documents);
+}
 
 async function createTarget(db: Db, schedule: Schedule): Promise<void> {
   const { shape, rule } = schedule.collection;
@@ -53,6 +73,9 @@ async function createTarget(db: Db, schedule: Schedule): Promise<void> {
   if (rule === 'unique')
     await db.collection(COLLECTION).createIndex({ uk: 1 }, { unique: true, partialFilterExpression });
   await db.collection(COLLECTION).createIndex({ n: 1 });
+}
+
+async function createTeams(db: Db): Promise<void> {
   const teams = TEAMS.map((name, _id) => ({ _id: _id as unknown as never, name }));
   await db.collection(LOOKED_UP).insertMany(teams);
 }
@@ -60,33 +83,49 @@ async function createTarget(db: Db, schedule: Schedule): Promise<void> {
 /** Everything about the collection that a run must leave alone, as one text. */
 export async function frameOf(db: Db): Promise<string> {
   const [listed] = await db.listCollections({ name: COLLECTION }, { nameOnly: false }).toArray();
-  const indexes = await db.collection(COLLECTION).indexes();
+  const indexes = listed?.type === 'view' ? [] : await db.collection(COLLECTION).indexes();
   return JSON.stringify({ ...(listed as object), indexes });
 }
 
+/** Documents of one message of 48 MB at most, and so many bytes of it, of which one document may be the most. */
 const PORTION = 1_000;
+const PORTION_BYTES = 16 * 1024 * 1024;
 /** Violations of one invariant in the timeline, at most. */
 const MAX_TOLD = 4;
 
 async function fill(server: CampaignServer, database: string, documents: readonly Buffer[]): Promise<void> {
-  for (let from = 0; from < documents.length; from += PORTION)
-    await rawInsert(server.uri, database, COLLECTION, documents.slice(from, from + PORTION));
+  const uri = await server.members.primaryUri();
+  let portion: Buffer[] = [];
+  let bytes = 0;
+  for (const document of documents) {
+    portion.push(document);
+    bytes += document.length;
+    if (portion.length < PORTION && bytes < PORTION_BYTES) continue;
+    await rawInsert(uri, database, COLLECTION, portion);
+    [portion, bytes] = [[], 0];
+  }
+  if (portion.length > 0) await rawInsert(uri, database, COLLECTION, portion);
 }
 
 export async function setStage(schedule: Schedule, server: CampaignServer, main: string): Promise<Stage> {
   const name = `c_${schedule.seed}_${randomBytes(3).toString('hex')}`;
   const db = server.client.db(name);
-  await createTarget(db, schedule);
-  const initial = initialDocuments(schedule);
+  await createTeams(db);
+  const initial = isRefused(schedule) ? [] : initialDocuments(schedule);
+  if (isRefused(schedule)) await createRefused(db, schedule.collection.shape);
+  else await createTarget(db, schedule);
   await fill(server, name, initial);
   const cwd = await mkdtemp(join(tmpdir(), 'godwit-campaign-'));
   await mkdir(join(cwd, 'scripts/migrations'), { recursive: true });
   await writeFile(join(cwd, 'scripts/migrations/m1.mjs'), sourceOf(schedule));
   const startedAt = performance.now();
+  const wires = schedule.topology === 'proxy' ? await Wires.start(server.members.server.port) : null;
+  // The sentinel's own connection is another one: P12 does not hold for a machine that is cut off as a whole.
+  wires?.spare('godwit-sentinel');
   const [violations, timeline, hits]: [Violation[], string[], string[]] = [[], [], []];
   return {
-    ...{ schedule, server, main, db, cwd, initial, violations, timeline, hits },
-    uri: server.uriOf(name),
+    ...{ schedule, server, main, db, cwd, initial, violations, timeline, hits, wires },
+    uri: wires ? throughProxy(server.uriOf(name), wires) : server.uriOf(name),
     model: new Model(initial),
     frame: await frameOf(db),
     maxFailures: schedule.settings.maxFailures,
@@ -102,7 +141,8 @@ export async function setStage(schedule: Schedule, server: CampaignServer, main:
   };
 }
 
-export async function clearStage({ db, cwd }: Stage): Promise<void> {
+export async function clearStage({ db, cwd, wires }: Stage): Promise<void> {
+  await wires?.close();
   await db.dropDatabase();
   await rm(cwd, { recursive: true, force: true });
 }

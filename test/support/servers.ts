@@ -74,6 +74,11 @@ export class Members {
     return found;
   }
 
+  /** The server as one that holds the data is asked for directly: the URI of the member that takes writes. */
+  async primaryUri(): Promise<string> {
+    return `mongodb://127.0.0.1:${this.server.members[await this.primary()]?.port}/?directConnection=true`;
+  }
+
   async secondaries(): Promise<number[]> {
     const primary = await this.primary();
     return this.#clients.map((_, member) => member).filter((member) => member !== primary);
@@ -149,14 +154,19 @@ export class Members {
   }
 }
 
+/** Starts them; `close` ends all of their processes. */
+export async function startMembers(options: StartEmbeddedOptions = {}): Promise<Members> {
+  const args = [...TEST_COMMANDS, ...(options.args ?? [])];
+  const server = await startEmbedded({ ...options, args });
+  const folder = await mkdtemp(join(tmpdir(), 'godwit-members-'));
+  return new Members(server, startJanitor(folder), folder, args);
+}
+
 /** Starts them before the tests of a file; all of their processes are gone at its end. */
 export function useMembers(options: StartEmbeddedOptions = {}): () => Members {
   let members: Members | undefined;
   beforeAll(async () => {
-    const args = [...TEST_COMMANDS, ...(options.args ?? [])];
-    const server = await startEmbedded({ ...options, args });
-    const folder = await mkdtemp(join(tmpdir(), 'godwit-members-'));
-    members = new Members(server, startJanitor(folder), folder, args);
+    members = await startMembers(options);
   });
   afterAll(() => members?.close());
   return () => {

@@ -132,6 +132,9 @@ export async function checkNeighbours(stage: Stage): Promise<void> {
   if (strange.length > 0) stage.violate('I14', 'no other collections', strange.join(' '));
 }
 
+/** Whose `up` hung once is in quarantine whatever it is like. */
+const NOT_HUNG = { code: { $ne: 'GODWIT_TRANSFORM_TIMEOUT' } };
+
 /** I17: each failed document once, with its bytes as they are, and no other. */
 export async function checkQuarantine(stage: Stage, found: Found): Promise<void> {
   const { db, schedule, model } = stage;
@@ -139,7 +142,7 @@ export async function checkQuarantine(stage: Stage, found: Found): Promise<void>
   const run = await db.collection('migrations').findOne({ current: true });
   const stored = await db
     .collection('migrations_failures')
-    .find({ run: run ? String(run._id) : '' }, { raw: true })
+    .find({ run: run ? String(run._id) : '', ...(has(schedule, 'hang') ? NOT_HUNG : {}) }, { raw: true })
     .toArray();
   const seen = new Set<string>();
   for (const raw of stored) {

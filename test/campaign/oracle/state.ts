@@ -115,7 +115,8 @@ export function checkWaits(stage: Stage): void {
   const { schedule, model } = stage;
   const isExcused = schedule.faults.some(
     (fault) =>
-      ['restart', 'commit-unknown', 'ddl'].includes(fault.kind) || ('sentinelToo' in fault && fault.sentinelToo),
+      ['restart', 'commit-unknown', 'ddl', 'stepdown', 'kill-primary', 'no-majority'].includes(fault.kind) ||
+      ('sentinelToo' in fault && fault.sentinelToo),
   );
   if (!isExcused && model.longestWaitMs > LONGEST_WAIT_MS)
     stage.violate('I16', `no write to wait for more than ${LONGEST_WAIT_MS} ms`, Math.round(model.longestWaitMs));

@@ -1,5 +1,6 @@
 /** Moves one chunk from its cursor to its end, batch by batch. */
 import type { ClientSession } from 'mongodb';
+import { typedId } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import { faultPoint } from './fault-points.js';
@@ -63,14 +64,13 @@ export async function runIds(
   let current = chunk;
   for (let from = 0; from < ids.length; from += context.settings.batchSize) {
     const wanted = ids.slice(from, from + context.settings.batchSize);
-    const done = new Set<string>();
+    const done: unknown[] = [];
     for (let isOpen = true; isOpen && mayGoOn(context); ) {
       const source = idsSource(readFrom(context), context.step.filter, wanted, { done, counts });
       const outcome = await runBatch(context, current, source, session);
       const { changes, untouched, failed, isLast } = outcome.batch;
-      for (const { before } of changes) done.add(before.key);
-      for (const { key } of untouched) done.add(key);
-      for (const { document } of failed) done.add(document.key);
+      const taken = [...changes.map(({ before }) => before), ...untouched, ...failed.map(({ document }) => document)];
+      done.push(...taken.map(typedId));
       current = outcome.chunk;
       isOpen = !isLast;
       report(context, outcome);

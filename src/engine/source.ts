@@ -91,25 +91,22 @@ async function readWindow(
 /**
  * The documents with these `_id`s that the filter still matches, but for those that are done.
  *
- * @param done keys of documents that earlier batches have taken
+ * @param done `_id`s of documents that earlier batches have taken, as they are stored: left away by the server, which
+ *   holds 5 and 5.0 for equal, so that a batch is cut by the bytes of what is left
  */
 export function idsSource(
   from: ReadFrom,
   filter: Filter<Document> | undefined,
   ids: readonly unknown[],
-  options: { readonly done: ReadonlySet<string>; readonly counts: Counting },
+  options: { readonly done: readonly unknown[]; readonly counts: Counting },
 ): Source {
   return {
     closesChunk: false,
     counts: options.counts,
     read: async ({ limit, maxBytes, session }) => {
-      const read = await readBatch(from, bothFilters({ _id: { $in: ids } }, filter), {
-        limit: ids.length + 1,
-        maxBytes,
-        session,
-      });
-      const open = read.documents.filter(({ key }) => !options.done.has(key));
-      return { documents: open.slice(0, limit), hasMore: read.hasMore || open.length > limit };
+      const open = bothFilters({ _id: { $in: ids, $nin: options.done } }, filter);
+      const read = await readBatch(from, open, { limit: limit + 1, maxBytes, session });
+      return { documents: read.documents.slice(0, limit), hasMore: read.hasMore };
     },
   };
 }

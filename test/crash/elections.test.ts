@@ -1,16 +1,19 @@
 /** Elections, lost primaries and commits that nobody answered, on a set of three. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { killLeftovers } from '../support/command.js';
+import { killLeftovers, runCommand } from '../support/command.js';
 import { until } from '../support/crash.js';
-import { useScratch } from '../support/scratch.js';
+import { hashOf, useScratch } from '../support/scratch.js';
 import { type Members, useMembers } from '../support/servers.js';
 import {
   BATCH_POINTS,
+  COUNT,
   expectAsUndisturbed,
+  expectWhole,
   heldAt,
   type Place,
   prepare,
+  RUN,
   runTwin,
   type Told,
   type Twin,
@@ -45,6 +48,52 @@ describe('on a replica set of three', () => {
       await expectDone(at, told);
       expect(told.stderr).not.toMatch(/change stream ended/);
     });
+  });
+
+  describe('a primary that is lost to a rollback at', () => {
+    const BACK = ['rollback', 'm1', '--workers', '1', '--progress', 'plain', '--json'];
+    const stepDown = async (): Promise<() => Promise<void>> => {
+      await members().stepDown();
+      return async () => undefined;
+    };
+    const killed = async (): Promise<() => Promise<void>> => {
+      const primary = await members().primary();
+      await members().kill(primary);
+      return async () => {
+        await sleep(DOWN_MS);
+        await members().restart(primary);
+      };
+    };
+    test.each([
+      ['rollback:after-data', 'stepped down', stepDown],
+      ['rollback:after-audit', 'killed', killed],
+      ['rollback:before-commit', 'killed', killed],
+    ] as const)('%s, %s, costs a batch that is redone', async (point, _how, lose) => {
+      const at = await place();
+      expect((await runCommand(RUN, at)).code).toBe(0);
+      let back: Promise<unknown> = Promise.resolve();
+      const told = await heldAt(at, { at: point, args: BACK }, async () => {
+        back = (await lose())();
+      });
+      await back;
+      expect([told.code, told.json], told.stderr).toMatchObject([0, { state: 'rolled-back', restored: COUNT }]);
+      await members().whole();
+      await expectWhole(at.db);
+      expect(await hashOf(at.db, 'people')).toBe(twin.before);
+    });
+  });
+
+  test('a set that loses a member and gets it back goes on', async () => {
+    const at = await place();
+    const told = await heldAt(at, { at: 'batch:after-data' }, async () => {
+      const [gone] = await members().secondaries();
+      const primary = await members().primary();
+      const { config } = await members().command(primary, { replSetGetConfig: 1 });
+      const left = config.members.filter(({ _id }: { _id: number }) => _id !== gone);
+      await members().command(primary, { replSetReconfig: { ...config, version: config.version + 1, members: left } });
+      await members().command(primary, { replSetReconfig: { ...config, version: config.version + 2 } });
+    });
+    await expectDone(at, told);
   });
 
   describe('a primary that is killed at', () => {

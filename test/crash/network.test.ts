@@ -157,6 +157,16 @@ describe('a run behind a wire', () => {
     });
   });
 
+  test('that takes 2 s each way is slow, and not taken for a dead one', async () => {
+    const at = await place();
+    const told = await heldAt(at, { at: 'batch:after-read:6' }, async () => {
+      wires.delay(2_000);
+      void until(async () => (await audited(at.db)) >= COUNT, 120_000).then(() => wires.pass());
+    });
+    expect(told.stderr).not.toMatch(/redone/);
+    await expectDone(at, told);
+  });
+
   test('that takes 100 ms each way holds documents for two round trips', async () => {
     const at = await place();
     let longest = 0;

@@ -1,9 +1,10 @@
 /** Servers that die, come back empty, have no room, forget, or refuse the user in the middle of a run. */
+import { cp } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Db, MongoClient } from 'mongodb';
+import { type Db, MongoClient, type Timestamp } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { killLeftovers, runCommand, runJson } from '../support/command.js';
-import { audited, brokenInvariants } from '../support/crash.js';
+import { audited, brokenInvariants, until } from '../support/crash.js';
 import { makeMigration } from '../support/project.js';
 import { hashOf, useScratch } from '../support/scratch.js';
 import { useMembers } from '../support/servers.js';
@@ -91,6 +92,41 @@ describe('a server', () => {
     await expectResumes(at, twin);
   });
 
+  test('that comes back with a copy from before the run is not worked on', async () => {
+    const at = await prepare(scratch.make());
+    const copy = await members().emptyFolder();
+    await members().kill(0);
+    await cp(members().server.members[0]?.dbPath ?? '', copy, { recursive: true });
+    await members().restart(0);
+    await members().whole();
+    const told = await heldAt(at, { at: 'batch:after-data' }, async () => {
+      await members().kill(0);
+      await members().restart(0, { dbPath: copy });
+      await members().whole();
+    });
+    expect([told.code, errorCode(told)]).toEqual([1, 'GODWIT_STATE_LOST']);
+    expect(await at.db.collection('people').countDocuments({ mark: { $exists: true } })).toBe(0);
+    expect(await at.db.collection('migrations').countDocuments()).toBe(0);
+    await members().kill(0);
+    await members().restart(0);
+    await members().whole();
+    await expectResumes(at, twin);
+  });
+
+  test('that comes back as a standalone is not worked on', async () => {
+    const at = await prepare(scratch.make());
+    const env = { GODWIT_OUTAGE_MS: '3000' };
+    const told = await heldAt(at, { at: 'batch:after-data', env }, async () => {
+      await members().kill(0);
+      await members().restart(0, { isStandalone: true });
+    });
+    await expectEnded(at, told, 'GODWIT_NO_PRIMARY');
+    await members().kill(0);
+    await members().restart(0);
+    await members().whole();
+    await expectResumes(at, twin);
+  });
+
   test('that no longer holds the history of the change stream costs passes over everything', async () => {
     const at = await prepare(scratch.make());
     const people = at.db.collection<{ _id: number; n: number }>('people');
@@ -101,6 +137,37 @@ describe('a server', () => {
     await people.insertOne({ _id: -1, n: 1 });
     await people.updateOne({ _id: 3 }, [{ $unset: 'mark' }]);
     await at.db.collection('migrations').updateOne({}, { $set: { 'stream.token': { _data: gone } } });
+    const { code, json, stderr } = await runJson(QUIET, at);
+    expect([code, json['state'] ?? json]).toEqual([0, 'completed']);
+    expect(stderr).toMatch(/change stream ended .*history.*checked again at the end/);
+    expect(await people.countDocuments({ mark: 'x' })).toBe(COUNT + 1);
+    expect(await brokenInvariants(at.db)).toEqual([]);
+  });
+});
+
+describe('a server with a small oplog', () => {
+  const members = useMembers({ args: ['--oplogSize', '16', '--syncdelay', '1'] });
+  const scratch = useScratch('oplog', () => members().server.uri);
+
+  /** Writes elsewhere until nothing is left of what the oplog held. */
+  async function rollOver({ db }: Place): Promise<void> {
+    const oplog = db.client.db('local').collection('oplog.rs');
+    const [last] = await oplog.find().sort({ $natural: -1 }).limit(1).toArray();
+    const filler = Buffer.alloc(1024 * 1024, 'x');
+    await until(async () => {
+      await db.collection('others').insertMany(Array.from({ length: 8 }, () => ({ filler })));
+      const [first] = await oplog.find().sort({ $natural: 1 }).limit(1).toArray();
+      return first !== undefined && (first['ts'] as Timestamp).greaterThan(last?.['ts'] as Timestamp);
+    }, 60_000);
+  }
+
+  test('that has rolled over what the stream had still to read costs passes over everything', async () => {
+    const at = await prepare(scratch.make());
+    const people = at.db.collection<{ _id: number; n: number }>('people');
+    expect((await runCommand([...RUN, '--limit', '60'], at)).code).toBe(7);
+    await people.insertOne({ _id: -1, n: 1 });
+    await people.updateOne({ _id: 3 }, [{ $unset: 'mark' }]);
+    await rollOver(at);
     const { code, json, stderr } = await runJson(QUIET, at);
     expect([code, json['state'] ?? json]).toEqual([0, 'completed']);
     expect(stderr).toMatch(/change stream ended .*history.*checked again at the end/);

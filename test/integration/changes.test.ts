@@ -134,6 +134,43 @@ describe('the change stream', () => {
     await closeSession(session);
   });
 
+  test('tells of writes whose events are too large to be told whole, and of thousands in one transaction', async () => {
+    await fill(5_000);
+    const big = (mail: string): object => ({ mail, big: Buffer.alloc(9 * 1024 * 1024, mail) });
+    await contacts.insertOne({ _id: -1, ...big('FIRST') });
+    const cwd = await project(LOWER);
+    const session = await openSession({ cwd, uri });
+    const notes: string[] = [];
+    session.events.on('run:note', ({ note }) => notes.push(note));
+    let wrote: Promise<unknown> | undefined;
+    const write = async (): Promise<void> => {
+      await contacts.replaceOne({ _id: -1 }, big('SECOND'));
+      await client.withSession((own) =>
+        own.withTransaction(() =>
+          contacts.bulkWrite(
+            Array.from({ length: 5_000 }, (_, n) => ({
+              updateOne: { filter: { _id: n * 2 }, update: { $set: { mail: `AGAIN${n}` } } },
+            })),
+            { session: own, ordered: false },
+          ),
+        ),
+      );
+    };
+    session.events.on('run:batch', () => {
+      wrote ??= write();
+    });
+    // Hooks in before the end of the chunks: the batches meet the transaction, and wait for it.
+    const result = await startRun(session, 'm1', { batchSize: 100 }).result;
+    await wrote;
+    expect(result.state).toBe('completed');
+    expect(notes.filter((note) => note.includes('change stream'))).toEqual([]);
+    const shaped = { $or: [{ mail: /^again/ }, { mail: 'second' }] };
+    const late = await contacts.countDocuments({ mail: /[A-Z]/ });
+    // The run may have ended before the transaction did; it is then after it.
+    expect([await contacts.countDocuments(shaped), late]).toEqual([5_001 - late, late === 0 ? 0 : 5_000]);
+    await closeSession(session);
+  });
+
   test.each<[string, () => Promise<unknown>]>([
     ['dropped', () => db.collection('contacts').drop()],
     ['renamed', () => db.collection('contacts').rename('contacts_old')],

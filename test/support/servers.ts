@@ -27,6 +27,8 @@ export interface RestartOptions {
   readonly dbPath?: string | undefined;
   /** No file of the server may become larger. */
   readonly maxFileMb?: number;
+  /** As if somebody had forgotten the name of the set. */
+  readonly isStandalone?: boolean;
 }
 
 export class Members {
@@ -112,7 +114,7 @@ export class Members {
   /** On its old port; with its old data unless another folder is given. Waits until it listens. */
   async restart(
     member: number,
-    { dbPath = this.server.members[member]?.dbPath, maxFileMb }: RestartOptions = {},
+    { dbPath = this.server.members[member]?.dbPath, maxFileMb, isStandalone = false }: RestartOptions = {},
   ): Promise<void> {
     const { port } = this.server.members[member] ?? {};
     if (!dbPath || !port) throw new Error('wanted one of the members');
@@ -120,7 +122,7 @@ export class Members {
     const logPath = join(this.folder, `again-${this.#starts}.log`);
     const { path } = await findMongod();
     const binary = maxFileMb === undefined ? path : await this.#limited(path, maxFileMb);
-    const args = ['--replSet', this.server.setName ?? '', ...this.args];
+    const args = [...(isStandalone ? [] : ['--replSet', this.server.setName ?? '']), ...this.args];
     this.#pids[member] = (await startMongod({ binary, port, dbPath, logPath, args }, this.janitor)).pid;
   }
 

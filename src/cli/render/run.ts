@@ -65,17 +65,16 @@ export function renderFailures(failures: MigrationStatus['failures'], columns: n
 
 function rollbackHeadline(result: RollbackResult, paint: Paint): string {
   const back = `${formatCount(result.restored + result.keptFields + result.alreadyBack)} documents`;
-  const left =
+  const isOne = result.conflicts === 1;
+  const left = `${result.dryRun ? 'would be' : isOne ? 'is' : 'are'} left as ${isOne ? 'it is' : 'they are'}`;
+  const conflicts =
     result.conflicts > 0
-      ? paint(
-          'fail',
-          `${formatCount(result.conflicts)} CONFLICT and ${result.dryRun ? 'would be' : 'are'} left as they are`,
-        )
+      ? paint('fail', `${formatCount(result.conflicts)} ${isOne ? 'CONFLICTS' : 'CONFLICT'} and ${left}`)
       : 'no conflict';
-  if (result.dryRun) return `${paint('bold', 'NOTHING WAS WRITTEN.')} ${back} would be as before; ${left}.`;
+  if (result.dryRun) return `${paint('bold', 'NOTHING WAS WRITTEN.')} ${back} would be as before; ${conflicts}.`;
   if (result.state !== 'rolled-back')
-    return `${paint('run', result.state.toUpperCase())}: ${back} are as before the run so far; ${left}. It can be resumed.`;
-  return `${paint(result.conflicts > 0 ? 'fail' : 'ok', 'ROLLED BACK')}: ${back} are as before the run; ${left}.`;
+    return `${paint('run', result.state.toUpperCase())}: ${back} are as before the run so far; ${conflicts}. It can be resumed.`;
+  return `${paint(result.conflicts > 0 ? 'fail' : 'ok', 'ROLLED BACK')}: ${back} are as before the run; ${conflicts}.`;
 }
 
 export function renderRollback(

@@ -9,6 +9,7 @@ import { type Chunk, sumOfCounters } from '../domain/chunk.js';
 import { isSpent, type RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { listChunks } from '../mongo/chunks.js';
+import { readTopology } from '../mongo/connect.js';
 import { retireRun } from '../mongo/runs.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
 import { requireTarget } from '../mongo/target.js';
@@ -50,8 +51,23 @@ export function carryOn(facts: RunFacts, planned: RunDocument, options: ForwardO
   });
 }
 
-/** Why nothing is as it was: another replica set answers at this address; null when it is the same, or cannot be told. */
+/**
+ * Why nothing is as it was: another replica set answers at this address, or none at all; null when it is the same, or
+ * cannot be told.
+ */
 async function otherServer({ client, run }: RunContext): Promise<GodwitError | null> {
+  const topology = await readTopology(client);
+  if (topology !== null && topology !== 'replica-set')
+    return new GodwitError(
+      'GODWIT_OTHER_SERVER',
+      `wanted the replica set that ${run.migration} began on, found ${topology === 'sharded' ? 'a mongos' : 'a standalone server'} by now`,
+      {
+        next: [
+          'start it with the --replSet that it had: a standalone may show its data as it was minutes ago',
+          `godwit run ${run.migration}   goes on then`,
+        ],
+      },
+    );
   const began = run.server.replicaSetId;
   const now = began === null ? null : await readReplicaSetId(client);
   if (began === null || now === null || now === began) return null;

@@ -8,6 +8,7 @@ import { killSessions, sessionId } from '../mongo/leases.js';
 import { findRun } from '../mongo/runs.js';
 import type { State } from '../mongo/state.js';
 import { acquireLease, LeaseKeeper } from './lease-keeper.js';
+import { leaseLost } from './run-batch.js';
 import type { RunContext, RunSettings } from './run-context.js';
 import { NO_WATCH, Sentinel } from './sentinel.js';
 import { Tally } from './tally.js';
@@ -43,7 +44,7 @@ const ended = (client: MongoClient, sessions: readonly ClientSession[]): Promise
  *
  * @param limit changes that may be made
  * @returns the run as it is afterwards
- * @throws GodwitError GODWIT_LEASE_HELD, and what the work threw
+ * @throws GodwitError GODWIT_LEASE_HELD, GODWIT_LEASE_LOST, and what the work threw
  */
 export async function withLease(facts: RunFacts, run: RunDocument, limit: number, work: Work): Promise<RunDocument> {
   const sessions = Array.from({ length: facts.settings.workers }, () => facts.client.startSession());
@@ -87,7 +88,10 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
       // With the lease the next runner finds the sessions: it is not given back while one may hold documents.
       await keeper.close(!isOpen);
     }
-    return (await findRun(state, taken._id)) ?? taken;
+    const now = (await findRun(state, taken._id)) ?? taken;
+    // Whoever holds it by now has moved it on: it no longer says what this process left.
+    if (now.lease && now.lease.fence !== taken.lease?.fence) throw leaseLost(run.migration);
+    return now;
   } finally {
     await Promise.all(sessions.map((session) => session.endSession().catch(() => undefined)));
   }

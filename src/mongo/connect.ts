@@ -127,12 +127,24 @@ async function readServerFacts(client: MongoClient, uri: string): Promise<Server
   const hosts = hello.hosts ?? [];
   return {
     version: String(build['version']),
-    topology: hello.msg === 'isdbgrid' ? 'sharded' : hello.setName ? 'replica-set' : 'standalone',
+    topology: topologyOf(hello),
     setName: hello.setName ?? null,
     hosts,
     clockOffsetMs: Math.round((sent + received) / 2 - hello.localTime.getTime()),
     isLocal: [...addressesOf(uri), ...hosts].every(isLoopback),
   };
+}
+
+const topologyOf = ({ msg, setName }: Hello): ServerFacts['topology'] =>
+  msg === 'isdbgrid' ? 'sharded' : setName ? 'replica-set' : 'standalone';
+
+/** What answers at the address by now; null when nothing does. */
+export async function readTopology(client: MongoClient): Promise<ServerFacts['topology'] | null> {
+  const hello = await client
+    .db('admin')
+    .command({ hello: 1 })
+    .catch(() => null);
+  return hello && topologyOf(hello as unknown as Hello);
 }
 
 function addressesOf(uri: string): string[] {
@@ -147,7 +159,7 @@ const isLoopback = (address: string): boolean => /^(127\.|localhost(:|$)|\[?::1\
  *
  * @throws GodwitError GODWIT_STANDALONE, GODWIT_SHARDED
  */
-export function requireTransactions(server: ServerFacts): void {
+export function requireTransactions(server: Pick<ServerFacts, 'topology'>): void {
   if (server.topology === 'standalone')
     throw new GodwitError('GODWIT_STANDALONE', 'wanted a replica set (transactions), found a standalone server', {
       next: [

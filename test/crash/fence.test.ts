@@ -135,6 +135,17 @@ describe('a runner that has lost its lease', () => {
     await expectLost(loser, holder, [0, 'completed']);
   });
 
+  test('behind its last transition does not tell the state of the next holder as its own end', async () => {
+    await fill(200);
+    const cwd = await makeMigration(
+      "(doc) => { if (doc._id === 150) throw new Error('bad'); return { ...doc, mark: 'x' }; }",
+    );
+    const loser = await stoppedAt('run:after-transition:2', cwd, { env: shortLease });
+    await pastItsLease();
+    const holder = await stoppedAt('batch:before-read:1', cwd, { args: [...RUN, '--max-failures', '5'] });
+    await expectLost(loser, holder, [4, 'completed']);
+  });
+
   test('does not fail the run when its batch is another one by now', async () => {
     await fill(400);
     const cwd = await makeMigration(UP);

@@ -115,12 +115,13 @@ describe('a server', () => {
 
   test('that comes back as a standalone is not worked on', async () => {
     const at = await prepare(scratch.make());
-    const env = { GODWIT_OUTAGE_MS: '3000' };
-    const told = await heldAt(at, { at: 'batch:after-data', env }, async () => {
+    const told = await heldAt(at, { at: 'batch:after-data' }, async () => {
       await members().kill(0);
       await members().restart(0, { isStandalone: true });
     });
-    await expectEnded(at, told, 'GODWIT_NO_PRIMARY');
+    expect([told.code, errorCode(told)], told.stderr).toEqual([1, 'GODWIT_OTHER_SERVER']);
+    const refused = await runJson(QUIET, at);
+    expect([refused.code, errorCode(refused)]).toEqual([2, 'GODWIT_STANDALONE']);
     await members().kill(0);
     await members().restart(0);
     await members().whole();

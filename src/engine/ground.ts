@@ -3,10 +3,11 @@
  * UUID. A restored backup brings them back under the same names with other UUIDs: nothing that the state then says of
  * the target can be believed, so the run ends as `restored`, and the next one is planned anew.
  */
+import type { Chunk } from '../domain/chunk.js';
 import { isFenceOf } from '../domain/lease.js';
 import { type Ground, isSpent, type RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
-import { withoutHead } from '../mongo/audit-entries.js';
+import { auditTotals, withoutHead } from '../mongo/audit-entries.js';
 import { listChunks } from '../mongo/chunks.js';
 import { storeRestored } from '../mongo/runs.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
@@ -98,11 +99,23 @@ const restored = (run: RunDocument): GodwitError =>
     },
   );
 
-/** True when the run stands on other ground, or its state was edited: a person may accept that. */
+/** True when the audit does not hold every batch that the chunks tell of, though nobody purged it. */
+async function hasGaps(
+  { state }: GroundFacts,
+  { _id, purged }: RunDocument,
+  chunks: readonly Chunk[],
+): Promise<boolean> {
+  if (purged) return false;
+  const { batches } = await auditTotals(state, _id, 'up');
+  return batches !== chunks.reduce((sum, { seq }) => sum + seq, 0);
+}
+
+/** True when the run stands on other ground, its state was edited, or audit is lost: a person may accept that. */
 export async function isDoubtful(facts: GroundFacts, run: RunDocument): Promise<boolean> {
   if (isEdited(run)) return true;
   const chunks = await listChunks(facts.state, run._id);
   if (!chunks.every(({ fence }) => isFenceOf(run.takings, fence))) return true;
+  if (await hasGaps(facts, run, chunks)) return true;
   if (isSpent(run.state)) return false;
   const ground = await readGround(facts, run);
   const isOtherServer = ground.server.replicaSetId !== run.server.replicaSetId;

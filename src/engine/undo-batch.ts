@@ -96,12 +96,7 @@ export async function decideUndoBatch(
 ): Promise<UndoBatch> {
   const place = { run: chunk.run, chunk: chunk._id, direction: 'up', round: 0, seq } as const;
   const batch = await readBatchAudit(context.state, place, options.session);
-  if (!batch)
-    throw new GodwitError(
-      'GODWIT_STATE_LOST',
-      `wanted the audit of batch ${seq} of chunk ${chunk._id}, found it gone`,
-      { next: ['restore the audit collection from a backup', `godwit status ${context.run.migration}`] },
-    );
+  if (!batch) return requireAccepted(context, chunk, seq);
   const { head, images } = batch;
   if (head.n === 0) return NO_UNDO_BATCH;
   // `force` is for the application's edits; images that cannot be trusted are never written.
@@ -125,6 +120,20 @@ export async function decideUndoBatch(
     down: downOf(context),
     refused: options.effort.refused,
     inexact: options.effort.inexact,
+  });
+}
+
+/**
+ * A batch that is gone from the audit. The others are undone only where somebody has accepted that with `amend`, which
+ * makes the run `restored`; its documents are then found as others without a before image are (newcomers.ts).
+ */
+function requireAccepted({ run }: StepContext, chunk: Chunk, seq: number): UndoBatch {
+  if (run.history.some(({ to }) => to === 'restored')) return NO_UNDO_BATCH;
+  throw new GodwitError('GODWIT_STATE_LOST', `wanted the audit of batch ${seq} of chunk ${chunk._id}, found it gone`, {
+    next: [
+      'restore the audit collection from a backup',
+      `godwit amend ${run.migration} --because "…"   accepts the loss; the rollback then brings the others back`,
+    ],
   });
 }
 

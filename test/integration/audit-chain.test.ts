@@ -1,5 +1,6 @@
 import { Binary } from 'mongodb';
 import { describe, expect, test } from 'vitest';
+import { amend } from '../../src/verbs/amend.js';
 import { startRollback } from '../../src/verbs/rollback.js';
 import { startRun } from '../../src/verbs/run.js';
 import { closeSession, openSession, type Session } from '../../src/verbs/session.js';
@@ -52,6 +53,23 @@ describe('the audit', () => {
       { _id: idB, seq: seqB, ...restA },
     ]);
     expect(await brokenChains(session)).toBe(1);
+    await closeSession(session);
+  });
+
+  test('whose batch is gone stops the rollback, until its loss is accepted: then the others are brought back', async () => {
+    const session = await ran();
+    await audit.deleteMany({ seq: 3 });
+    await expect(startRollback(session, 'm1').result).rejects.toMatchObject({ code: 'GODWIT_STATE_LOST' });
+    expect(await amend(session, 'm1', 'the audit of one batch is gone')).toMatchObject({ state: 'restored' });
+    const back = await startRollback(session, 'm1').result;
+    expect(back).toMatchObject({
+      state: 'rolled-back',
+      restored: 100,
+      alreadyBack: 100,
+      noBefore: 50,
+      identical: false,
+    });
+    expect(await people.countDocuments({ mail: /^P/ })).toBe(200);
     await closeSession(session);
   });
 

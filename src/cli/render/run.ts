@@ -88,7 +88,7 @@ export function renderRollback(
     ['x  conflict', result.conflicts, 'the application changed the same field since; left alone'],
     ['-  gone since', result.goneSince, 'deleted by the application; stays deleted'],
     ['~  back by down()', result.byDown, 'inserted since the run; the migration has an inverse'],
-    ['?  no before image', result.noBefore, 'inserted since the run; left alone'],
+    ['?  no before image', result.noBefore, 'inserted since the run, or their audit is lost; left alone'],
   ];
   const lines = table(
     rows.filter(([, count]) => count > 0).map(([name, count, why]) => [`  ${name}`, formatCount(count), why]),

@@ -15,6 +15,7 @@ async function present(context: StepContext, ids: readonly unknown[]): Promise<S
   const read = await readBatch(readFrom(context), filter, {
     limit: ids.length + 1,
     maxBytes: Number.POSITIVE_INFINITY,
+    idsOnly: true,
   });
   return new Set(read.documents.map(({ key }) => key));
 }

@@ -43,7 +43,7 @@ export async function runNow({ db }: Stage): Promise<RunNow | null> {
         .at(-1)
         ?.at.getTime() ?? 0,
     failed: run['counters'].failed,
-    isStreamLost: run['stream'].isLost === true,
+    isStreamLost: run['stream'].isLost === true || run['undoStream']?.isLost === true,
   };
 }
 

@@ -4,6 +4,15 @@
 import type { EventMap, Events } from './events.js';
 import { type AmendResult, amend } from './verbs/amend.js';
 import { type AuditOptions, type AuditResult, audit } from './verbs/audit.js';
+import {
+  type ControlOptions,
+  type ControlResult,
+  type PaceOptions,
+  pauseRun,
+  resumeRun,
+  stopRun,
+  throttleRun,
+} from './verbs/control.js';
 import { type DoctorResult, doctor } from './verbs/doctor.js';
 import { type DryRunOptions, type DryRunReport, dryRun } from './verbs/dry-run.js';
 import { type PurgeOptions, type PurgeResult, purge } from './verbs/purge.js';
@@ -15,6 +24,7 @@ import { type VerifyOptions, type VerifyResult, verify } from './verbs/verify.js
 
 export { type AmendResult, amend } from './verbs/amend.js';
 export { audit } from './verbs/audit.js';
+export { pauseRun, resumeRun, stopRun, throttleRun } from './verbs/control.js';
 export { createMigration } from './verbs/create.js';
 export { doctor } from './verbs/doctor.js';
 export { dryRun, isClean } from './verbs/dry-run.js';
@@ -86,6 +96,25 @@ export class Godwit implements AsyncDisposable {
   /** Takes the quarantined documents up again, then goes on as `run` does. */
   retry(id: string, options?: RunOptions): RunHandle<RunResult> {
     return this.run(id, { ...options, retry: true });
+  }
+
+  /** The batch under way is finished; then the run waits, in whatever process it is, until it is resumed. */
+  pause(id: string, options?: ControlOptions): Promise<ControlResult> {
+    return pauseRun(this.session, id, options);
+  }
+
+  resume(id: string, options?: ControlOptions): Promise<ControlResult> {
+    return resumeRun(this.session, id, options);
+  }
+
+  /** The runner, in whatever process it is, finishes its batch, and ends. */
+  stop(id: string, options?: ControlOptions): Promise<ControlResult> {
+    return stopRun(this.session, id, options);
+  }
+
+  /** The pace of a run under way; without anything to change, only told. */
+  throttle(id: string, options?: PaceOptions): Promise<ControlResult> {
+    return throttleRun(this.session, id, options);
   }
 
   verify(id: string, options?: VerifyOptions): Promise<VerifyResult> {

@@ -39,6 +39,7 @@ export type { BatchTimes, EventMap } from './events.js';
 export { Godwit, type GodwitOptions, godwit, type RunHandle } from './godwit.js';
 export type { AmendResult } from './verbs/amend.js';
 export type { AuditOptions, AuditResult } from './verbs/audit.js';
+export type { ControlOptions, ControlResult, PaceOptions } from './verbs/control.js';
 export type { DoctorResult } from './verbs/doctor.js';
 export type { DryRunOptions, DryRunReport } from './verbs/dry-run.js';
 export type { PurgedRun, PurgeOptions, PurgeResult } from './verbs/purge.js';

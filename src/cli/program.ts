@@ -1,6 +1,7 @@
 /** The command line's grammar: global options and verbs. */
 import { Command, Option } from 'commander';
 import { VERSION } from '../godwit.js';
+import { addControl } from './commands/control.js';
 import { addDemo } from './commands/demo.js';
 import { addLook } from './commands/look.js';
 import { addProject } from './commands/project.js';
@@ -29,6 +30,7 @@ export function buildProgram(done: (code: number) => void): Command {
   addProject(program, done);
   addLook(program, done);
   addRun(program, done);
+  addControl(program, done);
   addRollback(program, done);
   addDemo(program, done);
   for (const command of program.commands) command.exitOverride().configureOutput({ writeErr: () => undefined });

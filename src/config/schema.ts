@@ -30,7 +30,11 @@ export const configSchema = z.strictObject({
   migrations: name.default('scripts/migrations').describe('Folder of the migrations'),
   batch: z
     .strictObject({
-      size: count.max(10_000).default(500).describe('Documents in a batch, at most'),
+      size: count.max(10_000).default(500).describe('Documents in the first batch; they adapt to `targetMs`'),
+      targetMs: duration
+        .pipe(z.number().min(1))
+        .default(75)
+        .describe('How long a batch may hold its documents, from its first write to its commit, in ms'),
       maxBytes: size.default(8 * 1024 * 1024).describe('Bytes of images in a batch, at most'),
     })
     .prefault({}),
@@ -43,6 +47,21 @@ export const configSchema = z.strictObject({
     .pipe(z.number().min(500))
     .default(600_000)
     .describe('How long a run waits for a server that does not answer, in ms'),
+  throttle: z
+    .strictObject({
+      maxLagMs: duration
+        .default(2_000)
+        .describe('How far a secondary may be behind before batches wait, in ms; 0: never'),
+      maxCommitMs: duration
+        .default(250)
+        .describe('Median of the last commits above which batches wait, in ms; 0: never'),
+      probe: z.url().optional().describe('Address that answers with 2xx while all is well; else batches wait'),
+      when: z
+        .custom<() => boolean | Promise<boolean>>((value) => typeof value === 'function', 'wanted a function')
+        .optional()
+        .describe('Function: batches wait while it returns true'),
+    })
+    .prefault({}),
   transform: z
     .strictObject({
       timeoutMs: duration.pipe(z.number().min(1)).default(5_000).describe('Longest time of one call of `up`, in ms'),

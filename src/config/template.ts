@@ -13,7 +13,8 @@ export default defineConfig({
   },
 
   // migrations: 'scripts/migrations', // the folder of the migrations
-  // batch: { size: 500, maxBytes: '8MiB' }, // documents and bytes in one transaction, at most
+  // batch: { size: 500, targetMs: 75, maxBytes: '8MiB' }, // the first batch; how long the others hold their documents; bytes at most
+  // throttle: { maxLagMs: 2_000, maxCommitMs: 250 }, // what batches wait for; { probe: 'http://…', when: () => false } ask you
   // workers: 'auto', // chunks worked on at once
   // leaseMs: 15_000, // how long a runner that is gone keeps others from taking over
   // outageMs: '10m', // how long a run waits for a server that does not answer

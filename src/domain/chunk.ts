@@ -142,6 +142,10 @@ export function addUndo(a: UndoCounters, b: UndoCounters): UndoCounters {
   };
 }
 
+/** Documents that they tell of. */
+export const undoTotal = (counters: UndoCounters): number =>
+  Object.values(counters).reduce((sum, count) => sum + count, 0);
+
 export const NO_UNDO: UndoCounters = { restored: 0, keptFields: 0, alreadyBack: 0, goneSince: 0, conflicts: 0 };
 
 /** A document that a rollback left with fields of the application's. */

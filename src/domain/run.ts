@@ -5,12 +5,16 @@
 import type { Binary, Timestamp } from 'bson';
 import { type Edge, findEdge } from '../kernel/state-machine.js';
 import type { Counters, Cursor, UndoConflict, UndoCounters } from './chunk.js';
+import type { Control, SignalOff, Throttle } from './control.js';
 import type { Lease } from './lease.js';
 import type { Newcomers } from './newcomers.js';
+import type { PhaseTable } from './phases.js';
 
 export const RUN_STATES = [
   'planned',
   'running',
+  'paused',
+  'throttled',
   'catching-up',
   'verifying',
   'completed',
@@ -31,6 +35,15 @@ export function isSpent(state: RunState): boolean {
 
 export const EDGES: readonly Edge<RunState>[] = [
   { from: 'planned', to: 'running', reason: 'the first batch may be read' },
+  { from: 'running', to: 'paused', reason: 'paused on request' },
+  { from: 'running', to: 'throttled', reason: 'a signal forbids the next batch' },
+  ...(['paused', 'throttled'] as const).flatMap((from) => [
+    { from, to: 'running', reason: 'nothing forbids the next batch any more' } as const,
+    { from, to: 'stopped', reason: 'stopped on request' } as const,
+    { from, to: 'interrupted', reason: 'Ctrl-C, or a runner that died' } as const,
+    { from, to: 'failed', reason: 'an error' } as const,
+    { from, to: 'rolling-back', reason: 'rollback asked for' } as const,
+  ]),
   { from: 'running', to: 'catching-up', reason: 'all chunks are done' },
   { from: 'catching-up', to: 'verifying', reason: 'what the application wrote meanwhile is through' },
   { from: 'catching-up', to: 'stopped', reason: 'stopped on request or at its limit' },
@@ -74,7 +87,15 @@ export const wasCompleted = ({ history }: Pick<RunDocument, 'history'>): boolean
   history.some(({ to }) => to === 'completed');
 
 /** States that a living runner holds; found without one, the runner died. */
-export const LIVE_STATES: readonly RunState[] = ['planned', 'running', 'catching-up', 'verifying', 'rolling-back'];
+export const LIVE_STATES: readonly RunState[] = [
+  'planned',
+  'running',
+  'paused',
+  'throttled',
+  'catching-up',
+  'verifying',
+  'rolling-back',
+];
 
 export const isLive = (state: RunState): boolean => LIVE_STATES.includes(state);
 
@@ -153,6 +174,10 @@ export interface RunDocument {
   readonly total: number;
   readonly batches: number;
   readonly conflictsRetried: number;
+  /** Where the time of the last process's batches went; null before the first. */
+  readonly phases: PhaseTable | null;
+  /** What limits it, in one sentence; null where nothing can be said. */
+  readonly bottleneck: string | null;
   /** Milliseconds that runners worked on this run, all attempts together. */
   readonly workedMs: number;
   readonly startedAt: Date;
@@ -164,6 +189,14 @@ export interface RunDocument {
   readonly purged: Purge | null;
   readonly stateIds: StateIds;
   readonly lease: Lease | null;
+  /** What was asked of it while it was under way. */
+  readonly control: Control;
+  /** Signals that its runner may not look at. */
+  readonly signalsOff: readonly SignalOff[];
+  /** Why its next batch waits now. */
+  readonly throttled: readonly Throttle[];
+  /** How long batches waited, by reason, in ms of all workers together. */
+  readonly throttledMs: Readonly<Record<string, number>>;
   /** How often the lease was taken: the order of the fences. */
   readonly takings: number;
   /** Sessions of every runner that this run has had: their writes are Godwit's own. */

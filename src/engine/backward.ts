@@ -12,6 +12,7 @@ import {
   sumOfCounters,
   type UndoConflict,
   type UndoCounters,
+  undoTotal,
 } from '../domain/chunk.js';
 import { addNewcomers, NO_NEWCOMERS } from '../domain/newcomers.js';
 import { isSpent } from '../domain/run.js';
@@ -25,7 +26,7 @@ import { patiently } from './patiently.js';
 import type { Recorder } from './recorder.js';
 import { requireChunks, stepContext } from './run.js';
 import type { RunContext, StepContext } from './run-context.js';
-import { nextUndo, undoBatch } from './undo-batch.js';
+import { nextUndo, type UndoOutcome, undoBatch } from './undo-batch.js';
 import { undoOnly } from './undo-single.js';
 import type { RunFacts } from './with-lease.js';
 import { shareOut } from './workers.js';
@@ -71,6 +72,7 @@ export class Backward {
     };
     await storeUndoStream(state, run._id, fence, undoStream);
     await recorder.go('rolling-back', 'rollback asked for');
+    context.gate.begin(async () => undefined);
     const chunks = await patiently(context, () => requireChunks(context));
     // The runner that died may have stored older figures than its chunks have.
     context.tally.counters = sumOfCounters(chunks);
@@ -109,7 +111,7 @@ export class Backward {
   async #undoChunk(context: StepContext, chunk: Chunk, session: ClientSession): Promise<void> {
     let current: Chunk = { ...chunk, fence: context.fence };
     while (!isUndone(current) && !context.signal.aborted) {
-      const outcome = await undoBatch(context, current, this.options.onConflict, session);
+      const outcome = await this.#undoNext(context, current, session);
       current = outcome.chunk;
       context.tally.addUndo(outcome.undone.counters, outcome.redone);
       context.events.emit('run:undo', {
@@ -117,6 +119,18 @@ export class Backward {
         undo: context.tally.undo ?? NO_UNDO,
         total: context.run.counters.changed,
       });
+    }
+  }
+
+  async #undoNext(context: StepContext, chunk: Chunk, session: ClientSession): Promise<UndoOutcome> {
+    await context.gate.enter(context.settings.batchSize, context.signal);
+    let taken = 0;
+    try {
+      const outcome = await undoBatch(context, chunk, this.options.onConflict, session);
+      taken = undoTotal(outcome.undone.counters);
+      return outcome;
+    } finally {
+      context.gate.leave(taken);
     }
   }
 

@@ -3,9 +3,11 @@
  * whole one. Not in one transaction: one that its planner left open would keep the next planner waiting for the
  * server's limit (60 s). Two planners at once are told apart by the unique index on the current run of a migration.
  */
+
 import { randomBytes } from 'node:crypto';
 import type { Db, Timestamp } from 'mongodb';
 import { type Chunk, NO_COUNTERS } from '../domain/chunk.js';
+import { NO_CONTROL } from '../domain/control.js';
 import { NO_FENCE } from '../domain/lease.js';
 import type { PlannedStep, RunDocument, StateIds } from '../domain/run.js';
 import type { Events } from '../events.js';
@@ -133,6 +135,12 @@ function newRun(
     total: steps.reduce((sum, { estimate }) => sum + estimate, 0),
     batches: 0,
     conflictsRetried: 0,
+    phases: null,
+    bottleneck: null,
+    control: NO_CONTROL,
+    throttled: [],
+    signalsOff: [],
+    throttledMs: {},
     workedMs: 0,
     startedAt: now,
     updatedAt: now,

@@ -1,5 +1,5 @@
 /** How ready a run is to be rolled back, at any time: a small run is looked at whole, of a large one some batches. */
-import { addUndo, type Chunk, NO_UNDO, type UndoCounters } from '../domain/chunk.js';
+import { addUndo, type Chunk, NO_UNDO, type UndoCounters, undoTotal } from '../domain/chunk.js';
 import type { RunDocument } from '../domain/run.js';
 import { listChunks } from '../mongo/chunks.js';
 import { Effort } from './effort.js';
@@ -22,8 +22,6 @@ export interface Readiness {
 const WHOLE_DOCUMENTS = 5_000;
 /** Batches looked at of a larger one. */
 const SAMPLED_BATCHES = 6;
-
-const sumOf = (counters: UndoCounters): number => Object.values(counters).reduce((sum, count) => sum + count, 0);
 
 /** Up to `count` batches that are not undone yet, spread evenly over all of them. */
 function spread(chunks: readonly Chunk[], count: number): { readonly chunk: Chunk; readonly seq: number }[] {
@@ -53,8 +51,8 @@ export async function readinessOf(facts: RunFacts, run: RunDocument): Promise<Re
   const { changed, scanned } = run.counters;
   if (scanned > WHOLE_DOCUMENTS) {
     const counters = await sample(facts, run);
-    return { sampled: sumOf(counters), of: changed, counters, noBefore: null };
+    return { sampled: undoTotal(counters), of: changed, counters, noBefore: null };
   }
   const { counters, newcomers } = await rollBackDry(facts, run, { onConflict: 'report' });
-  return { sampled: sumOf(counters), of: changed, counters, noBefore: newcomers.count };
+  return { sampled: undoTotal(counters), of: changed, counters, noBefore: newcomers.count };
 }

@@ -1,5 +1,7 @@
 /** Records in the run's document what happens to it: transitions along the table's edges, and figures for people. */
 import type { Chunk, Cursor } from '../domain/chunk.js';
+import { PAUSED, type Throttle } from '../domain/control.js';
+import { bottleneckOf } from '../domain/phases.js';
 import { isLive, type RunDocument, type RunState } from '../domain/run.js';
 import { type GodwitError, isGodwitError } from '../errors.js';
 import { firstOpenChunk } from '../mongo/chunks.js';
@@ -28,6 +30,7 @@ export class Recorder {
   #storedAt = performance.now();
   #conflictsStored = 0;
   #storing: Promise<void> | null = null;
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly context: RunContext,
@@ -47,7 +50,18 @@ export class Recorder {
     });
   }
 
-  async go(to: RunState, because: string): Promise<void> {
+  /** One transition after the other: a run may come to rest just when it ends. */
+  go(to: RunState, because: string): Promise<void> {
+    return this.#inTurn(() => this.#step(to, because));
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #step(to: RunState, because: string): Promise<void> {
     await faultPoint('run:before-transition');
     const { state, fence } = this.context;
     const facts = { by: whoami(), because, direction: this.direction, fence };
@@ -68,6 +82,17 @@ export class Recorder {
   /** A living state found without a living holder means that its runner died. */
   async noteDeadRunner(): Promise<void> {
     if (isLive(this.#state) && this.#state !== 'planned') await this.go('interrupted', 'the runner died');
+  }
+
+  /** Between two batches of the chunks: waits for these reasons, or goes on (none). */
+  rest(reasons: readonly Throttle[]): Promise<void> {
+    const isPaused = reasons.some(({ reason }) => reason === PAUSED);
+    return this.#inTurn(async () => {
+      if (reasons.length > 0 && this.#state === 'running')
+        await this.#step(isPaused ? 'paused' : 'throttled', reasons.map(({ reason }) => reason).join(', '));
+      else if (reasons.length === 0 && (this.#state === 'paused' || this.#state === 'throttled'))
+        await this.#step('running', 'nothing forbids the next batch any more');
+    });
   }
 
   /** Stores the figures and moves to a final or resting state. */
@@ -124,6 +149,7 @@ export class Recorder {
       conflictsRetried,
       resumeCursor: resumeCursor(await firstOpenChunk(state, this.#run._id)),
       workedMs,
+      ...(tally.phases.batches > 0 ? { phases: tally.phases.table(), bottleneck: bottleneckOf(tally.phases) } : {}),
     });
   }
 }

@@ -21,6 +21,7 @@ import { listChunks } from '../mongo/chunks.js';
 import type { State } from '../mongo/state.js';
 import { Backward, inOrder, type RollbackOptions, sumOfUndo } from './backward.js';
 import { Effort } from './effort.js';
+import { OPEN_GATE } from './governor.js';
 import { settleNewcomers } from './newcomers.js';
 import { Recorder } from './recorder.js';
 import { requireChunks, stepContext } from './run.js';
@@ -194,5 +195,6 @@ export const lookingContext = (facts: RunFacts, run: RunDocument): RunContext =>
   locate: locateIn(facts.loaded),
   tally: Tally.fresh(0),
   watch: NO_WATCH,
+  gate: OPEN_GATE,
   stop: () => undefined,
 });

@@ -35,6 +35,8 @@ export interface BatchOutcome {
   readonly redone: number;
   /** Documents that the committed try was allowed. */
   readonly limit: number;
+  /** Documents that it read. */
+  readonly read: number;
   readonly times: BatchTimes;
 }
 
@@ -221,6 +223,7 @@ class Attempt {
       chunk: afterCheckpoint(chunk, moved),
       redone: effort.redone,
       limit: effort.limit,
+      read: read.documents.length,
       times: this.#times,
     };
     await faultPoint('batch:before-commit');

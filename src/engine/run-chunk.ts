@@ -2,10 +2,11 @@
 import type { ClientSession } from 'mongodb';
 import { typedId } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
+import { nextLimit } from '../domain/pace.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import { faultPoint } from './fault-points.js';
 import { type BatchOutcome, runBatch } from './run-batch.js';
-import type { RunContext, StepContext } from './run-context.js';
+import type { RunContext, RunSettings, StepContext } from './run-context.js';
 import { type Counting, collectionSource, idsSource, Window } from './source.js';
 
 export const readFrom = (context: StepContext): ReadFrom => ({
@@ -21,6 +22,7 @@ export const mayGoOn = (context: RunContext): boolean =>
 function report(context: StepContext, outcome: BatchOutcome): void {
   const { tally, run, events } = context;
   tally.addBatch(outcome.batch.counters, outcome.redone);
+  tally.phases.add(outcome.times);
   events.emit('run:batch', {
     run: run._id,
     counters: tally.counters,
@@ -30,18 +32,44 @@ function report(context: StepContext, outcome: BatchOutcome): void {
   });
 }
 
+/** A batch at its time. @throws the reason of the stop, when it comes while the batch waits */
+async function throughGate(
+  { gate, signal }: StepContext,
+  limit: number,
+  work: (allowed: number) => Promise<BatchOutcome>,
+): Promise<BatchOutcome> {
+  const allowed = await gate.enter(limit, signal);
+  let outcome: BatchOutcome | undefined;
+  try {
+    outcome = await work(allowed);
+    return outcome;
+  } finally {
+    gate.leave(outcome?.read ?? 0, outcome?.times.commit);
+  }
+}
+
+/** Near a hot document small pieces go on; behind it they grow again. */
+function limitAfter(
+  { batchSize, isAdaptive, targetMs }: RunSettings,
+  { limit, read, redone, times }: BatchOutcome,
+): number {
+  if (redone > 0) return limit;
+  if (isAdaptive) return nextLimit({ limit, read, holdMs: times.write + times.commit }, targetMs);
+  return Math.min(batchSize, 2 * limit);
+}
+
 /** @returns the chunk as far as it came */
 export async function runChunk(context: StepContext, chunk: Chunk, session: ClientSession): Promise<Chunk> {
   await faultPoint('chunk:after-claim');
   let current = chunk;
   const window = new Window();
-  const { batchSize } = context.settings;
-  let limit = batchSize;
+  let limit = context.settings.batchSize;
   while (current.state === 'open' && mayGoOn(context)) {
     const source = collectionSource(readFrom(context), context.step.filter, current, window);
-    const outcome = await runBatch(context, current, source, session, limit);
-    // Near a hot document small pieces go on; behind it they grow again.
-    limit = Math.min(batchSize, outcome.redone > 0 ? outcome.limit : 2 * outcome.limit);
+    const outcome = await throughGate(context, limit, (allowed) =>
+      runBatch(context, current, source, session, allowed),
+    );
+    limit = limitAfter(context.settings, outcome);
     current = outcome.chunk;
     report(context, outcome);
   }
@@ -67,7 +95,9 @@ export async function runIds(
     const done: unknown[] = [];
     for (let isOpen = true; isOpen && mayGoOn(context); ) {
       const source = idsSource(readFrom(context), context.step.filter, wanted, { done, counts });
-      const outcome = await runBatch(context, current, source, session);
+      const outcome = await throughGate(context, context.settings.batchSize, (allowed) =>
+        runBatch(context, current, source, session, allowed),
+      );
       const { changes, untouched, failed, isLast } = outcome.batch;
       const taken = [...changes.map(({ before }) => before), ...untouched, ...failed.map(({ document }) => document)];
       done.push(...taken.map(typedId));

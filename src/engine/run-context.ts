@@ -8,11 +8,21 @@ import type { Events } from '../events.js';
 import type { State } from '../mongo/state.js';
 import type { CommitPatience } from '../mongo/transaction.js';
 import type { Locate } from './apply-transform.js';
+import type { Gate } from './governor.js';
 import type { Watch } from './sentinel.js';
+import type { ThrottleSettings } from './signals.js';
 import type { Tally } from './tally.js';
 
 export interface RunSettings {
+  /** Documents of a batch; of the first one, where it adapts. */
   readonly batchSize: number;
+  /** Batches adapt to the time for which they hold documents. */
+  readonly isAdaptive: boolean;
+  readonly throttle: ThrottleSettings;
+  /** From a batch's first write to its commit, in ms: what adaptive batches aim at. */
+  readonly targetMs: number;
+  /** Documents a second, of all workers together; null: no limit. */
+  readonly maxRate: number | null;
   /** Images of one batch, in bytes. */
   readonly maxBatchBytes: number;
   readonly workers: number;
@@ -34,6 +44,8 @@ export interface RunContext {
   readonly locate: Locate;
   readonly tally: Tally;
   readonly events: Events;
+  /** Passed before every batch. */
+  readonly gate: Gate;
   /** Told when documents are held: ends the transaction when this process can't any more. */
   readonly watch: Watch;
   /** Stops the run with this error, at the next batch boundary. */

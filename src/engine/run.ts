@@ -142,6 +142,7 @@ class Forward {
     const { context, recorder } = this;
     await recorder.noteDeadRunner();
     await recorder.go('running', this.#reason());
+    context.gate.begin((reasons) => recorder.rest(reasons));
     const chunks = await patiently(context, () => requireChunks(context));
     // The counters of a run are those of its chunks; the ones in the run's document are a copy for people.
     context.tally.counters = sumOfCounters(chunks);
@@ -212,7 +213,9 @@ class Forward {
     const [session] = this.sessions;
     if (!session || !this.#catchUp) return;
     await this.recorder.store();
-    await this.recorder.go('catching-up', 'all chunks are done');
+    // Through the gate: a run that has come to rest is in a state from which this is no step.
+    await this.context.gate.enter(1, this.context.signal);
+    await this.recorder.go('catching-up', 'all chunks are done').finally(() => this.context.gate.leave(0));
     const isExact = await drainUntilQuiet(this.#catchUp, steps, session);
     if (this.options.follow && isExact) await follow(this.#catchUp, steps, session);
     if (await this.#rested()) return;

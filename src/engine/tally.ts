@@ -1,11 +1,14 @@
 /** Counts what a run does: per run for the budget and the display, from the committed batches only. */
 import { addCounters, addUndo, type Counters, NO_COUNTERS, NO_UNDO, type UndoCounters } from '../domain/chunk.js';
+import { PhaseLog } from '../domain/phases.js';
 
 export class Tally {
   counters: Counters;
   undo: UndoCounters | null = null;
   batches = 0;
   conflictsRetried = 0;
+  /** Where the time of this process's batches went. */
+  readonly phases = new PhaseLog();
   /** Changes made by this process: what `--limit` counts. */
   changedHere = 0;
   scannedHere = 0;

@@ -7,10 +7,12 @@ import { whenPrimaryIsLost } from '../mongo/connect.js';
 import { killSessions, sessionId } from '../mongo/leases.js';
 import { findRun } from '../mongo/runs.js';
 import type { State } from '../mongo/state.js';
+import { Governor } from './governor.js';
 import { acquireLease, LeaseKeeper } from './lease-keeper.js';
 import { leaseLost } from './run-batch.js';
 import type { RunContext, RunSettings } from './run-context.js';
 import { NO_WATCH, Sentinel } from './sentinel.js';
+import { signalsFor } from './signals.js';
 import { Tally } from './tally.js';
 
 export interface RunFacts {
@@ -58,6 +60,18 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
     const tally = new Tally(taken.counters, settings.maxFailures, limit);
     const signal = AbortSignal.any([facts.signal, lost.signal]);
     const sentinel = Sentinel.start(facts.uri, sessions);
+    const governor = new Governor({
+      state,
+      run: taken._id,
+      fence: keeper.fence,
+      signal,
+      since: taken.lease?.since ?? new Date(0),
+      pace: { maxRate: settings.maxRate, batchSize: null },
+      signals: signalsFor(client, settings.throttle),
+      maxCommitMs: settings.throttle.maxCommitMs,
+      stop: (error) => lost.abort(error),
+      note: (note) => events.emit('run:note', { run: taken._id, note }),
+    });
     const stopListening = whenPrimaryIsLost(client, () => sentinel?.endHeld());
     let isOpen = true;
     try {
@@ -75,6 +89,7 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
           signal,
           stop: (error) => lost.abort(error),
           watch: sentinel ?? NO_WATCH,
+          gate: governor,
         },
         sessions,
       );
@@ -84,6 +99,7 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
       throw error;
     } finally {
       stopListening();
+      await governor.close();
       sentinel?.close();
       // With the lease the next runner finds the sessions: it is not given back while one may hold documents.
       await keeper.close(!isOpen);

@@ -70,7 +70,10 @@ function createClient(options: ConnectOptions): MongoClient {
   try {
     return new MongoClient(options.uri, {
       ...LIMITS,
-      ...(options.socketTimeoutMs === undefined ? {} : { socketTimeoutMS: options.socketTimeoutMs }),
+      // A wire that is slow is as slow for heartbeats and new connections: cut off there, it would be one that is dead.
+      ...(options.socketTimeoutMs === undefined
+        ? {}
+        : { socketTimeoutMS: options.socketTimeoutMs, connectTimeoutMS: options.socketTimeoutMs }),
       monitorCommands: options.onCommand !== undefined,
     });
   } catch (error) {

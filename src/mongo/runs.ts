@@ -1,6 +1,7 @@
 /** The `migrations` collection: one document per run. Every change of state is a compare-and-set on the old state. */
 import type { Document, UpdateFilter } from 'mongodb';
 import type { Counters, Cursor, UndoCounters } from '../domain/chunk.js';
+import type { PhaseTable } from '../domain/phases.js';
 import { type Ground, mayGo, type RunDocument, type RunState, type StreamPlace } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { type State, underLease } from './state.js';
@@ -71,6 +72,8 @@ export async function transition(
     state: to,
     ...noted(from, to, facts),
     finishedAt: isEnd ? '$$NOW' : null,
+    // What was asked of a run does not bind its rollback, nor the run after it.
+    ...(isEnd ? { 'control.pause': null, 'control.pace': null } : {}),
     ...(facts.direction ? { direction: facts.direction } : {}),
   };
   const result = await state.runs.updateOne(underLease(run._id, facts.fence, { state: from }), [{ $set: set }]);
@@ -113,6 +116,8 @@ export interface RunProgress {
   readonly conflictsRetried: number;
   readonly resumeCursor: Cursor | null;
   readonly workedMs: number;
+  readonly phases?: PhaseTable | null;
+  readonly bottleneck?: string | null;
 }
 
 /** Writes the figures for people (about once a second, and at every stop); the truth is in the chunks. */

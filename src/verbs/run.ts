@@ -1,5 +1,6 @@
 /** `run`: plans or resumes, carries on, and says how it ended. */
 import type { ClientSession } from 'mongodb';
+import type { PhaseTable } from '../domain/phases.js';
 import { isSpent, type RunDocument, type RunState } from '../domain/run.js';
 import { requireGround } from '../engine/ground.js';
 import { planRun } from '../engine/plan-run.js';
@@ -59,6 +60,10 @@ export interface RunResult {
   readonly total: number;
   readonly batches: number;
   readonly conflictsRetried: number;
+  /** Where the time of batches went, in ms of one batch; null when this process had none. */
+  readonly phases: PhaseTable | null;
+  /** What limits the run, in one sentence; null below 20 batches. */
+  readonly bottleneck: string | null;
   /** The cursor that this process began at; null when the run began with it. */
   readonly resumedFrom: ShownId | null;
   readonly resumed: boolean;
@@ -86,11 +91,13 @@ function resultOf(run: RunDocument, before: RunDocument, isNew: boolean, elapsed
     total: run.total,
     batches: run.batches,
     conflictsRetried: run.conflictsRetried,
+    phases: run.phases ?? null,
+    bottleneck: run.bottleneck ?? null,
     resumedFrom: isNew || !before.resumeCursor ? null : new ShownId(before.resumeCursor.id),
     resumed: !isNew,
     seconds: elapsedMs / 1_000,
     docsPerSecond: elapsedMs > 0 ? Math.round(here / (elapsedMs / 1_000)) : 0,
-    throttledSeconds: 0,
+    throttledSeconds: Object.values(run.throttledMs ?? {}).reduce((sum, ms) => sum + ms, 0) / 1_000,
     because: run.history.at(-1)?.because ?? '',
   };
 }

@@ -152,9 +152,12 @@ export function requireSameFile(loaded: LoadedMigration, run: RunDocument): void
 }
 
 export interface SettingOverrides {
+  /** Fixes it: batches no longer adapt to the time for which they hold documents. */
   readonly batchSize?: number | undefined;
   readonly workers?: number | undefined;
   readonly maxFailures?: number | undefined;
+  /** Documents a second, of all workers together. */
+  readonly maxRate?: number | undefined;
 }
 
 export function runSettings(config: Config, overrides: SettingOverrides = {}): RunSettings {
@@ -162,6 +165,10 @@ export function runSettings(config: Config, overrides: SettingOverrides = {}): R
   const workers = overrides.workers ?? settings.workers;
   return {
     batchSize: overrides.batchSize ?? settings.batch.size,
+    isAdaptive: overrides.batchSize === undefined,
+    targetMs: settings.batch.targetMs,
+    throttle: { ...settings.throttle, probe: settings.throttle.probe ?? null, when: settings.throttle.when ?? null },
+    maxRate: overrides.maxRate ?? null,
     maxBatchBytes: settings.batch.maxBytes,
     workers: workers === 'auto' ? AUTO_WORKERS : workers,
     leaseMs: settings.leaseMs,

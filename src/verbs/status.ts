@@ -1,5 +1,8 @@
 /** `list` and `status`: the migrations of the project and what became of them, from files and database together. */
+
+import type { SignalOff, Throttle } from '../domain/control.js';
 import { describeOwner } from '../domain/lease.js';
+import type { PhaseTable } from '../domain/phases.js';
 import { isLive, type RunDocument, type RunState, type Transition } from '../domain/run.js';
 import { lifeOf } from '../engine/owner.js';
 import { GodwitError, isGodwitError } from '../errors.js';
@@ -50,7 +53,10 @@ export interface MigrationStatus {
   readonly etaLowSeconds: number | null;
   readonly etaHighSeconds: number | null;
   readonly etaUnknownBecause: string | null;
-  readonly throttled: readonly never[];
+  /** Why the next batch waits now. */
+  readonly throttled: readonly Throttle[];
+  /** Signals that its runner may not look at, with what they need. */
+  readonly signalsOff: readonly SignalOff[];
   readonly lease: LeaseView | null;
   readonly failures: readonly FailureGroup[];
   readonly history: readonly {
@@ -65,6 +71,10 @@ export interface MigrationStatus {
   readonly rollbackReadiness: RollbackReadiness | null;
   readonly batches: number;
   readonly conflictsRetried: number;
+  /** Where the time of batches goes, in ms of one batch; null before the first. */
+  readonly phases: PhaseTable | null;
+  /** What limits the run, in one sentence; null below 20 batches. */
+  readonly bottleneck: string | null;
 }
 
 interface FileFacts {
@@ -188,7 +198,8 @@ function withRun(
     finishedAt: iso(run.finishedAt),
     cursor: run.resumeCursor ? new ShownId(run.resumeCursor.id) : null,
     ...estimateEnd(done, total, run.workedMs, isMoving),
-    throttled: [],
+    throttled: run.throttled ?? [],
+    signalsOff: run.signalsOff ?? [],
     lease,
     failures: failures.map(({ at, firstId, other, ...group }) => ({
       ...group,
@@ -201,6 +212,8 @@ function withRun(
     rollbackReadiness: null,
     batches: run.batches,
     conflictsRetried: run.conflictsRetried,
+    phases: run.phases ?? null,
+    bottleneck: run.bottleneck ?? null,
   };
 }
 
@@ -227,6 +240,7 @@ function pending(id: string, file: FileFacts): MigrationStatus {
     cursor: null,
     ...unknownEta(null, 'it has not run'),
     throttled: [],
+    signalsOff: [],
     lease: null,
     failures: [],
     history: [],
@@ -234,6 +248,8 @@ function pending(id: string, file: FileFacts): MigrationStatus {
     rollbackReadiness: null,
     batches: 0,
     conflictsRetried: 0,
+    phases: null,
+    bottleneck: null,
   };
 }
 

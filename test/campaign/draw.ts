@@ -60,6 +60,7 @@ const FAULT_WEIGHTS: Readonly<Record<FaultKind, number>> = {
   hang: 2,
   limit: 3,
   retry: 2,
+  pause: 3,
 };
 
 const TOPOLOGY_WEIGHTS = { 'one-node': 80, 'three-node': 16, proxy: 4 };
@@ -221,6 +222,8 @@ function drawFault(dice: Dice, focus: Focus, extent: Extent): Fault {
       return { kind, call: dice.int(1, 40) };
     case 'limit':
       return { kind, limit: dice.int(1, 50) };
+    case 'pause':
+      return { kind, delayMs: dice.int(300, 1_500), ms: dice.int(0, 1_500) };
     case 'rollback':
     case 'retry':
       return { kind };

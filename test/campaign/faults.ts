@@ -94,6 +94,8 @@ function carryOut(stage: Stage, verb: Forwards, fault: Carried): Promise<Attempt
       });
     case 'limit':
       return plain(stage, verb, { args: ['--limit', String(fault.limit)] });
+    case 'pause':
+      return paused(stage, verb, fault);
   }
 }
 
@@ -263,6 +265,22 @@ async function changeCollection({ db, schedule }: Stage, what: FaultOf<'ddl'>['w
     case 'rename':
       await target.rename(RENAMED);
   }
+}
+
+/** Nobody may be at work yet, or any more: then there is nothing to be asked. */
+const ASKED = ['0', '2:GODWIT_USAGE', '2:GODWIT_NOT_RUN'];
+
+async function paused(stage: Stage, verb: Forwards, { delayMs, ms }: FaultOf<'pause'>): Promise<Attempt> {
+  const runner = startRunner(stage, verb);
+  await Promise.race([sleep(delayMs), runner.end]);
+  const answers: string[] = [];
+  for (const what of ['pause', 'resume'] as const) {
+    const { outcome } = await startRunner(stage, what).end;
+    answers.push(outcome);
+    if (!ASKED.includes(outcome)) stage.violate('I11', `${what} to end with one of ${ASKED.join(' ')}`, outcome);
+    if (what === 'pause') await sleep(ms);
+  }
+  return { exits: [await runner.end], isHit: answers.every((outcome) => outcome === '0') };
 }
 
 async function second(stage: Stage, verb: Forwards, delayMs: number): Promise<Attempt> {

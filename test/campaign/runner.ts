@@ -7,7 +7,7 @@ import { CANARY } from './documents.js';
 import type { Moment } from './schedule.js';
 import type { Stage } from './stage.js';
 
-export type Verb = 'run' | 'retry' | 'rollback' | 'verify' | 'dry-run';
+export type Verb = 'run' | 'retry' | 'rollback' | 'verify' | 'dry-run' | 'pause' | 'resume';
 
 export interface Exit {
   readonly verb: Verb;
@@ -33,6 +33,8 @@ function argsOf(verb: Verb, { schedule, maxFailures }: Stage, more: readonly str
     rollback: ['--workers', workers],
     verify: [],
     'dry-run': ['--batch-size', batchSize],
+    pause: [],
+    resume: [],
   };
   return [verb, 'm1', ...own[verb].map(String), ...more, '--progress', 'none', '--json'];
 }

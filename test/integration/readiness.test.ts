@@ -18,7 +18,7 @@ describe('the readiness to roll back', () => {
     const cwd = await makeMigration(LOWER);
     const session = await openSession({ cwd, uri });
     try {
-      await startRun(session, 'm1').result;
+      await startRun(session, 'm1', { batchSize: 500 }).result;
       await work(session, cwd);
     } finally {
       await closeSession(session);

@@ -19,6 +19,7 @@ interface RunFlags {
   readonly batchSize?: number;
   readonly workers?: number;
   readonly maxFailures?: number;
+  readonly maxRate?: number;
   readonly retry?: boolean;
   readonly follow?: boolean;
 }
@@ -85,6 +86,7 @@ async function runForReal(invocation: Invocation, session: Session, id: string, 
     batchSize: flags.batchSize,
     workers: flags.workers,
     maxFailures: flags.maxFailures,
+    maxRate: flags.maxRate,
     retry: flags.retry,
     follow: flags.follow,
     signal: interrupts.signal,
@@ -103,7 +105,7 @@ function addDryRunOptions(command: Command): Command {
     .option('--sample <n>', 'look at this many documents, chosen at random (with --dry-run)', countingNumber)
     .option('--out <file>', 'write the report there, too, as JSON (with --dry-run)')
     .option('--show-values', 'show values instead of their shapes, on a terminal only (with --dry-run)')
-    .option('--batch-size <n>', 'documents in a batch', countingNumber);
+    .option('--batch-size <n>', 'documents in a batch; they adapt to the application without it', countingNumber);
 }
 
 export function addRun(program: Command, done: (code: number) => void): void {
@@ -112,6 +114,7 @@ export function addRun(program: Command, done: (code: number) => void): void {
     .option('--limit <n>', 'stop after this many changed documents (a canary); the next run goes on', countingNumber)
     .option('--only <docid>', 'only this document (a canary)')
     .option('--workers <n>', 'chunks worked on at once', countingNumber)
+    .option('--max-rate <n>', 'documents a second, of all workers together', countingNumber)
     .option('--max-failures <n>', 'documents that may fail; 0 stops at the first', wholeNumber)
     .option('--follow', 'keep catching up with an application that writes the old shape, until stopped')
     .action(

@@ -48,6 +48,7 @@ export function renderRun(result: RunResult, paint: Paint): string[] {
     headline(result, paint),
     `  ${result.migration}   run ${result.runId}${resumed}   ${formatDuration(result.seconds * 1_000)}${rate}`,
     `  changed ${formatCount(result.changed)}   unchanged ${formatCount(result.unchanged + result.skipped)}   failed ${formatCount(result.failed)}   batches ${formatCount(result.batches)}   conflicts retried ${formatCount(result.conflictsRetried)}`,
+    ...(result.bottleneck ? [`  ${result.bottleneck}`] : []),
     '',
     ...nextLines(nextOf(result)),
   ];

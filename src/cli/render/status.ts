@@ -1,4 +1,5 @@
 /** `list` and `status` on a terminal. */
+import { describeThrottle } from '../../domain/control.js';
 import { formatCount, formatDuration, formatShare } from '../../kernel/units.js';
 import type { MigrationStatus } from '../../verbs/status.js';
 import type { Paint } from '../output/io.js';
@@ -25,6 +26,8 @@ const SIGNS: Readonly<Record<string, string>> = {
 /** First what runs or waits for somebody, then the rest by id. */
 const ORDER = [
   'running',
+  'paused',
+  'throttled',
   'catching-up',
   'verifying',
   'rolling-back',
@@ -95,6 +98,11 @@ function nextFor(row: MigrationStatus): string[] {
         `godwit run ${row.id} --max-failures ${Math.max(10, row.failed * 2)}`,
         `godwit rollback ${row.id} --dry-run`,
       ];
+    case 'running':
+    case 'throttled':
+      return [`godwit pause ${row.id}`, `godwit throttle ${row.id} --max-rate N`, `godwit stop ${row.id}`];
+    case 'paused':
+      return [`godwit resume ${row.id}`, `godwit stop ${row.id}`];
     case 'completed':
       return [`godwit verify ${row.id}`, `godwit rollback ${row.id} --dry-run`];
     case 'rolled-back':
@@ -163,6 +171,12 @@ export function renderStatus(
         `${formatCount(row.scanned)} of about ${formatCount(row.total)} read: ${formatCount(row.changed)} changed, ${formatCount(row.unchanged + row.skipped)} unchanged, ${formatCount(row.failed)} failed`,
       ],
       ['rate', row.docsPerSecond === null ? 'not measured' : `${formatCount(row.docsPerSecond)}/s mean`],
+      ...(row.bottleneck ? ([['speed', row.bottleneck]] as [string, string][]) : []),
+      ...row.throttled.map((one): [string, string] => [
+        'waits for',
+        `${describeThrottle(one)}, since ${formatTime(one.since)}`,
+      ]),
+      ...row.signalsOff.map(({ signal, needs }): [string, string] => ['not looked at', `${signal}: needs ${needs}`]),
       ['ends', row.finishedAt ? formatTime(row.finishedAt) : endText(row)],
       ['cursor', row.cursor === null ? '-' : row.cursor.text(clear)],
       ...wayBack(row),

@@ -1,0 +1,65 @@
+/** Verbs that ask something of a run under way: pause, resume, stop, throttle. */
+import type { Command } from 'commander';
+import { pauseRun, resumeRun, stopRun, throttleRun } from '../../godwit.js';
+import type { ControlResult } from '../../verbs/control.js';
+import { action, whereLine } from '../command.js';
+import { EXIT } from '../exit-codes.js';
+import { countingNumber } from '../options.js';
+import { renderControl } from '../render/control.js';
+
+interface ControlFlags {
+  readonly because?: string;
+  readonly wait: boolean;
+}
+
+type Act = typeof pauseRun;
+
+const VERBS: readonly (readonly [string, string, Act])[] = [
+  ['pause', 'let a run under way finish its batch, and wait', pauseRun],
+  ['resume', 'let a paused run go on', resumeRun],
+  ['stop', 'let a run under way finish its batch, and end; the next run goes on', stopRun],
+];
+
+export function addControl(program: Command, done: (code: number) => void): void {
+  for (const [verb, description, act] of VERBS)
+    program
+      .command(`${verb} <id>`)
+      .description(description)
+      .option('--because <text>', 'why: stays on record')
+      .option('--no-wait', 'do not wait until the runner has answered')
+      .action(
+        action<[string, ControlFlags]>(done, (invocation, _options, id, flags) =>
+          invocation.withSession(async (session) => {
+            const result = await act(session, id, flags);
+            invocation.io.json(result);
+            invocation.io.print([whereLine(session), '', ...renderControl(verb, result)]);
+            return EXIT.done;
+          }),
+        ),
+      );
+  program
+    .command('throttle <id>')
+    .description('change the pace of a run under way; without an option, tell it')
+    .option('--max-rate <n>', 'documents a second, of all workers together', countingNumber)
+    .option('--batch-size <n>', 'documents in a batch', countingNumber)
+    .option('--reset', 'take back what was asked before')
+    .option('--no-wait', 'do not wait until the runner has answered')
+    .action(
+      action<[string, ControlFlags & { maxRate?: number; batchSize?: number; reset?: boolean }]>(
+        done,
+        (invocation, _options, id, flags) =>
+          invocation.withSession(async (session) => {
+            const pace = flags.reset ? { maxRate: null, batchSize: null } : {};
+            const result: ControlResult = await throttleRun(session, id, {
+              ...pace,
+              ...(flags.maxRate === undefined ? {} : { maxRate: flags.maxRate }),
+              ...(flags.batchSize === undefined ? {} : { batchSize: flags.batchSize }),
+              wait: flags.wait,
+            });
+            invocation.io.json(result);
+            invocation.io.print([whereLine(session), '', ...renderControl('throttle', result)]);
+            return EXIT.done;
+          }),
+      ),
+    );
+}

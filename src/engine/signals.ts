@@ -1,0 +1,114 @@
+/**
+ * The signals that may keep a batch from beginning. One that is not permitted when the run begins is off, and listed with
+ * what it needs; one that could be read and cannot any more is itself a reason to wait: nobody drives on with a blind eye.
+ */
+import type { MongoClient } from 'mongodb';
+import type { Throttle } from '../domain/control.js';
+import type { Fact } from '../mongo/server-facts.js';
+import { readFlowControl, readReplicaLag } from '../mongo/signals.js';
+
+/** How long one reading may take, in ms. */
+const READ_MS = 5_000;
+
+export interface ThrottleSettings {
+  /** How far a secondary may be behind, in ms; 0: not looked at. */
+  readonly maxLagMs: number;
+  /** Median of the last commits, in ms; 0: not looked at. */
+  readonly maxCommitMs: number;
+  /** Address that answers with 2xx while all is well; null: none. */
+  readonly probe: string | null;
+  /** True: wait. */
+  readonly when: (() => boolean | Promise<boolean>) | null;
+}
+
+/** What a signal says: nothing against the next batch, or by how much it is over. */
+export type Reading = Pick<Throttle, 'measured' | 'limit' | 'unit' | 'node'> | null;
+
+export interface Signal {
+  readonly name: string;
+  read(): Promise<Fact<Reading>>;
+}
+
+const fine = { known: true, value: null } as const;
+const over = (value: NonNullable<Reading>): Fact<Reading> => ({ known: true, value });
+
+const lag = (client: MongoClient, maxMs: number): Signal => ({
+  name: 'replica lag',
+  read: async () => {
+    const fact = await readReplicaLag(client);
+    if (!fact.known) return fact;
+    if (!fact.value || fact.value.ms <= maxMs) return fine;
+    return over({ measured: fact.value.ms / 1_000, limit: maxMs / 1_000, unit: 's', node: fact.value.node });
+  },
+});
+
+const flowControl = (client: MongoClient): Signal => ({
+  name: 'flow control',
+  read: async () => {
+    const fact = await readFlowControl(client);
+    if (!fact.known) return fact;
+    return fact.value ? over({ measured: null, limit: null, unit: null, node: null }) : fine;
+  },
+});
+
+const probe = (url: string): Signal => ({
+  name: 'probe',
+  read: async () => {
+    const { ok, status } = await fetch(url, { signal: AbortSignal.timeout(READ_MS) });
+    return ok ? fine : over({ measured: status, limit: 299, unit: 'HTTP status', node: url });
+  },
+});
+
+const own = (when: () => boolean | Promise<boolean>): Signal => ({
+  name: 'own function',
+  read: async () => ((await when()) ? over({ measured: null, limit: null, unit: null, node: null }) : fine),
+});
+
+export function signalsFor(client: MongoClient, settings: ThrottleSettings): Signal[] {
+  return [
+    ...(settings.maxLagMs > 0 ? [lag(client, settings.maxLagMs), flowControl(client)] : []),
+    ...(settings.probe === null ? [] : [probe(settings.probe)]),
+    ...(settings.when === null ? [] : [own(settings.when)]),
+  ];
+}
+
+/** One signal over the time of a run. */
+export class Watched {
+  /** What it needs, when it is off; null while it is on. */
+  needs: string | null = null;
+  #wasRead = false;
+
+  constructor(private readonly signal: Signal) {}
+
+  get name(): string {
+    return this.signal.name;
+  }
+
+  /** @returns why the next batch must wait; null: this signal has nothing against it */
+  async look(): Promise<Reading> {
+    if (this.needs !== null) return null;
+    try {
+      const fact = await inTime(this.signal.read());
+      if (fact.known) {
+        this.#wasRead = true;
+        return fact.value;
+      }
+      if (!this.#wasRead) this.needs = fact.needs;
+      return this.#wasRead ? blind('no longer permitted') : null;
+    } catch {
+      return blind('no reading');
+    }
+  }
+}
+
+const blind = (unit: string): Reading => ({ measured: null, limit: null, unit, node: null });
+
+async function inTime<T>(reading: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('no reading in time')), READ_MS);
+  });
+  // A reading that comes too late is of no use, and its failure no news.
+  reading.catch(() => undefined);
+  return Promise.race([reading, late]).finally(() => clearTimeout(timer));
+}

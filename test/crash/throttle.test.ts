@@ -1,0 +1,158 @@
+/** Signals that keep a batch from beginning: a run waits for as long as it takes, without an open transaction (F40). */
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MongoClient } from 'mongodb';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
+import { useAuthServer } from '../support/auth-server.js';
+import { finished, killLeftovers, runCommand, runJson, startCommand } from '../support/command.js';
+import { audited, until } from '../support/crash.js';
+import { currentRun, openTransactions } from '../support/observe.js';
+import { useScratch } from '../support/scratch.js';
+import { useMembers } from '../support/servers.js';
+import { COUNT, type Place, prepare, RUN } from '../support/trouble.js';
+
+afterAll(killLeftovers);
+
+const waits = async ({ db }: Place): Promise<boolean> =>
+  (await currentRun(db).catch(() => null))?.state === 'throttled';
+
+/** It waits and holds nothing; until then nothing, or not all, was written. */
+async function expectWaiting(at: Place, reason: object): Promise<void> {
+  await until(() => waits(at));
+  const before = await audited(at.db);
+  await sleep(1_500);
+  expect([await waits(at), await audited(at.db), await openTransactions(at.db)]).toEqual([true, before, 0]);
+  expect((await currentRun(at.db)).throttled).toMatchObject([reason]);
+}
+
+describe('a secondary that is behind', () => {
+  const members = useMembers({ members: 3 });
+  const scratch = useScratch('lag', () => members().server.uri);
+  const env = { GODWIT_THROTTLE_MAX_LAG_MS: '1000' };
+  let lagging = 0;
+
+  beforeEach(async () => {
+    [lagging = 0] = await members().secondaries();
+    await members().failPoint(lagging, 'stopReplProducer', 'alwaysOn');
+  });
+  afterEach(async () => {
+    await members().failPoint(lagging, 'stopReplProducer', 'off');
+    await members().whole();
+  });
+
+  /** Behind by more than a second, for a run that begins now. */
+  async function place(): Promise<Place> {
+    const at = await prepare(scratch.make());
+    for (let count = 0; count < 4; count += 1) {
+      await sleep(700);
+      await at.db.collection('others').insertOne({});
+    }
+    return at;
+  }
+
+  test('is waited for, with its figures, and never an end', async () => {
+    const at = await place();
+    const child = startCommand(RUN, { ...at, env });
+    const end = finished(child);
+    await expectWaiting(at, {
+      reason: 'replica lag',
+      limit: 1,
+      unit: 's',
+      node: expect.stringContaining('127.0.0.1:'),
+    });
+    const told = await runCommand(['status', 'm1'], at);
+    expect(told.stdout).toMatch(/waits for {5}replica lag \d+\.\d s \(limit 1 s\) on 127/);
+    await members().failPoint(lagging, 'stopReplProducer', 'off');
+    const { code, stdout, stderr } = await end;
+    expect([code, JSON.parse(stdout)]).toMatchObject([0, { state: 'completed', changed: COUNT }]);
+    expect(JSON.parse(stdout).throttledSeconds).toBeGreaterThan(1);
+    expect(stderr).toMatch(/waiting: replica lag/);
+    expect((await currentRun(at.db)).throttled).toEqual([]);
+  });
+
+  test('is no reason to wait longer for Ctrl-C', async () => {
+    const at = await place();
+    const child = startCommand(RUN, { ...at, env });
+    const end = finished(child);
+    await until(() => waits(at));
+    const startedAt = performance.now();
+    child.kill('SIGINT');
+    expect((await end).code).toBe(130);
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
+    expect((await currentRun(at.db)).state).toBe('interrupted');
+  });
+});
+
+describe('a user', () => {
+  const server = useAuthServer();
+  const scratch = useScratch('blind', () => server.rootUri());
+  let root: MongoClient;
+  beforeAll(async () => {
+    root = await new MongoClient(server.rootUri()).connect();
+    return () => root.close();
+  });
+
+  async function place(): Promise<Place> {
+    const { db, name } = scratch.make();
+    const at = await prepare({ db, uri: await server.addUser(name, 'writer', 'Zq9-first', 'readWrite') });
+    return at;
+  }
+
+  test('who may not look at a signal runs without it, and is told what it needs', async () => {
+    const at = await place();
+    const { code, stderr } = await runCommand(RUN, at);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/replica lag is not looked at: it needs replSetGetStatus \(role clusterMonitor\)/);
+    const { json } = await runJson(['status', 'm1'], at);
+    expect((json['migrations'] as { signalsOff: unknown }[])[0]?.signalsOff).toEqual([
+      { signal: 'replica lag', needs: 'replSetGetStatus (role clusterMonitor)' },
+      { signal: 'flow control', needs: 'serverStatus (role clusterMonitor)' },
+    ]);
+  });
+
+  test('who may no longer look waits, and goes on when it may again', async () => {
+    const at = await place();
+    const roles = [{ role: 'clusterMonitor', db: 'admin' }];
+    const users = root.db(at.db.databaseName);
+    await users.command({ grantRolesToUser: 'writer', roles });
+    const child = startCommand([...RUN, '--max-rate', '20'], at);
+    const end = finished(child);
+    await until(async () => (await audited(at.db)) > 0);
+    await users.command({ revokeRolesFromUser: 'writer', roles });
+    await until(() => waits(at));
+    const { throttled } = await currentRun(at.db);
+    expect(throttled.map(({ reason, unit }) => `${reason}: ${unit}`).sort()).toEqual([
+      'flow control: no longer permitted',
+      'replica lag: no longer permitted',
+    ]);
+    await users.command({ grantRolesToUser: 'writer', roles });
+    expect((await end).code).toBe(0);
+  });
+});
+
+describe('a probe', () => {
+  const scratch = useScratch('probe', () => inject('mongoUri'));
+  let answer: number | null = 200;
+  let http: Server;
+  beforeAll(() => {
+    http = createServer((_request, response) => {
+      if (answer !== null) response.writeHead(answer).end();
+    }).listen(0, '127.0.0.1');
+    return () => http.closeAllConnections();
+  });
+
+  test.each([
+    ['that answers 500', 500, { reason: 'probe', measured: 500 }],
+    ['that does not answer', null, { reason: 'probe', unit: 'no reading' }],
+  ])('%s is waited for', async (_, status, reason) => {
+    const at = await prepare(scratch.make());
+    const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}/healthy`;
+    answer = status;
+    const child = startCommand(RUN, { ...at, env: { GODWIT_THROTTLE_PROBE: url } });
+    const end = finished(child);
+    await expectWaiting(at, reason);
+    answer = 200;
+    expect((await end).code).toBe(0);
+  });
+});

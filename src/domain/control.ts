@@ -43,6 +43,7 @@ export interface Throttle {
   readonly reason: string;
   readonly measured: number | null;
   readonly limit: number | null;
+  /** Of the figures; where nothing is measured, what there is to say instead. */
   readonly unit: string | null;
   /** Where it was measured; null where it is of no place. */
   readonly node: string | null;
@@ -51,10 +52,10 @@ export interface Throttle {
 
 /** A reason in words: `replica lag 4.1 s (limit 2 s) on db2:27017`. */
 export function describeThrottle({ reason, measured, limit, unit, node }: Throttle): string {
-  const figure =
-    measured === null ? (unit === null ? '' : ` (${unit})`) : ` ${measured.toFixed(unit === 's' ? 1 : 0)} ${unit}`;
-  const bound = measured === null || limit === null ? '' : ` (limit ${limit} ${unit})`;
-  return `${reason}${figure}${bound}${node === null ? '' : ` on ${node}`}`;
+  const isWords = measured === null && limit === null;
+  const figure = measured === null ? '' : ` ${measured.toFixed(unit === 's' ? 1 : 0)} ${unit}`;
+  const bound = limit === null ? '' : ` (limit ${limit} ${unit})`;
+  return `${reason}${figure}${bound}${isWords && unit !== null ? ` (${unit})` : ''}${node === null ? '' : ` on ${node}`}`;
 }
 
 /** A signal that is not looked at, and what it would need. */

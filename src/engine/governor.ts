@@ -162,22 +162,18 @@ export class Governor implements Gate {
 
   /** What forbids a batch now; the rate is a reason among the others while it is what is waited for. */
   #active(): Throttle[] {
-    const { maxRate } = this.#pace();
-    const isAhead = maxRate !== null && performance.now() < this.#paidUntil;
-    const rate = {
-      reason: MAX_RATE,
-      measured: null,
-      limit: maxRate,
-      unit: 'documents/s',
-      node: null,
-      since: new Date(),
-    };
+    const isAhead = performance.now() < this.#paidUntil;
     const isSlow = this.#slow !== null && performance.now() < this.#slow.until;
     return [
       ...this.#reasons.values(),
       ...(isSlow && this.#slow ? [this.#slow.throttle] : []),
-      ...(isAhead ? [rate] : []),
+      ...(isAhead ? [this.#rate()] : []),
     ];
+  }
+
+  #rate(): Throttle {
+    const limit = this.#pace().maxRate;
+    return { reason: MAX_RATE, measured: null, limit, unit: 'documents/s', node: null, since: new Date() };
   }
 
   #waits(): boolean {
@@ -204,11 +200,13 @@ export class Governor implements Gate {
     const isNew =
       control.requestedAt !== null && control.requestedAt.getTime() !== this.#control.requestedAt?.getTime();
     this.#control = control;
+    if (this.#pace().maxRate === null) this.#paidUntil = 0;
     this.#obey(control);
     if (isNew && control.requestedAt) await answer(state, run, fence, control.requestedAt, 'acknowledgedAt');
+    // Done is what the run's state says as well.
+    await this.#tellRest();
     if (control.requestedAt && !control.doneAt && this.#isObeyed(control))
       await answer(state, run, fence, control.requestedAt, 'doneAt');
-    await this.#tellRest();
   }
 
   #obey({ pause: paused, stop }: Control): void {
@@ -218,20 +216,22 @@ export class Governor implements Gate {
       this.facts.stop(new GodwitError('GODWIT_STOPPED', message));
     }
     if (!paused) this.#reasons.delete(PAUSED);
-    else if (!this.#reasons.has(PAUSED))
+    else {
+      const who = `${paused.by}${paused.because ? `: ${paused.because}` : ''}`;
       this.#reasons.set(PAUSED, {
         reason: PAUSED,
         measured: null,
         limit: null,
-        unit: null,
+        unit: who,
         node: null,
         since: paused.at,
       });
+    }
   }
 
   /** A pause holds once no batch is under way, the pace with the next batch, a stop with the end of the runner. */
   #isObeyed({ pause: paused, stop }: Control): boolean {
-    return !this.#isStop(stop) && (!paused || this.#underway === 0);
+    return !this.#isStop(stop) && (!paused || this.#isResting);
   }
 
   #isStop(stop: Control['stop']): boolean {
@@ -254,7 +254,10 @@ export class Governor implements Gate {
   }
 
   async #storeNowAndThen(): Promise<void> {
-    const active = this.#active();
+    // A rate is waited for a moment at a time: it was what held the run back since the last look.
+    const now = this.#active();
+    const isRated = MAX_RATE in this.#waitedMs && !now.some(({ reason }) => reason === MAX_RATE);
+    const active = isRated ? [...now, this.#rate()] : now;
     const isDue = performance.now() - this.#storedAt >= STORE_MS;
     if (isDue && (active.length > 0 || this.#isShown)) await this.#store(active);
   }

@@ -1,6 +1,6 @@
 /** Records in the run's document what happens to it: transitions along the table's edges, and figures for people. */
 import type { Chunk, Cursor } from '../domain/chunk.js';
-import { PAUSED, type Throttle } from '../domain/control.js';
+import { describeThrottle, PAUSED, type Throttle } from '../domain/control.js';
 import { bottleneckOf } from '../domain/phases.js';
 import { isLive, type RunDocument, type RunState } from '../domain/run.js';
 import { type GodwitError, isGodwitError } from '../errors.js';
@@ -88,9 +88,10 @@ export class Recorder {
   rest(reasons: readonly Throttle[]): Promise<void> {
     const isPaused = reasons.some(({ reason }) => reason === PAUSED);
     return this.#inTurn(async () => {
-      if (reasons.length > 0 && this.#state === 'running')
-        await this.#step(isPaused ? 'paused' : 'throttled', reasons.map(({ reason }) => reason).join(', '));
-      else if (reasons.length === 0 && (this.#state === 'paused' || this.#state === 'throttled'))
+      if (reasons.length > 0 && this.#state === 'running') {
+        await this.store();
+        await this.#step(isPaused ? 'paused' : 'throttled', reasons.map(describeThrottle).join('; '));
+      } else if (reasons.length === 0 && (this.#state === 'paused' || this.#state === 'throttled'))
         await this.#step('running', 'nothing forbids the next batch any more');
     });
   }

@@ -42,7 +42,8 @@ describe('a run under way', () => {
     const { json } = await runJson(['status', 'm1'], at);
     expect((json['migrations'] as unknown[])[0]).toMatchObject({
       state: 'paused',
-      throttled: [{ reason: 'paused on request' }],
+      scanned: before,
+      throttled: [{ reason: 'paused on request', unit: expect.stringMatching(/^\S+@\S+: a fair$/) }],
     });
     expect(await runJson(['resume', 'm1'], at)).toMatchObject({ code: 0, json: { paused: false } });
     const { code, stdout } = await end;

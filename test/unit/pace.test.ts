@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { describeThrottle } from '../../src/domain/control.js';
 import { nextLimit } from '../../src/domain/pace.js';
 import { bottleneckOf, PhaseLog } from '../../src/domain/phases.js';
 
@@ -57,5 +58,26 @@ describe('what limits a run', () => {
     expect(log.table()?.read).toMatchObject({ p50: 500, p90: 900 });
     const shares = Object.values(log.table() ?? {}).map(({ share }) => share);
     expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 2);
+  });
+});
+
+describe('why a run waits', () => {
+  const since = new Date(0);
+  test.each([
+    [
+      { reason: 'replica lag', measured: 4.06, limit: 2, unit: 's', node: 'db2:27017' },
+      'replica lag 4.1 s (limit 2 s) on db2:27017',
+    ],
+    [
+      { reason: 'max rate', measured: null, limit: 200, unit: 'documents/s', node: null },
+      'max rate (limit 200 documents/s)',
+    ],
+    [
+      { reason: 'paused on request', measured: null, limit: null, unit: 'ann@db: a fair', node: null },
+      'paused on request (ann@db: a fair)',
+    ],
+    [{ reason: 'flow control', measured: null, limit: null, unit: null, node: null }, 'flow control'],
+  ])('is told as %o', (throttle, text) => {
+    expect(describeThrottle({ ...throttle, since })).toBe(text);
   });
 });

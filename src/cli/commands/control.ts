@@ -57,7 +57,8 @@ export function addControl(program: Command, done: (code: number) => void): void
               wait: flags.wait,
             });
             invocation.io.json(result);
-            invocation.io.print([whereLine(session), '', ...renderControl('throttle', result)]);
+            const isAsked = flags.reset || flags.maxRate !== undefined || flags.batchSize !== undefined;
+            invocation.io.print([whereLine(session), '', ...renderControl(isAsked ? 'throttle' : 'pace', result)]);
             return EXIT.done;
           }),
       ),

@@ -18,7 +18,7 @@ function paceOf({ maxRate, batchSize }: ControlResult): string {
 }
 
 function headOf(verb: string, result: ControlResult): string {
-  if (verb === 'throttle' && result.requestedAt === null) return 'PACE';
+  if (verb === 'pace') return 'PACE';
   if (verb === 'stop' && result.state === 'stopped') return DONE['stop'] ?? '';
   if (result.doneAt !== null) return DONE[verb] ?? '';
   return result.acknowledgedAt === null
@@ -26,6 +26,7 @@ function headOf(verb: string, result: ControlResult): string {
     : 'ACKNOWLEDGED: a batch is under way; it is obeyed behind it.';
 }
 
+/** @param verb the command's, or `pace` where nothing was asked */
 export function renderControl(verb: string, result: ControlResult): string[] {
   const { migration } = result;
   const next = {
@@ -35,7 +36,7 @@ export function renderControl(verb: string, result: ControlResult): string[] {
   return [
     headOf(verb, result),
     `  ${migration}   run ${result.runId}   ${result.state}`,
-    ...(verb === 'throttle' ? [paceOf(result)] : []),
+    ...(verb === 'throttle' || verb === 'pace' ? [paceOf(result)] : []),
     '',
     ...nextLines(next),
   ];

@@ -64,11 +64,11 @@ const LIMITS: Readonly<Record<Phase, string>> = {
 /**
  * One sentence on what limits a run.
  *
+ * @param batches how many the table tells of
  * @returns null below 20 batches, where nothing can be said
  */
-export function bottleneckOf(log: PhaseLog): string | null {
-  const table = log.table();
-  if (!table || log.batches < FEWEST) return null;
+export function bottleneckOf(table: PhaseTable, batches: number): string | null {
+  if (batches < FEWEST) return null;
   const [phase] = [...PHASES].sort((a, b) => table[b].share - table[a].share);
   if (!phase) return null;
   const { share, p50, p90 } = table[phase];

@@ -195,7 +195,7 @@ export interface RunDocument {
   readonly signalsOff: readonly SignalOff[];
   /** Why its next batch waits now. */
   readonly throttled: readonly Throttle[];
-  /** How long batches waited, by reason, in ms of all workers together. */
+  /** How long batches waited, by reason, in ms; several workers that wait at once count once. */
   readonly throttledMs: Readonly<Record<string, number>>;
   /** How often the lease was taken: the order of the fences. */
   readonly takings: number;

@@ -21,12 +21,13 @@ import { clusterTime } from '../mongo/changes.js';
 import { listChunks, resetUndo } from '../mongo/chunks.js';
 import { storeFindings, storeUndoStream } from '../mongo/runs.js';
 import { CatchUp } from './catch-up.js';
+import { throughGate } from './governor.js';
 import { settleNewcomers } from './newcomers.js';
 import { patiently } from './patiently.js';
 import type { Recorder } from './recorder.js';
 import { requireChunks, stepContext } from './run.js';
 import type { RunContext, StepContext } from './run-context.js';
-import { nextUndo, type UndoOutcome, undoBatch } from './undo-batch.js';
+import { nextUndo, undoBatch } from './undo-batch.js';
 import { undoOnly } from './undo-single.js';
 import type { RunFacts } from './with-lease.js';
 import { shareOut } from './workers.js';
@@ -111,7 +112,12 @@ export class Backward {
   async #undoChunk(context: StepContext, chunk: Chunk, session: ClientSession): Promise<void> {
     let current: Chunk = { ...chunk, fence: context.fence };
     while (!isUndone(current) && !context.signal.aborted) {
-      const outcome = await this.#undoNext(context, current, session);
+      const outcome = await throughGate(
+        context,
+        context.settings.batchSize,
+        () => undoBatch(context, current, this.options.onConflict, session),
+        ({ undone }) => [undoTotal(undone.counters)],
+      );
       current = outcome.chunk;
       context.tally.addUndo(outcome.undone.counters, outcome.redone);
       context.events.emit('run:undo', {
@@ -119,18 +125,6 @@ export class Backward {
         undo: context.tally.undo ?? NO_UNDO,
         total: context.run.counters.changed,
       });
-    }
-  }
-
-  async #undoNext(context: StepContext, chunk: Chunk, session: ClientSession): Promise<UndoOutcome> {
-    await context.gate.enter(context.settings.batchSize, context.signal);
-    let taken = 0;
-    try {
-      const outcome = await undoBatch(context, chunk, this.options.onConflict, session);
-      taken = undoTotal(outcome.undone.counters);
-      return outcome;
-    } finally {
-      context.gate.leave(taken);
     }
   }
 

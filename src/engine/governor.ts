@@ -28,8 +28,8 @@ export interface GovernorFacts {
   readonly run: string;
   readonly fence: string;
   readonly signal: AbortSignal;
-  /** As the runner was started with. */
-  readonly pace: Pace;
+  /** Documents a second that the runner was started with; null: no limit. */
+  readonly maxRate: number | null;
   readonly signals: readonly Signal[];
   /** Median of the last commits, in ms; 0: not looked at. */
   readonly maxCommitMs: number;
@@ -53,6 +53,24 @@ export interface Gate {
    * @param onRest told, and waited for, when the run comes to rest because of these reasons, and before it goes on (none)
    */
   begin(onRest: OnRest): void;
+}
+
+/** Carries a batch out at its time. @param seen what it took, and how long its commit lasted, in ms */
+export async function throughGate<T>(
+  { gate, signal }: { readonly gate: Gate; readonly signal: AbortSignal },
+  limit: number,
+  work: (allowed: number) => Promise<T>,
+  seen: (outcome: T) => readonly [documents: number, commitMs?: number],
+): Promise<T> {
+  const allowed = await gate.enter(limit, signal);
+  let figures: readonly [documents: number, commitMs?: number] = [0];
+  try {
+    const outcome = await work(allowed);
+    figures = seen(outcome);
+    return outcome;
+  } finally {
+    gate.leave(...figures);
+  }
 }
 
 /** Lets everything through: for what only looks. */
@@ -156,8 +174,7 @@ export class Governor implements Gate {
 
   #pace(): Pace {
     const asked = this.#control.pace;
-    const { pace } = this.facts;
-    return { maxRate: asked?.maxRate ?? pace.maxRate, batchSize: asked?.batchSize ?? pace.batchSize };
+    return { maxRate: asked?.maxRate ?? this.facts.maxRate, batchSize: asked?.batchSize ?? null };
   }
 
   /** What forbids a batch now; the rate is a reason among the others while it is what is waited for. */

@@ -141,6 +141,7 @@ export class Recorder {
     const now = performance.now();
     const workedMs = now - this.#storedAt;
     const conflictsRetried = tally.conflictsRetried - this.#conflictsStored;
+    const phases = tally.phases.table();
     this.#storedAt = now;
     this.#conflictsStored = tally.conflictsRetried;
     await storeProgress(state, this.#run._id, this.context.fence, {
@@ -150,7 +151,7 @@ export class Recorder {
       conflictsRetried,
       resumeCursor: resumeCursor(await firstOpenChunk(state, this.#run._id)),
       workedMs,
-      ...(tally.phases.batches > 0 ? { phases: tally.phases.table(), bottleneck: bottleneckOf(tally.phases) } : {}),
+      ...(phases ? { phases, bottleneck: bottleneckOf(phases, tally.phases.batches) } : {}),
     });
   }
 }

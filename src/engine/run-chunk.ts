@@ -5,9 +5,10 @@ import type { Chunk } from '../domain/chunk.js';
 import { nextLimit } from '../domain/pace.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import { faultPoint } from './fault-points.js';
+import { throughGate } from './governor.js';
 import { type BatchOutcome, runBatch } from './run-batch.js';
 import type { RunContext, RunSettings, StepContext } from './run-context.js';
-import { type Counting, collectionSource, idsSource, Window } from './source.js';
+import { type Counting, collectionSource, idsSource, type Source, Window } from './source.js';
 
 export const readFrom = (context: StepContext): ReadFrom => ({
   db: context.db,
@@ -32,21 +33,20 @@ function report(context: StepContext, outcome: BatchOutcome): void {
   });
 }
 
-/** A batch at its time. @throws the reason of the stop, when it comes while the batch waits */
-async function throughGate(
-  { gate, signal }: StepContext,
+/** The next batch, at its time. @throws the reason of the stop, when it comes while the batch waits */
+const nextBatch = (
+  context: StepContext,
+  chunk: Chunk,
+  source: Source,
+  session: ClientSession,
   limit: number,
-  work: (allowed: number) => Promise<BatchOutcome>,
-): Promise<BatchOutcome> {
-  const allowed = await gate.enter(limit, signal);
-  let outcome: BatchOutcome | undefined;
-  try {
-    outcome = await work(allowed);
-    return outcome;
-  } finally {
-    gate.leave(outcome?.read ?? 0, outcome?.times.commit);
-  }
-}
+): Promise<BatchOutcome> =>
+  throughGate(
+    context,
+    limit,
+    (allowed) => runBatch(context, chunk, source, session, allowed),
+    ({ read, times }) => [read, times.commit],
+  );
 
 /** Near a hot document small pieces go on; behind it they grow again. */
 function limitAfter(
@@ -66,9 +66,7 @@ export async function runChunk(context: StepContext, chunk: Chunk, session: Clie
   let limit = context.settings.batchSize;
   while (current.state === 'open' && mayGoOn(context)) {
     const source = collectionSource(readFrom(context), context.step.filter, current, window);
-    const outcome = await throughGate(context, limit, (allowed) =>
-      runBatch(context, current, source, session, allowed),
-    );
+    const outcome = await nextBatch(context, current, source, session, limit);
     limit = limitAfter(context.settings, outcome);
     current = outcome.chunk;
     report(context, outcome);
@@ -95,9 +93,7 @@ export async function runIds(
     const done: unknown[] = [];
     for (let isOpen = true; isOpen && mayGoOn(context); ) {
       const source = idsSource(readFrom(context), context.step.filter, wanted, { done, counts });
-      const outcome = await throughGate(context, context.settings.batchSize, (allowed) =>
-        runBatch(context, current, source, session, allowed),
-      );
+      const outcome = await nextBatch(context, current, source, session, context.settings.batchSize);
       const { changes, untouched, failed, isLast } = outcome.batch;
       const taken = [...changes.map(({ before }) => before), ...untouched, ...failed.map(({ document }) => document)];
       done.push(...taken.map(typedId));

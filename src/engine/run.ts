@@ -15,6 +15,7 @@ import { readReplicaSetId } from '../mongo/server-facts.js';
 import { requireTarget } from '../mongo/target.js';
 import { CatchUp, drainUntilQuiet, follow } from './catch-up.js';
 import { faultPoint } from './fault-points.js';
+import { throughGate } from './governor.js';
 import { targetReplaced } from './lease-keeper.js';
 import { patiently } from './patiently.js';
 import { Recorder } from './recorder.js';
@@ -214,8 +215,12 @@ class Forward {
     if (!session || !this.#catchUp) return;
     await this.recorder.store();
     // Through the gate: a run that has come to rest is in a state from which this is no step.
-    await this.context.gate.enter(1, this.context.signal);
-    await this.recorder.go('catching-up', 'all chunks are done').finally(() => this.context.gate.leave(0));
+    await throughGate(
+      this.context,
+      1,
+      () => this.recorder.go('catching-up', 'all chunks are done'),
+      () => [0],
+    );
     const isExact = await drainUntilQuiet(this.#catchUp, steps, session);
     if (this.options.follow && isExact) await follow(this.#catchUp, steps, session);
     if (await this.#rested()) return;

@@ -66,7 +66,7 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
       fence: keeper.fence,
       signal,
       since: taken.lease?.since ?? new Date(0),
-      pace: { maxRate: settings.maxRate, batchSize: null },
+      maxRate: settings.maxRate,
       signals: signalsFor(client, settings.throttle),
       maxCommitMs: settings.throttle.maxCommitMs,
       stop: (error) => lost.abort(error),

@@ -162,7 +162,7 @@ const isLoopback = (address: string): boolean => /^(127\.|localhost(:|$)|\[?::1\
  *
  * @throws GodwitError GODWIT_STANDALONE, GODWIT_SHARDED
  */
-export function requireTransactions(server: Pick<ServerFacts, 'topology'>): void {
+export function requireTransactions(server: ServerFacts): void {
   if (server.topology === 'standalone')
     throw new GodwitError('GODWIT_STANDALONE', 'wanted a replica set (transactions), found a standalone server', {
       next: [

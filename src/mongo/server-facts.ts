@@ -4,7 +4,13 @@ import { codeOf } from './server-errors.js';
 
 export type Fact<T> = { readonly known: true; readonly value: T } | { readonly known: false; readonly needs: string };
 
-async function askAdmin(client: MongoClient, db: string, command: Document, needs: string): Promise<Fact<Document>> {
+/** A command that needs a right: its answer, or what it needs. */
+export async function askAdmin(
+  client: MongoClient,
+  db: string,
+  command: Document,
+  needs: string,
+): Promise<Fact<Document>> {
   try {
     return { known: true, value: await client.db(db).command(command) };
   } catch (error) {

@@ -1,18 +1,6 @@
 /** What a server tells of how well it keeps up. Each needs a right that an application's user may lack. */
-import type { Document, MongoClient } from 'mongodb';
-import { codeOf } from './server-errors.js';
-import type { Fact } from './server-facts.js';
-
-const FORBIDDEN = 13;
-
-async function ask(client: MongoClient, command: Document, needs: string): Promise<Fact<Document>> {
-  try {
-    return { known: true, value: await client.db('admin').command(command) };
-  } catch (error) {
-    if (codeOf(error) === FORBIDDEN) return { known: false, needs };
-    throw error;
-  }
-}
+import type { MongoClient } from 'mongodb';
+import { askAdmin, type Fact } from './server-facts.js';
 
 export interface ReplicaLag {
   /** Of the secondary that is furthest behind, in ms. Members that are down or starting do not count. */
@@ -29,7 +17,7 @@ interface Member {
 
 /** How far the secondaries are behind; null in a set without any. */
 export async function readReplicaLag(client: MongoClient): Promise<Fact<ReplicaLag | null>> {
-  const status = await ask(client, { replSetGetStatus: 1 }, 'replSetGetStatus (role clusterMonitor)');
+  const status = await askAdmin(client, 'admin', { replSetGetStatus: 1 }, 'replSetGetStatus (role clusterMonitor)');
   if (!status.known) return status;
   const members = status.value['members'] as Member[];
   const primary = members.find(({ stateStr }) => stateStr === 'PRIMARY')?.optimeDate;
@@ -45,8 +33,9 @@ export async function readReplicaLag(client: MongoClient): Promise<Fact<ReplicaL
 
 /** True while the primary itself slows writers down, since a majority is too far behind. */
 export async function readFlowControl(client: MongoClient): Promise<Fact<boolean>> {
-  const status = await ask(
+  const status = await askAdmin(
     client,
+    'admin',
     { serverStatus: 1, repl: 0, metrics: 0, locks: 0, wiredTiger: 0, tcmalloc: 0 },
     'serverStatus (role clusterMonitor)',
   );

@@ -1,5 +1,6 @@
 /** `list` and `status`: the migrations of the project and what became of them, from files and database together. */
 
+import { NO_UNDO, undoTotal } from '../domain/chunk.js';
 import type { SignalOff, Throttle } from '../domain/control.js';
 import { describeOwner } from '../domain/lease.js';
 import type { PhaseTable } from '../domain/phases.js';
@@ -176,10 +177,7 @@ function withRun(
   const lease = leaseView(run);
   const { state, because } = stateOf(run, lease);
   const isMoving = isLive(state) && lease !== null;
-  const done =
-    state === 'rolling-back'
-      ? Object.values(run.undo ?? {}).reduce((sum, count) => sum + count, 0)
-      : run.counters.scanned;
+  const done = state === 'rolling-back' ? undoTotal(run.undo ?? NO_UNDO) : run.counters.scanned;
   const total = state === 'rolling-back' ? run.counters.changed : Math.max(run.total, run.counters.scanned);
   return {
     id,

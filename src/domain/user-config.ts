@@ -19,8 +19,10 @@ export interface UserConfig {
   /** Folder of the migrations. Default `scripts/migrations`. */
   readonly migrations?: string;
   readonly batch?: {
-    /** Documents in a batch, at most. Default 500. */
+    /** Documents in the first batch; the others adapt to `targetMs`. Default 500. */
     readonly size?: number;
+    /** How long a batch may hold its documents, from its first write to its commit, in ms. Default 75. */
+    readonly targetMs?: Duration;
     /** Bytes of images in a batch, at most. Default 8 MiB. */
     readonly maxBytes?: Size;
   };
@@ -30,6 +32,17 @@ export interface UserConfig {
   readonly leaseMs?: Duration;
   /** How long a run waits for a server that does not answer, in ms. Default 600,000. */
   readonly outageMs?: Duration;
+  /** What batches wait for (docs/guide/pace.md). */
+  readonly throttle?: {
+    /** How far a secondary may be behind, in ms; 0: never waited for. Default 2,000. */
+    readonly maxLagMs?: Duration;
+    /** Median of the last commits, in ms; 0: never waited for. Default 250. */
+    readonly maxCommitMs?: Duration;
+    /** Address that answers with 2xx while all is well. */
+    readonly probe?: string;
+    /** Batches wait while it returns true. */
+    readonly when?: () => boolean | Promise<boolean>;
+  };
   readonly transform?: {
     /** Longest time of one call of `up`, in ms. Default 5,000. */
     readonly timeoutMs?: Duration;

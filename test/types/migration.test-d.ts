@@ -1,5 +1,7 @@
 // Wrong use of the library is a compile error: `tsc --noEmit` fails when one of these lines is none, or when a right one is.
 import { type Decimal128, defineConfig, defineMigration, godwit, type RunResult, transform } from 'godwit';
+import type { z } from 'zod';
+import type { configSchema } from '../../src/config/schema.js';
 
 interface Legacy {
   _id: string;
@@ -81,6 +83,19 @@ defineMigration({ description: 'x' });
 defineMigration({ description: 'x', steps: [{ kind: 'transform' }] });
 
 defineConfig({ batch: { size: 100, maxBytes: '1MiB' }, leaseMs: '20s', workers: 'auto', redact: ['contacts.ssn'] });
+defineConfig({
+  batch: { targetMs: 50 },
+  throttle: { maxLagMs: '1s', probe: 'http://127.0.0.1:9000', when: async () => false },
+});
+
+// What the schema takes can be written: a key that only the schema knows is an error of the types for every user.
+type Accepted = z.input<typeof configSchema>;
+type Written = Parameters<typeof defineConfig>[0];
+type Sections = 'batch' | 'throttle' | 'transform' | 'audit' | 'state';
+type Missing =
+  | Exclude<keyof Accepted, keyof Written>
+  | { [Name in Sections]: Exclude<keyof NonNullable<Accepted[Name]>, keyof NonNullable<Written[Name]>> }[Sections];
+export const isAllWritten: [Missing] extends [never] ? true : false = true;
 // @ts-expect-error no such key
 defineConfig({ batch: { sizes: 100 } } satisfies Parameters<typeof defineConfig>[0]);
 

@@ -34,6 +34,8 @@ export interface ControlResult {
   readonly acknowledgedAt: string | null;
   /** It holds. */
   readonly doneAt: string | null;
+  /** A runner is there that will answer. */
+  readonly atWork: boolean;
   readonly paused: boolean;
   readonly maxRate: number | null;
   readonly batchSize: number | null;
@@ -41,8 +43,13 @@ export interface ControlResult {
 
 const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
 
-function resultOf({ migration, _id, state, control }: RunDocument): ControlResult {
+const isAtWork = ({ state, lease }: RunDocument): boolean =>
+  isLive(state) && lease !== null && lifeOf(lease.owner) !== 'dead';
+
+function resultOf(run: RunDocument): ControlResult {
+  const { migration, _id, state, control } = run;
   return {
+    atWork: isAtWork(run),
     ...{ migration, runId: _id, state },
     requestedAt: iso(control.requestedAt),
     acknowledgedAt: iso(control.acknowledgedAt),
@@ -52,9 +59,6 @@ function resultOf({ migration, _id, state, control }: RunDocument): ControlResul
     batchSize: control.pace?.batchSize ?? null,
   };
 }
-
-const isAtWork = ({ state, lease }: RunDocument): boolean =>
-  isLive(state) && lease !== null && lifeOf(lease.owner) !== 'dead';
 
 /** A run that somebody works on. @throws GodwitError GODWIT_NOT_RUN, GODWIT_USAGE */
 async function requireLive(session: Session, id: string): Promise<RunDocument> {

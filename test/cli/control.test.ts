@@ -84,7 +84,8 @@ describe('a run under way', () => {
     await runJson(['pause', 'm1'], at);
     process.kill(Number((await currentRun(at.db)).lease?.owner.pid), 'SIGKILL');
     await end;
-    expect(await runJson(['resume', 'm1'], at)).toMatchObject({ code: 0, json: { paused: false } });
+    expect(await runJson(['resume', 'm1'], at)).toMatchObject({ code: 0, json: { paused: false, atWork: false } });
+    expect((await runCommand(['resume', 'm1'], at)).stdout).toContain('TAKEN BACK: nobody is at work');
     expect((await runJson(RUN.slice(0, -1), at)).json).toMatchObject({ state: 'completed', changed: COUNT });
   });
 

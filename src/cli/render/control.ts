@@ -21,6 +21,10 @@ function headOf(verb: string, result: ControlResult): string {
   if (verb === 'pace') return 'PACE';
   if (verb === 'stop' && result.state === 'stopped') return DONE['stop'] ?? '';
   if (result.doneAt !== null) return DONE[verb] ?? '';
+  if (!result.atWork)
+    return verb === 'resume'
+      ? 'TAKEN BACK: nobody is at work; the next runner does not wait.'
+      : 'TOO LATE: the runner has come to its end before.';
   return result.acknowledgedAt === null
     ? 'ASKED: not answered yet.'
     : 'ACKNOWLEDGED: a batch is under way; it is obeyed behind it.';

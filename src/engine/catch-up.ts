@@ -10,7 +10,7 @@ import { pause } from '../kernel/retry.js';
 import { type ChangeEvent, Changes, clusterTime, HistoryLost } from '../mongo/changes.js';
 import { idsChunk } from '../mongo/chunks.js';
 import { holdsLease } from '../mongo/leases.js';
-import { classifyBatchError, translateServerError } from '../mongo/server-errors.js';
+import { classifyBatchError, isLoggedOut, translateServerError } from '../mongo/server-errors.js';
 import { touchedId } from '../mongo/state.js';
 import { findTarget } from '../mongo/target.js';
 import {
@@ -82,6 +82,7 @@ export class CatchUp {
         await this.#readOnce();
       } catch (error) {
         if (this.#isClosed) return;
+        if (isLoggedOut(error)) return this.#end(translateServerError(error));
         if (this.#mayReopen(error)) await this.#reopen();
         else await this.#lose(error);
       }

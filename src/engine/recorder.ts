@@ -3,10 +3,11 @@ import type { Chunk, Cursor } from '../domain/chunk.js';
 import { describeThrottle, PAUSED, type Throttle } from '../domain/control.js';
 import { bottleneckOf } from '../domain/phases.js';
 import { isLive, type RunDocument, type RunState } from '../domain/run.js';
-import { type GodwitError, isGodwitError } from '../errors.js';
+import type { GodwitError } from '../errors.js';
 import { firstOpenChunk } from '../mongo/chunks.js';
+import { reconnect } from '../mongo/connect.js';
 import { findRun, storeProgress, transition } from '../mongo/runs.js';
-import { isNetworkError, translateServerError } from '../mongo/server-errors.js';
+import { isLoggedOut, isNetworkError, translateServerError } from '../mongo/server-errors.js';
 import { faultPoint } from './fault-points.js';
 import { whoami } from './owner.js';
 import { patiently } from './patiently.js';
@@ -107,7 +108,7 @@ export class Recorder {
    * recorded is an outcome, not an error; everything else is thrown on.
    */
   async settle(error: unknown): Promise<void> {
-    const known = isGodwitError(error) ? error : translateServerError(error);
+    const known = await this.#loggedIn(translateServerError(error));
     if (known.code !== 'GODWIT_LEASE_LOST') {
       try {
         // Once: a server that is away was waited for before.
@@ -119,6 +120,11 @@ export class Recorder {
       }
     }
     throw known;
+  }
+
+  /** After a login that the server has forgotten, a new one; its refusal is what is told then. */
+  async #loggedIn(error: GodwitError): Promise<GodwitError> {
+    return isLoggedOut(error) ? reconnect(this.context.client).then(() => error, translateServerError) : error;
   }
 
   /** Called after each batch; stores about once a second, beside the work. */

@@ -6,6 +6,7 @@ import { type LoadedMigration, locateIn } from '../migration/load.js';
 import { whenPrimaryIsLost } from '../mongo/connect.js';
 import { killSessions, sessionId } from '../mongo/leases.js';
 import { findRun } from '../mongo/runs.js';
+import { isLoggedOut } from '../mongo/server-errors.js';
 import type { State } from '../mongo/state.js';
 import { Governor } from './governor.js';
 import { acquireLease, LeaseKeeper } from './lease-keeper.js';
@@ -42,13 +43,25 @@ const ended = (client: MongoClient, sessions: readonly ClientSession[]): Promise
   );
 
 /**
- * Takes the run's lease, does the work, gives the lease back.
+ * Takes the run's lease, does the work, gives the lease back. Once more when the server had forgotten the user of these
+ * connections and knows the one of new ones.
  *
  * @param limit changes that may be made
  * @returns the run as it is afterwards
  * @throws GodwitError GODWIT_LEASE_HELD, GODWIT_LEASE_LOST, and what the work threw
  */
 export async function withLease(facts: RunFacts, run: RunDocument, limit: number, work: Work): Promise<RunDocument> {
+  try {
+    return await holdLease(facts, run, limit, work);
+  } catch (error) {
+    // What a canary may change was counted by the first try.
+    if (!isLoggedOut(error) || Number.isFinite(limit)) throw error;
+    facts.events.emit('run:note', { run: run._id, note: 'the user was made again; going on with a new login' });
+    return holdLease(facts, run, limit, work);
+  }
+}
+
+async function holdLease(facts: RunFacts, run: RunDocument, limit: number, work: Work): Promise<RunDocument> {
   const sessions = Array.from({ length: facts.settings.workers }, () => facts.client.startSession());
   facts.onSessions?.(sessions);
   const leaseFacts = { ...facts, leaseMs: facts.settings.leaseMs, sessions };

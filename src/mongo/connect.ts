@@ -104,6 +104,15 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
   }
 }
 
+/**
+ * Logs in anew: all connections are given up, and so are all sessions. For a user that was dropped and made again, whom
+ * the server no longer knows on the connections that are there.
+ */
+export async function reconnect(client: MongoClient): Promise<void> {
+  await client.close();
+  await client.connect();
+}
+
 /** `collectionUUID`, which every read carries, came with MongoDB 6.0. */
 const OLDEST_MAJOR = 6;
 

@@ -95,6 +95,15 @@ export const isNetworkError = (error: unknown): boolean =>
 
 export const isDuplicateKey = (error: unknown): boolean => codeOf(error) === 11000;
 
+/**
+ * True when the server no longer knows the user of a connection: dropped, and perhaps made again (as measured on
+ * MongoDB 6.0.5: 13, "requires authentication", on the connections from before, none on new ones).
+ */
+export function isLoggedOut(error: unknown): boolean {
+  const cause = isGodwitError(error) ? error.cause : error;
+  return codeOf(cause) === 13 && cause instanceof Error && /requires authentication/i.test(cause.message);
+}
+
 /** Name of the unique index in a duplicate-key error; the values in the message are never passed on. */
 export function duplicateIndex(error: unknown): string {
   return error instanceof Error ? (/index: (\S+)/.exec(error.message)?.[1] ?? 'unknown') : 'unknown';

@@ -82,6 +82,9 @@ function byFault(fault: Fault): string[] {
       return ['1:GODWIT_TRANSFORM_TIMEOUT'];
     case 'limit':
       return ['7'];
+    // The application may have deleted it.
+    case 'only':
+      return ['7', '2:GODWIT_DOCUMENT_UNKNOWN'];
     default:
       return [];
   }

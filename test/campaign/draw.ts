@@ -59,6 +59,7 @@ const FAULT_WEIGHTS: Readonly<Record<FaultKind, number>> = {
   clock: 2,
   hang: 2,
   limit: 3,
+  only: 3,
   retry: 2,
   pause: 3,
 };
@@ -222,6 +223,8 @@ function drawFault(dice: Dice, focus: Focus, extent: Extent): Fault {
       return { kind, call: dice.int(1, 40) };
     case 'limit':
       return { kind, limit: dice.int(1, 50) };
+    case 'only':
+      return { kind, nth: dice.int(0, 3_000) };
     case 'pause':
       return { kind, delayMs: dice.int(300, 1_500), ms: dice.int(0, 1_500) };
     case 'rollback':

@@ -1,5 +1,6 @@
 /** Carries one fault out: a process of the command under test, and what is done to it at its moment. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { deserialize, EJSON } from 'bson';
 import { wrongClock } from '../support/clock.js';
 import { killSentinelsOf } from '../support/observe.js';
 import { allowedOutcomes } from './allowed.js';
@@ -94,9 +95,20 @@ function carryOut(stage: Stage, verb: Forwards, fault: Carried): Promise<Attempt
       });
     case 'limit':
       return plain(stage, verb, { args: ['--limit', String(fault.limit)] });
+    case 'only':
+      return only(stage, verb, fault.nth);
     case 'pause':
       return paused(stage, verb, fault);
   }
+}
+
+/** One document, by its `_id` as a person would type it. */
+async function only(stage: Stage, verb: Forwards, nth: number): Promise<Attempt> {
+  const { initial } = stage;
+  const bytes = initial[nth % initial.length];
+  if (!bytes) return plain(stage, verb, {});
+  const { _id } = deserialize(bytes, { promoteValues: false, validation: { utf8: false } });
+  return plain(stage, verb, { args: ['--only', EJSON.stringify(_id, { relaxed: false })] });
 }
 
 /** The runner stops at the moment, the work is done, and it is woken. */

@@ -63,6 +63,8 @@ export type Fault =
   | { readonly kind: 'hang'; readonly call: number }
   /** A canary: `--limit`. */
   | { readonly kind: 'limit'; readonly limit: number }
+  /** A canary of one document: `--only`. */
+  | { readonly kind: 'only'; readonly nth: number }
   /** Paused from another process, and resumed. */
   | { readonly kind: 'pause'; readonly delayMs: number; readonly ms: number }
   /** `retry`, where there is a quarantine. */

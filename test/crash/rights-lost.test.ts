@@ -5,7 +5,7 @@ import { useAuthServer } from '../support/auth-server.js';
 import { killLeftovers, runCommand, runJson } from '../support/command.js';
 import { brokenInvariants } from '../support/crash.js';
 import { makeMigration } from '../support/project.js';
-import { useScratch } from '../support/scratch.js';
+import { hashOf, useScratch } from '../support/scratch.js';
 import {
   COUNT,
   errorCode,
@@ -99,21 +99,40 @@ describe('a user that', () => {
     },
   );
 
-  test('was dropped and made again ends whole, and goes on', async () => {
-    const at = await asUser();
-    const database = root.db(at.db.databaseName);
-    const told = await heldAt(at, { at: 'batch:after-data' }, async () => {
-      await database.command({ dropUser: 'writer' });
-      await database.command({
-        createUser: 'writer',
-        pwd: PASSWORD,
-        roles: READ_WRITE.map(({ role }) => ({ role, db: at.db.databaseName })),
-      });
+  const make = ({ db }: Place): Promise<Document> =>
+    root.db(db.databaseName).command({
+      createUser: 'writer',
+      pwd: PASSWORD,
+      roles: READ_WRITE.map(({ role }) => ({ role, db: db.databaseName })),
     });
-    if (told.code !== 0) {
-      expect([told.code, errorCode(told)]).toEqual([1, expect.stringMatching(/GODWIT_(AUTH|FORBIDDEN)/)]);
-      expect(await brokenInvariants(at.db)).toEqual([]);
-    }
+  const drop = ({ db }: Place): Promise<Document> => root.db(db.databaseName).command({ dropUser: 'writer' });
+  const makeAgain = (at: Place): Promise<Document> => drop(at).then(() => make(at));
+
+  test.each(['batch:before-read', 'batch:after-data', 'batch:before-commit'])(
+    'was dropped and made again at %s goes on with a new login',
+    async (point) => {
+      const at = await asUser();
+      const told = await heldAt(at, { at: point }, () => makeAgain(at));
+      expect([told.code, told.json['state'] ?? told.json], told.stderr).toEqual([0, 'completed']);
+      await expectAsUndisturbed(at, twin);
+    },
+  );
+
+  test('was dropped and made again goes on with a new login in a rollback, too', async () => {
+    const at = await asUser();
+    expect((await runCommand(RUN, at)).code).toBe(0);
+    const told = await heldAt(at, { at: 'rollback:before-commit', args: ['rollback', 'm1', '--json'] }, () =>
+      makeAgain(at),
+    );
+    expect([told.code, told.json], told.stderr).toMatchObject([0, { restored: COUNT, identical: true }]);
+    expect(await hashOf(at.db, 'people')).toBe(twin.before);
+  });
+
+  test('was dropped for good ends the run, which says so', async () => {
+    const at = await asUser();
+    const told = await heldAt(at, { at: 'batch:after-data' }, () => drop(at));
+    await expectEnded(at, told, 'GODWIT_AUTH');
+    await make(at);
     await expectResumes(at);
   });
 });

@@ -4,6 +4,9 @@ import { type Db, MongoClient } from 'mongodb';
 import { afterAll, beforeAll } from 'vitest';
 import { withDatabase } from './database.js';
 
+/** It waits for transactions that are open: one that was forgotten is told as such, not as a test that took too long. */
+const HASH_MS = 20_000;
+
 export interface ScratchDatabase {
   readonly db: Db;
   readonly name: string;
@@ -40,14 +43,14 @@ export function useScratch(label: string, server: () => string): Scratch {
 
 /** Hash of one collection, as the server counts it; undefined where there is none. */
 export async function hashOf(db: Db, collection: string): Promise<string | undefined> {
-  const { collections } = await db.command({ dbHash: 1, collections: [collection] });
+  const { collections } = await db.command({ dbHash: 1, collections: [collection], maxTimeMS: HASH_MS });
   return (collections as Record<string, string>)[collection];
 }
 
 /** Everything in a database: the name, kind and hash of every collection. */
 export async function everything(db: Db): Promise<Record<string, string>> {
   const listed = await db.listCollections().toArray();
-  const { collections } = await db.command({ dbHash: 1 });
+  const { collections } = await db.command({ dbHash: 1, maxTimeMS: HASH_MS });
   const hashes = collections as Record<string, string>;
   return Object.fromEntries(
     listed

@@ -10,6 +10,9 @@ import { hashOf } from './scratch.js';
 /** A mark that shows when a document was changed twice. */
 const UP = "(doc) => ({ ...doc, mark: (doc.mark ?? '') + (doc.mark === 'x' ? '' : 'x') })";
 
+/** A runner that is still there so long after the trouble hangs, in ms. */
+const HANGS_MS = 40_000;
+
 /** Documents of a test, and of one batch. */
 export const COUNT = 120;
 export const BATCH = 20;
@@ -69,7 +72,9 @@ export async function heldAt(place: Place, options: HeldOptions, trouble: () => 
     child.kill('SIGCONT');
   }
   const startedAt = performance.now();
-  const result = await end;
+  // One that hangs is ended while the test can still show what it said.
+  const limit = setTimeout(() => child.kill('SIGKILL'), HANGS_MS);
+  const result = await end.finally(() => clearTimeout(limit));
   const seconds = (performance.now() - startedAt) / 1_000;
   return { ...result, json: JSON.parse(result.stdout || '{}') as Record<string, unknown>, seconds };
 }

@@ -14,6 +14,7 @@ export {
   MaxKey,
   MinKey,
   ObjectId,
+  pipeline,
   Timestamp,
   transform,
   UUID,
@@ -32,6 +33,7 @@ export type {
   TransformStep,
   VerifyContext,
 } from './domain/migration.js';
+export type { PipelineOptions, PipelineStep } from './domain/pipeline-step.js';
 export type { RunState } from './domain/run.js';
 export type { UserConfig } from './domain/user-config.js';
 export { type ErrorCode, GodwitError, isGodwitError } from './errors.js';

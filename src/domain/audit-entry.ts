@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { deflateSync, inflateSync } from 'node:zlib';
 import type { Binary } from 'bson';
 import { idKey, splitDocuments } from '../kernel/raw-bson.js';
-import { type Doc, toBytes, toTyped } from '../kernel/values.js';
+import { type Doc, toTyped } from '../kernel/values.js';
 import { type Change, type StoredDocument, slice, storedDocument } from './change.js';
 
 /** Which way the documents went in that batch. */
@@ -86,7 +86,7 @@ const NO_BYTES = Buffer.alloc(0);
 export function encodeImages(changes: readonly Change[], untouched: readonly StoredDocument[]): Images {
   return {
     before: deflate(Buffer.concat(changes.map(({ before }) => before.bytes))),
-    patch: deflate(Buffer.concat(changes.map(({ set, unset }) => toBytes({ s: set, u: unset })))),
+    patch: deflate(Buffer.concat(changes.map(({ patch }) => patch))),
     hashes: Buffer.concat(changes.map(({ hash }) => hash)),
     untouched: encodeIds(untouched),
   };

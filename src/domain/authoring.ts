@@ -16,4 +16,5 @@ export {
   UUID,
 } from 'bson';
 export { defineMigration, transform } from './migration.js';
+export { pipeline } from './pipeline-step.js';
 export { defineConfig } from './user-config.js';

@@ -8,6 +8,7 @@ import type { ErrorCode } from '../errors.js';
 import { assemble, idKey, MAX_DOCUMENT_BYTES, type RawField, scanFields, sha256 } from '../kernel/raw-bson.js';
 import { type Doc, isPlainObject, toBytes, toPlain, toTyped } from '../kernel/values.js';
 import { isReject, isSkip } from './migration.js';
+import { encodePatch } from './patch.js';
 import { requireName, retype, UnstorableValue } from './retype.js';
 
 /** A document as it was read: its bytes, and what is known of them. */
@@ -28,8 +29,8 @@ export interface Change {
   readonly set: ReadonlyMap<string, unknown>;
   /** Names of removed top-level fields. */
   readonly unset: readonly string[];
-  /** Size of `set` as BSON, in bytes. */
-  readonly setBytes: number;
+  /** `set` and `unset` as the audit keeps them. */
+  readonly patch: Buffer;
 }
 
 /** Why a document was not migrated. `message` names fields and types, never values. */
@@ -72,7 +73,8 @@ export function typedFields(document: StoredDocument, fields: readonly RawField[
   return toTyped(assemble(fields.map((field) => slice(document, field))));
 }
 
-const fail = (document: StoredDocument, code: ErrorCode, message: string): Decision => ({
+/** A document that is not migrated. */
+export const fail = (document: StoredDocument, code: ErrorCode, message: string): Decision => ({
   kind: 'failed',
   document,
   failure: { code, message },
@@ -150,6 +152,7 @@ function compare(document: StoredDocument, plain: Doc, output: Doc): Decision {
 
   const parts: Buffer[] = [];
   const touched: RawField[] = [];
+  const changed: Buffer[] = [];
   const unset: string[] = [];
   for (const field of document.fields) {
     const old = slice(document, field);
@@ -157,7 +160,10 @@ function compare(document: StoredDocument, plain: Doc, output: Doc): Decision {
     if (isKeptAsIs(field.name)) parts.push(old);
     else if (next) {
       if (next.equals(old)) values.delete(field.name);
-      else touched.push(field);
+      else {
+        touched.push(field);
+        changed.push(next);
+      }
       parts.push(next);
       elements.delete(field.name);
     } else {
@@ -166,6 +172,7 @@ function compare(document: StoredDocument, plain: Doc, output: Doc): Decision {
     }
   }
   for (const element of elements.values()) parts.push(element);
+  changed.push(...elements.values());
 
   if (values.size === 0 && unset.length === 0) return { kind: 'unchanged', document };
   if (touched.some((field) => field.name === '_id'))
@@ -185,7 +192,7 @@ function compare(document: StoredDocument, plain: Doc, output: Doc): Decision {
     );
   return {
     kind: 'changed',
-    change: { before: document, after, hash: sha256(after), set: values, unset, setBytes: bytes.length },
+    change: { before: document, after, hash: sha256(after), set: values, unset, patch: encodePatch(changed, unset) },
   };
 }
 
@@ -199,6 +206,7 @@ export function changeOf(
   const elements = new Map(
     (set.size > 0 ? scanFields(bytes) : []).map((field) => [field.name, bytes.subarray(field.start, field.end)]),
   );
+  const changed = [...elements.values()];
   const removed = new Set(unset);
   const parts: Buffer[] = [];
   for (const field of document.fields) {
@@ -207,7 +215,7 @@ export function changeOf(
     elements.delete(field.name);
   }
   const after = assemble([...parts, ...elements.values()]);
-  return { before: document, after, hash: sha256(after), set, unset, setBytes: bytes.length };
+  return { before: document, after, hash: sha256(after), set, unset, patch: encodePatch(changed, unset) };
 }
 
 /** True when the whole document can go through JavaScript values and come out as the same bytes. */

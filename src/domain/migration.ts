@@ -5,7 +5,8 @@
  * can be checked without a database and throw GODWIT_MIGRATION_BROKEN, so that a wrong file fails when it is loaded.
  */
 import type { Document, Filter } from 'mongodb';
-import { GodwitError } from '../errors.js';
+import { broken, describe, requireChoice, requireKnownKeys, requireText } from './author-checks.js';
+import type { PipelineStep } from './pipeline-step.js';
 
 const MIGRATION = Symbol.for('godwit.migration');
 const OUTCOME = Symbol.for('godwit.outcome');
@@ -83,8 +84,10 @@ export interface TransformStep {
 
 export type TransformFunction = (doc: Document, context: TransformContext<Record<string, Document>>) => unknown;
 
-/** Every kind of step. One today; `kind` is there so that others can join. */
-export type Step = TransformStep;
+/** Every kind of step. */
+export type Step = TransformStep | PipelineStep;
+
+const STEP_KINDS: readonly Step['kind'][] = ['transform', 'pipeline'];
 
 /** What `verify(ctx)` of a migration is given. All of it only reads. */
 export interface VerifyContext {
@@ -123,27 +126,8 @@ export interface Migration extends MigrationDefinition {
   readonly [MIGRATION]: true;
 }
 
-function broken(wanted: string, found: string): GodwitError {
-  return new GodwitError('GODWIT_MIGRATION_BROKEN', `wanted ${wanted}, found ${found}`);
-}
-
-function requireText(value: unknown, what: string): void {
-  if (typeof value !== 'string' || value === '') throw broken(`${what} as a text`, describe(value));
-}
-
-function describe(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  if (value === null) return 'null';
-  return Array.isArray(value) ? 'an array' : `${/^[aeiou]/.test(typeof value) ? 'an' : 'a'} ${typeof value}`;
-}
-
 const TRANSFORM_KEYS = new Set(['collection', 'filter', 'all', 'lookup', 'up', 'down', 'drops']);
 const MIGRATION_KEYS = new Set(['description', 'author', 'pr', 'dependsOn', 'steps', 'verify', 'irreversibleBecause']);
-
-function requireKnownKeys(value: object, known: ReadonlySet<string>, what: string): void {
-  const unknown = Object.keys(value).find((key) => !known.has(key));
-  if (unknown !== undefined) throw broken(`the keys ${[...known].join(', ')} in ${what}`, `"${unknown}"`);
-}
 
 function requireLookups(lookups: Readonly<Record<string, LookupSpec>>): void {
   for (const [name, spec] of Object.entries(lookups)) {
@@ -169,11 +153,7 @@ export function transform<
   if (typeof options.up !== 'function') throw broken('transform().up as a function', describe(options.up));
   if (options.down !== undefined && typeof options.down !== 'function')
     throw broken('transform().down as a function', describe(options.down));
-  if (options.filter === null || (options.filter !== undefined && typeof options.filter !== 'object'))
-    throw broken('transform().filter as an object', describe(options.filter));
-  if (options.filter && Object.keys(options.filter).length === 0)
-    throw broken('a filter that chooses, or `all: true` for every document', 'an empty filter');
-  if (options.filter && options.all) throw broken('either `filter` or `all: true`', 'both');
+  requireChoice(options, 'transform()');
   const lookup = (options.lookup ?? {}) as Readonly<Record<string, LookupSpec>>;
   requireLookups(lookup);
   return Object.freeze({
@@ -191,10 +171,10 @@ function requireSteps(steps: readonly Step[] | undefined): void {
   if (!Array.isArray(steps) || steps.length === 0) throw broken('at least one step in `steps`', describe(steps));
   const seen = new Set<string>();
   for (const step of steps) {
-    if (step?.kind !== 'transform') throw broken('steps made by transform()', describe(step));
+    if (!STEP_KINDS.includes(step?.kind)) throw broken('steps made by transform() or pipeline()', describe(step));
     if (seen.has(step.collection))
       throw broken(
-        `one transform step for each collection (make one up() of the two, or two migrations)`,
+        `one step for each collection (make one of the two, or two migrations)`,
         `two for "${step.collection}"`,
       );
     seen.add(step.collection);

@@ -55,7 +55,7 @@ export class PhaseLog {
 
 const LIMITS: Readonly<Record<Phase, string>> = {
   read: 'reading documents from the server; an index on the filter, or a nearer server, would help',
-  transform: 'up() itself: what it does for each document',
+  transform: 'the step itself: what up(), or the pipeline, does for each document',
   audit: 'writing the audit',
   write: "writing the documents, and waiting for the application's own writes to them",
   commit: 'the commits of the server (its disk, and the majority of its members)',

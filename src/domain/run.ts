@@ -7,6 +7,7 @@ import { type Edge, findEdge } from '../kernel/state-machine.js';
 import type { Counters, Cursor, UndoConflict, UndoCounters } from './chunk.js';
 import type { Control, SignalOff, Throttle } from './control.js';
 import type { Lease } from './lease.js';
+import type { Step } from './migration.js';
 import type { Newcomers } from './newcomers.js';
 import type { PhaseTable } from './phases.js';
 
@@ -130,7 +131,7 @@ export interface StateIds {
 
 /** One step of the plan, frozen. */
 export interface PlannedStep {
-  readonly kind: 'transform';
+  readonly kind: Step['kind'];
   readonly collection: string;
   /** The collection's UUID, in hex: another collection of the same name is not the one that was planned. */
   readonly uuid: string;

@@ -6,32 +6,32 @@
 
 import type { ClientSession } from 'mongodb';
 import type { Decision } from '../domain/change.js';
-import { storedDocument } from '../domain/change.js';
-import { applyTransform, type Transformer } from './apply-transform.js';
-import { lookupsFor } from './lookups-for.js';
-import type { StepContext } from './run-context.js';
+import { type Evaluation, evaluateResults } from './evaluate.js';
 
 /** Changed documents that are checked in a chunk. */
 const CHECKED = 20;
 
 /** The decisions, with documents whose result would change again as failures. */
 export async function checkFirst(
-  context: StepContext,
+  how: Evaluation,
   decisions: readonly Decision[],
-  transformer: Transformer,
   session: ClientSession,
 ): Promise<readonly Decision[]> {
   const checked = decisions
     .flatMap((decision, at) => (decision.kind === 'changed' ? [{ at, change: decision.change }] : []))
     .slice(0, CHECKED);
-  const results = checked.map(({ change }) => storedDocument(change.after));
-  const lookups = await lookupsFor(context.db, context.step, results, session);
+  const results = await evaluateResults(
+    how,
+    checked.map(({ change }) => change),
+    session,
+  );
+  const name = how.step.kind === 'transform' ? 'up()' : 'the pipeline';
   const judged = [...decisions];
-  for (const [index, second] of applyTransform(results, transformer, lookups).entries()) {
+  for (const [index, second] of results.entries()) {
     const first = checked[index];
     if (!first || second.kind !== 'changed') continue;
     const fields = [...second.change.set.keys(), ...second.change.unset].join(', ');
-    const message = `wanted up() to leave its own result as it is, found that it changes it again: ${fields}`;
+    const message = `wanted ${name} to leave its own result as it is, found that it changes it again: ${fields}`;
     judged[first.at] = {
       kind: 'failed',
       document: first.change.before,

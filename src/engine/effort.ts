@@ -19,6 +19,7 @@ import {
 import { CommitUnknown } from '../mongo/transaction.js';
 import { findHolder } from '../mongo/unique-keys.js';
 import { CountMismatch, RefusedDocument } from '../mongo/write-batch.js';
+import { PipelineFailed } from './apply-pipeline.js';
 
 /** Tries of one batch before it is halved. */
 const TRIES_BEFORE_HALVING = 3;
@@ -115,7 +116,9 @@ export class Effort {
         ? 'conflict'
         : error instanceof CommitUnknown
           ? classifyBatchError(error.cause)
-          : classifyBatchError(error);
+          : error instanceof PipelineFailed
+            ? 'interrupted'
+            : classifyBatchError(error);
     switch (kind) {
       case 'document':
         // In single mode the culprit is named; an error without a name is not about a document of the batch.
@@ -174,7 +177,7 @@ export class Effort {
 
   async #interrupt(error: unknown, signal: AbortSignal, note: (text: string) => void): Promise<void> {
     this.redone += 1;
-    const cause = error instanceof CommitUnknown ? error.cause : error;
+    const cause = error instanceof CommitUnknown || error instanceof PipelineFailed ? error.cause : error;
     if (isNetworkError(cause)) this.#waitForServer(cause, note);
     else this.#countInterruption(cause, note);
     await pause(backoffMs(this.#interrupted + 1, Math.random, 100), signal);

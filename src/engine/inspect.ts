@@ -15,14 +15,14 @@ import {
   type IdRange,
   rangeFilter,
 } from '../domain/chunk.js';
-import type { TransformStep } from '../domain/migration.js';
+import type { Step } from '../domain/migration.js';
 import { sha256 } from '../kernel/raw-bson.js';
 import { auditOfChunk } from '../mongo/audit-entries.js';
 import { quarantinedKeys } from '../mongo/failures.js';
 import { bothFilters, type ReadFrom, readBatch } from '../mongo/read-batch.js';
 import type { State } from '../mongo/state.js';
-import { applyTransform, type Locate } from './apply-transform.js';
-import { lookupsFor } from './lookups-for.js';
+import type { Locate } from './apply-transform.js';
+import { evaluate } from './evaluate.js';
 
 /** Documents read at once. */
 const READ_SIZE = 1_000;
@@ -32,7 +32,7 @@ export interface InspectFacts {
   readonly db: Db;
   readonly state: State;
   readonly run: string;
-  readonly step: TransformStep;
+  readonly step: Step;
   readonly from: ReadFrom;
   readonly chunks: readonly Chunk[];
   readonly locate: Locate;
@@ -85,9 +85,8 @@ async function judge(
   );
   const excused = documents.filter((document) => known.has(document.key)).length;
   const candidates = await chosen(facts, open);
-  const lookups = await lookupsFor(facts.db, facts.step, candidates);
-  const transformer = { fn: facts.step.up, locate: facts.locate, timeoutMs: facts.transformTimeoutMs };
-  const strays = applyTransform(candidates, transformer, lookups).filter(
+  const { step, from, locate, transformTimeoutMs: timeoutMs } = facts;
+  const strays = (await evaluate({ step, from, locate, timeoutMs }, candidates)).filter(
     ({ kind }) => kind === 'changed' || kind === 'failed',
   );
   return {

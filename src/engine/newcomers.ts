@@ -22,8 +22,8 @@ import { auditOfChunk } from '../mongo/audit-entries.js';
 import { quarantinedKeys } from '../mongo/failures.js';
 import { readBatch } from '../mongo/read-batch.js';
 import { insertedMeanwhile } from './inserted.js';
-import { readFrom } from './run-chunk.js';
-import type { StepContext } from './run-context.js';
+
+import { readFrom, type StepContext } from './run-context.js';
 import { undoNewcomers } from './undo-single.js';
 
 const READ_SIZE = 500;

@@ -6,8 +6,8 @@ import { forgetFailure, listQuarantined, type Quarantined } from '../mongo/failu
 import { bothFilters, readBatch } from '../mongo/read-batch.js';
 import { inTransaction } from '../mongo/transaction.js';
 import { leaseLost } from './run-batch.js';
-import { readFrom, runIds } from './run-chunk.js';
-import { commitPatience, type StepContext } from './run-context.js';
+import { runIds } from './run-chunk.js';
+import { commitPatience, readFrom, type StepContext } from './run-context.js';
 
 /** Keys of those that are still there and still chosen. */
 async function present(context: StepContext, ids: readonly unknown[]): Promise<Set<string>> {

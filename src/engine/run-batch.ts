@@ -8,7 +8,7 @@
 import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
 import type { DecidedBatch, JournaledBatch, ReadBatch } from '../domain/batch.js';
-import { typedId } from '../domain/change.js';
+import { type Decision, type DocumentFailure, typedId } from '../domain/change.js';
 import type { Chunk, Counters } from '../domain/chunk.js';
 import { GodwitError } from '../errors.js';
 import type { BatchTimes } from '../events.js';
@@ -16,16 +16,18 @@ import { withoutHead } from '../mongo/audit-entries.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
 import { clearFailures, quarantinedAmong, storeFailures } from '../mongo/failures.js';
 import { lockDocument, unmarkDocument, withoutMark } from '../mongo/lock-first.js';
+import { updateByPipeline } from '../mongo/pipeline.js';
+import { readBatch } from '../mongo/read-batch.js';
 import { isDuplicateKey, isNetworkError } from '../mongo/server-errors.js';
 import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
 import { writeBatch } from '../mongo/write-batch.js';
-import { applyTransform } from './apply-transform.js';
+import { PipelineFailed } from './apply-pipeline.js';
 import { checkFirst } from './check-first.js';
 import { decideBatch } from './decide-batch.js';
 import { Effort, serverGone } from './effort.js';
+import { evaluate, evaluationOf } from './evaluate.js';
 import { faultPoint } from './fault-points.js';
-import { lookupsFor } from './lookups-for.js';
-import { commitPatience, isRange, type RunContext, type StepContext } from './run-context.js';
+import { commitPatience, isRange, type RunContext, readFrom, type StepContext } from './run-context.js';
 import type { Counting, Source } from './source.js';
 
 export interface BatchOutcome {
@@ -73,11 +75,47 @@ export async function runBatch(
       const seen = await settle(context, current, error);
       if (seen === 'committed' && attempt.outcome) return attempt.outcome;
       if (seen !== 'committed' && seen !== 'open') current = seen;
-      if (!(error instanceof CheckpointMismatch))
-        await effort.after(error, context.signal, commitPatience(context).note);
+      const met = error instanceof PipelineFailed ? await nameFailing(context, effort, error) : error;
+      if (met !== null && !(met instanceof CheckpointMismatch))
+        await effort.after(met, context.signal, commitPatience(context).note);
       if (context.signal.aborted) throw context.signal.reason;
     }
   }
+}
+
+/**
+ * Asks, outside of the transaction that is over, on which documents the pipeline fails.
+ *
+ * @returns null when they are known by now; else what is to be made of it
+ */
+async function nameFailing(context: StepContext, effort: Effort, failed: PipelineFailed): Promise<unknown> {
+  try {
+    const known = effort.refused.size;
+    for (const decision of await evaluate(evaluationOf(context), failed.documents))
+      if (decision.kind === 'failed') effort.refused.set(decision.document.key, decision.failure);
+    return effort.refused.size > known ? null : failed;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** The first batch of a chunk is read back: what was evaluated is what the update has written. */
+async function requireAsEvaluated(
+  context: StepContext,
+  { changes }: JournaledBatch,
+  session: ClientSession,
+): Promise<void> {
+  const filter = { _id: { $in: changes.map(({ before }) => typedId(before)) } };
+  const limits = { limit: changes.length + 1, maxBytes: Number.POSITIVE_INFINITY, session };
+  const read = changes.length === 0 ? [] : (await readBatch(readFrom(context), filter, limits)).documents;
+  const found = new Map(read.map(({ key, bytes }) => [key, bytes]));
+  const other = changes.filter(({ before, after }) => !found.get(before.key)?.equals(after)).length;
+  if (other === 0) return;
+  throw new GodwitError(
+    'GODWIT_NOT_DETERMINISTIC',
+    `wanted the pipeline to write what it gave when it was evaluated, found ${other} documents of ${changes.length} otherwise`,
+    { next: ['leave out of it what differs each time', `godwit run ${context.run.migration} --dry-run`] },
+  );
 }
 
 /**
@@ -214,8 +252,7 @@ class Attempt {
 
     effort.writing = batch.changes.map(({ before }) => before.key);
     context.watch.hold(session, effort.roundTripMs);
-    await writeBatch(context.target, journaled, { session, isSingle: effort.isSingle });
-    if (hot) await unmarkDocument(context.target, hot.id, session);
+    await this.#write(journaled, hot);
     await faultPoint('batch:after-data');
     this.#lap('write');
     this.outcome = {
@@ -228,6 +265,20 @@ class Attempt {
     };
     await faultPoint('batch:before-commit');
     return this.outcome;
+  }
+
+  async #write(batch: JournaledBatch, hot: { readonly id: unknown } | null): Promise<void> {
+    const { context, effort, session } = this;
+    const { step, target } = context;
+    const options = { session, isSingle: effort.isSingle };
+    if (step.kind === 'transform') await writeBatch(target, batch, options);
+    else await updateByPipeline(target, batch, { stages: step.update, isMarked: hot !== null }, options);
+    if (hot) await unmarkDocument(target, hot.id, session);
+    if (step.kind === 'pipeline' && this.#isFirst) await requireAsEvaluated(context, batch, session);
+  }
+
+  get #isFirst(): boolean {
+    return this.chunk.seq === 0;
   }
 
   /** Reads the batch; a hot document is locked before. */
@@ -259,13 +310,24 @@ class Attempt {
     };
   }
 
+  /** A pipeline fails as a whole: documents on which it did are not evaluated again. */
+  async #evaluate({ documents }: ReadBatch): Promise<Decision[]> {
+    const { context, effort, session } = this;
+    const how = evaluationOf(context);
+    const refused = context.step.kind === 'pipeline' ? effort.refused : new Map<string, DocumentFailure>();
+    const open = documents.filter(({ key }) => !refused.has(key));
+    const decided = await evaluate(how, open, { session, isMarked: effort.hot !== null });
+    const decisions = (this.#isFirst ? await checkFirst(how, decided, session) : decided).values();
+    return documents.flatMap((document): Decision[] => {
+      const failure = refused.get(document.key);
+      const decision = failure ? { kind: 'failed' as const, document, failure } : decisions.next().value;
+      return decision ? [decision] : [];
+    });
+  }
+
   async #decide(read: ReadBatch): Promise<DecidedBatch> {
     const { context, effort } = this;
-    const lookups = await lookupsFor(context.db, context.step, read.documents, this.session);
-    const transformer = { fn: context.step.up, locate: context.locate, timeoutMs: context.settings.transformTimeoutMs };
-    const decided = applyTransform(read.documents, transformer, lookups);
-    const isFirst = this.chunk.seq === 0;
-    const decisions = isFirst ? await checkFirst(context, decided, transformer, this.session) : decided;
+    const decisions = await this.#evaluate(read);
     const batch = decideBatch(read, decisions, {
       failuresLeft: context.tally.failuresLeft,
       changesLeft: context.tally.changesLeft,

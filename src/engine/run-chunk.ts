@@ -3,18 +3,11 @@ import type { ClientSession } from 'mongodb';
 import { typedId } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
 import { nextLimit } from '../domain/pace.js';
-import type { ReadFrom } from '../mongo/read-batch.js';
 import { faultPoint } from './fault-points.js';
 import { throughGate } from './governor.js';
 import { type BatchOutcome, runBatch } from './run-batch.js';
-import type { RunContext, RunSettings, StepContext } from './run-context.js';
+import { type RunContext, type RunSettings, readFrom, type StepContext } from './run-context.js';
 import { type Counting, collectionSource, idsSource, type Source, Window } from './source.js';
-
-export const readFrom = (context: StepContext): ReadFrom => ({
-  db: context.db,
-  collection: context.step.collection,
-  uuid: context.uuid,
-});
 
 /** True while batches may be begun: not stopped, within the failure budget and the limit. */
 export const mayGoOn = (context: RunContext): boolean =>

@@ -1,10 +1,11 @@
 /** What every part of a run needs: handles, the frozen plan, limits, and who listens. */
 import type { ClientSession, Collection, Db, MongoClient } from 'mongodb';
 import type { Chunk } from '../domain/chunk.js';
-import type { TransformStep } from '../domain/migration.js';
+import type { Step } from '../domain/migration.js';
 import type { RunDocument } from '../domain/run.js';
 import type { GodwitError } from '../errors.js';
 import type { Events } from '../events.js';
+import type { ReadFrom } from '../mongo/read-batch.js';
 import type { State } from '../mongo/state.js';
 import type { CommitPatience } from '../mongo/transaction.js';
 import type { Locate } from './apply-transform.js';
@@ -56,13 +57,15 @@ export interface RunContext {
 
 /** A step of the migration with its place in the plan. */
 export interface StepContext extends RunContext {
-  readonly step: TransformStep;
+  readonly step: Step;
   readonly stepIndex: number;
   readonly uuid: string;
   readonly target: Collection;
   /** The collection has an order of texts of its own. */
   readonly isCollated: boolean;
 }
+
+export const readFrom = ({ db, step, uuid }: StepContext): ReadFrom => ({ db, collection: step.collection, uuid });
 
 /** True when the audit of a batch of this chunk can be found by its first and last `_id`. */
 export const isRange = ({ isCollated }: StepContext, { kind }: Chunk): boolean => kind === 'range' && !isCollated;

@@ -3,8 +3,8 @@ import type { ClientSession } from 'mongodb';
 import { type Chunk, chunksOfStep, passedRange, rangeFilter } from '../domain/chunk.js';
 import { idsChunk } from '../mongo/chunks.js';
 import { readBatch } from '../mongo/read-batch.js';
-import { readFrom, runIds } from './run-chunk.js';
-import type { StepContext } from './run-context.js';
+import { runIds } from './run-chunk.js';
+import { readFrom, type StepContext } from './run-context.js';
 
 /** True when the plan's ranges have passed the document by now: asked of the server, whose collation counts. */
 async function isPassed(context: StepContext, ranges: readonly Chunk[], id: unknown): Promise<boolean> {

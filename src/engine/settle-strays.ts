@@ -9,8 +9,8 @@ import { GodwitError } from '../errors.js';
 import { idsChunk, listChunks } from '../mongo/chunks.js';
 import { type InspectFacts, inspectStep } from './inspect.js';
 import { patiently } from './patiently.js';
-import { mayGoOn, readFrom, runIds } from './run-chunk.js';
-import type { StepContext } from './run-context.js';
+import { mayGoOn, runIds } from './run-chunk.js';
+import { readFrom, type StepContext } from './run-context.js';
 
 /** Passes before the run says that the application keeps writing. */
 const MAX_PASSES = 10;

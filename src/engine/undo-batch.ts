@@ -27,8 +27,8 @@ import { applyTransform } from './apply-transform.js';
 import { Effort, Inexact } from './effort.js';
 import { faultPoint } from './fault-points.js';
 import { leaseLost } from './run-batch.js';
-import { readFrom } from './run-chunk.js';
-import { commitPatience, isRange, type StepContext } from './run-context.js';
+
+import { commitPatience, isRange, readFrom, type StepContext } from './run-context.js';
 
 export interface UndoOutcome {
   readonly undone: UndoBatch;

@@ -16,8 +16,8 @@ import { inTransaction } from '../mongo/transaction.js';
 import { applyWrites } from '../mongo/write-batch.js';
 import { Effort } from './effort.js';
 import { leaseLost } from './run-batch.js';
-import { readFrom } from './run-chunk.js';
-import { commitPatience, isRange, type StepContext } from './run-context.js';
+
+import { commitPatience, isRange, readFrom, type StepContext } from './run-context.js';
 import { downOf, requireExact, restoreWrite, toDecided } from './undo-batch.js';
 
 type Decide = (session: ClientSession | undefined, effort: Effort) => Promise<UndoBatch>;

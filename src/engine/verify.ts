@@ -85,7 +85,7 @@ async function inspectAll(facts: VerifyFacts, index: number): Promise<{ checks: 
   }
   const checks = [
     equal(`${step.collection}: the collection that was migrated`, planned.uuid, uuid),
-    equal(`${step.collection}: documents that the transform would still change`, 0, strays),
+    equal(`${step.collection}: documents that the migration would still change`, 0, strays),
   ];
   return { checks, checked };
 }

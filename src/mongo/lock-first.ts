@@ -11,6 +11,9 @@ import { codeOf } from './server-errors.js';
 
 const MARK = '__godwit_lock';
 
+/** The mark away, as a stage of a pipeline. */
+export const UNMARK: Document = { $unset: MARK };
+
 /** Thrown when a validator does not let the document be marked. */
 export class LockDenied extends Error {}
 

@@ -3,6 +3,7 @@
  * missing in the very cases that matter (docs/guide/how-it-works.md). Nobody else looks at error codes or texts.
  */
 import { Int32, MongoError, MongoServerError } from 'mongodb';
+import type { DocumentFailure } from '../domain/change.js';
 import { GodwitError, isGodwitError } from '../errors.js';
 import { redactUris } from '../kernel/redact.js';
 
@@ -94,6 +95,22 @@ export const isNetworkError = (error: unknown): boolean =>
   error instanceof MongoError ? NETWORK_NAMES.has(error.name) : isSocketError(error);
 
 export const isDuplicateKey = (error: unknown): boolean => codeOf(error) === 11000;
+
+const TOO_LARGE = new Set([10334, 17419]);
+
+/**
+ * What a pipeline that cannot be evaluated for some document has met, in the server's name for it and without values;
+ * null for errors that say nothing of a document.
+ */
+export function pipelineRefusal(error: unknown): DocumentFailure | null {
+  const code = codeOf(error);
+  if (!(error instanceof MongoServerError) || code === undefined || DENIED.has(code)) return null;
+  if (TOO_LARGE.has(code)) return { code: 'GODWIT_TOO_LARGE', message: 'the result would be larger than 16 MiB' };
+  const kind = classifyBatchError(error);
+  if (kind !== 'fatal' && kind !== 'document') return null;
+  const { codeName } = error;
+  return { code: 'GODWIT_PIPELINE', message: `the pipeline fails on it: ${codeName ?? 'the server says'} (${code})` };
+}
 
 /**
  * True when the server no longer knows the user of a connection: dropped, and perhaps made again (as measured on

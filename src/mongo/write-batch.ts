@@ -53,7 +53,7 @@ export class RefusedDocument extends Error {
 }
 
 /** Bytes of changes in one statement: well below the 16 MiB of a command, with room for names and ids. */
-const MAX_STATEMENT_BYTES = 6 * 1024 * 1024;
+export const MAX_STATEMENT_BYTES = 6 * 1024 * 1024;
 
 const ROOT = '$$ROOT';
 
@@ -176,7 +176,13 @@ export async function applyWrites(
 
 /** The write that carries a change out. */
 export function forwardWrite(change: Change): Write {
-  return { kind: 'fields', id: typedId(change.before), bytes: change.setBytes, set: change.set, unset: change.unset };
+  return {
+    kind: 'fields',
+    id: typedId(change.before),
+    bytes: change.patch.length,
+    set: change.set,
+    unset: change.unset,
+  };
 }
 
 /** The write that puts a document together in this order, with the changed fields from here and the others from there. */
@@ -184,7 +190,7 @@ export function orderedWrite(change: Change, order: readonly string[]): Write {
   const fields = order.map((name): OrderedField => {
     return change.set.has(name) ? { name, value: change.set.get(name), isKept: false } : { name, isKept: true };
   });
-  return { kind: 'ordered', id: typedId(change.before), bytes: change.setBytes, fields };
+  return { kind: 'ordered', id: typedId(change.before), bytes: change.patch.length, fields };
 }
 
 /** The write that puts the exact bytes of `before` back. */

@@ -4,13 +4,12 @@
  */
 import { deflateSync } from 'node:zlib';
 import type { Db } from 'mongodb';
-import { type Change, type Decision, type StoredDocument, storedDocument, typedId } from '../domain/change.js';
+import { type Change, type Decision, type StoredDocument, typedId } from '../domain/change.js';
 import { type Cursor, coveringRanges, rangeFilter } from '../domain/chunk.js';
-import type { TransformStep } from '../domain/migration.js';
-import { applyTransform, type Locate } from '../engine/apply-transform.js';
-import { lookupsFor } from '../engine/lookups-for.js';
+import type { Step } from '../domain/migration.js';
+import type { Locate } from '../engine/apply-transform.js';
+import { evaluateBack, evaluateTwice } from '../engine/evaluate.js';
 import type { Events } from '../events.js';
-import { toBytes } from '../kernel/values.js';
 import { bothFilters, type ReadFrom, readBatch } from '../mongo/read-batch.js';
 import { sampleDocumentIds } from '../mongo/sample-ids.js';
 import { requireTarget, type Target } from '../mongo/target.js';
@@ -71,7 +70,7 @@ export class StepAnalysis {
   readonly #signatures = new Set<string>();
 
   constructor(
-    readonly step: TransformStep,
+    readonly step: Step,
     readonly target: Target,
     readonly collisions: Collisions,
     private readonly visibility: Visibility,
@@ -107,7 +106,7 @@ export class StepAnalysis {
   weigh(changes: readonly Change[]): void {
     if (changes.length === 0) return;
     const images = deflateSync(Buffer.concat(changes.map(({ before }) => before.bytes)), { level: 1 }).length;
-    const patches = changes.map(({ set, unset }) => toBytes({ s: set, u: unset }));
+    const patches = changes.map((change) => change.patch);
     const patch = deflateSync(Buffer.concat(patches), { level: 1 }).length;
     const audit = images + patch + 32 * changes.length + 400;
     this.auditBytes += audit;
@@ -127,31 +126,17 @@ export class StepAnalysis {
 
 async function takeBatch(
   facts: DryRunFacts,
+  from: ReadFrom,
   analysis: StepAnalysis,
   documents: readonly StoredDocument[],
 ): Promise<void> {
   const { step } = analysis;
-  const lookups = await lookupsFor(facts.db, step, documents);
-  const decisions = applyTransform(
-    documents,
-    { fn: step.up, locate: facts.locate, timeoutMs: facts.transformTimeoutMs },
-    lookups,
-  );
+  const how = { step, from, locate: facts.locate, timeoutMs: facts.transformTimeoutMs };
+  const { decisions, again } = await evaluateTwice(how, documents);
   analysis.take(decisions);
   const changes = decisions.flatMap((decision) => (decision.kind === 'changed' ? [decision.change] : []));
   analysis.weigh(changes);
-  const lookupsAfter = await lookupsFor(
-    facts.db,
-    step,
-    changes.map(({ after }) => storedDocument(after)),
-  );
-  const findings = checkPurity(decisions, {
-    step,
-    locate: facts.locate,
-    timeoutMs: facts.transformTimeoutMs,
-    lookups,
-    lookupsAfter,
-  });
+  const findings = checkPurity(decisions, { again, ...(await evaluateBack(how, changes)) });
   for (const { kind, fields } of [...findings.values()].flat()) {
     if (kind === 'not-idempotent') analysis.notIdempotent += 1;
     else if (kind === 'not-deterministic') analysis.notDeterministic += 1;
@@ -190,7 +175,7 @@ async function probeValidator(facts: DryRunFacts, analysis: StepAnalysis, change
 async function* allDocuments(
   facts: DryRunFacts,
   from: ReadFrom,
-  step: TransformStep,
+  step: Step,
 ): AsyncGenerator<readonly StoredDocument[]> {
   for (const range of coveringRanges([])) {
     let cursor: Cursor | null = null;
@@ -212,7 +197,7 @@ async function* allDocuments(
 async function* sampledDocuments(
   facts: DryRunFacts,
   from: ReadFrom,
-  step: TransformStep,
+  step: Step,
   size: number,
 ): AsyncGenerator<readonly StoredDocument[]> {
   const ids = await sampleDocumentIds(facts.db.collection(step.collection), step.filter, size);
@@ -229,7 +214,7 @@ async function* sampledDocuments(
 /** Looks at one step. `done` is how many documents earlier steps have taken, for the progress. */
 export async function analyseStep(
   facts: DryRunFacts,
-  step: TransformStep,
+  step: Step,
   progress: (scanned: number) => void,
 ): Promise<StepAnalysis> {
   const target = await requireTarget(facts.db, step.collection, 'read');
@@ -240,7 +225,7 @@ export async function analyseStep(
     facts.sample === undefined ? allDocuments(facts, from, step) : sampledDocuments(facts, from, step, facts.sample);
   for await (const documents of portions) {
     if (facts.signal.aborted) throw facts.signal.reason;
-    await takeBatch(facts, analysis, documents);
+    await takeBatch(facts, from, analysis, documents);
     progress(analysis.scanned);
   }
   return analysis;

@@ -4,9 +4,6 @@
  */
 
 import { type Change, type Decision, storedDocument } from '../domain/change.js';
-import type { TransformStep } from '../domain/migration.js';
-import { applyTransform, type Locate } from '../engine/apply-transform.js';
-import type { Lookups } from '../mongo/lookups.js';
 
 export interface PurityFinding {
   readonly kind: 'not-idempotent' | 'not-deterministic' | 'not-inverse';
@@ -14,13 +11,14 @@ export interface PurityFinding {
   readonly fields: readonly string[];
 }
 
-export interface PurityFacts {
-  readonly step: TransformStep;
-  readonly locate: Locate;
-  readonly timeoutMs: number;
-  readonly lookups: Lookups;
-  /** Looked up for the results, as a second run would. */
-  readonly lookupsAfter: Lookups;
+/** What the step made of things once more. */
+export interface Evidence {
+  /** Of the same documents; null where it cannot be another. */
+  readonly again: readonly Decision[] | null;
+  /** Of its own results, in the order of the changes. */
+  readonly results: readonly Decision[];
+  /** `down` of its own results, in the same order; null without one. */
+  readonly back: readonly Decision[] | null;
 }
 
 const fieldsOf = (change: Change): string[] => [...change.set.keys(), ...change.unset];
@@ -31,21 +29,17 @@ function isSame(a: Decision, b: Decision | undefined): boolean {
 }
 
 /** Findings for one batch, by the position of the decision. */
-export function checkPurity(decisions: readonly Decision[], facts: PurityFacts): Map<number, PurityFinding[]> {
-  const { step, locate, timeoutMs } = facts;
+export function checkPurity(
+  decisions: readonly Decision[],
+  { again, results, back }: Evidence,
+): Map<number, PurityFinding[]> {
   const findings = new Map<number, PurityFinding[]>();
   const note = (at: number, finding: PurityFinding): void => {
     findings.set(at, [...(findings.get(at) ?? []), finding]);
   };
-  const up = { fn: step.up, locate, timeoutMs };
-
-  const documents = decisions.map((decision) =>
-    decision.kind === 'changed' ? decision.change.before : decision.document,
-  );
-  const again = applyTransform(documents, up, facts.lookups);
   for (const [at, decision] of decisions.entries()) {
-    const second = again[at];
-    if (isSame(decision, second)) continue;
+    const second = again?.[at];
+    if (!again || isSame(decision, second)) continue;
     const fields =
       decision.kind === 'changed' && second?.kind === 'changed' ? differing(decision.change, second.change) : [];
     note(at, { kind: 'not-deterministic', fields });
@@ -54,23 +48,17 @@ export function checkPurity(decisions: readonly Decision[], facts: PurityFacts):
   const changed = decisions.flatMap((decision, at) =>
     decision.kind === 'changed' ? [{ at, change: decision.change }] : [],
   );
-  const results = changed.map(({ change }) => storedDocument(change.after));
-  for (const [index, decision] of applyTransform(results, up, facts.lookupsAfter).entries()) {
+  for (const [index, decision] of results.entries()) {
     const at = changed[index]?.at ?? 0;
     if (decision.kind === 'changed') note(at, { kind: 'not-idempotent', fields: fieldsOf(decision.change) });
     else if (decision.kind === 'failed') note(at, { kind: 'not-idempotent', fields: [] });
   }
 
-  if (step.down)
-    for (const [index, decision] of applyTransform(
-      results,
-      { fn: step.down, locate, timeoutMs },
-      facts.lookupsAfter,
-    ).entries()) {
-      const original = changed[index];
-      if (!original || (decision.kind === 'changed' && sameContent(decision.change.after, original.change))) continue;
-      note(original.at, { kind: 'not-inverse', fields: decision.kind === 'changed' ? fieldsOf(decision.change) : [] });
-    }
+  for (const [index, decision] of (back ?? []).entries()) {
+    const original = changed[index];
+    if (!original || (decision.kind === 'changed' && sameContent(decision.change.after, original.change))) continue;
+    note(original.at, { kind: 'not-inverse', fields: decision.kind === 'changed' ? fieldsOf(decision.change) : [] });
+  }
   return findings;
 }
 

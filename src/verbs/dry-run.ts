@@ -9,7 +9,7 @@ import { analyseStep, type DryRunFacts, type Listed, type StepAnalysis } from '.
 import type { FailureGroup } from '../report/failure-groups.js';
 import type { FieldCounts } from '../report/fields.js';
 import type { Sample } from '../report/samples.js';
-import { loadById, requireForeignTargets, runSettings, type Session, VERSION } from './session.js';
+import { loadById, requireForeignTargets, requirePipelines, runSettings, type Session, VERSION } from './session.js';
 import { writeWhole } from './write-file.js';
 
 export interface DryRunOptions {
@@ -219,6 +219,7 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
   const startedAt = performance.now();
   const loaded = await loadById(session, id);
   requireForeignTargets(session, loaded);
+  await requirePipelines(session, loaded);
   const steps = await analyse(session, loaded, options);
   const scanned = sum(steps, (step) => step.scanned);
   let population = 0;

@@ -23,6 +23,7 @@ import {
   loadById,
   requireAuditKept,
   requireForeignTargets,
+  requirePipelines,
   requireRun,
   requireSameFile,
   runFacts,
@@ -166,6 +167,7 @@ async function prepare(session: Session, id: string, options: RunOptions): Promi
   requireTransactions(session.server);
   requireForeignTargets(session, loaded);
   for (const step of loaded.migration.steps) await requireTarget(session.db, step.collection, 'write');
+  await requirePipelines(session, loaded);
   await requireDependencies(session, loaded);
   return loaded;
 }

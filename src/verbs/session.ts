@@ -12,9 +12,11 @@ import { didYouMean } from '../kernel/nearest.js';
 import { findMigration, findMigrations } from '../migration/find.js';
 import { type LoadedMigration, loadMigration } from '../migration/load.js';
 import { type Connection, connect } from '../mongo/connect.js';
+import { refusedPipeline } from '../mongo/pipeline.js';
 import { findCurrentRun, listCurrentRuns } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { checkState, isOwn, openState, type State } from '../mongo/state.js';
+import { requireTarget } from '../mongo/target.js';
 
 export interface SessionInput extends ConfigInput {
   /** A run is to be made: a dead network is noticed well before the lease ends. */
@@ -97,6 +99,22 @@ export function requireForeignTargets(session: Session, loaded: LoadedMigration)
       next: ['check `collection` in the migration', "or name Godwit's collections otherwise: state: { prefix: '…' }"],
     },
   );
+}
+
+/** The server understands the pipelines, whatever documents there are. @throws GodwitError GODWIT_MIGRATION_BROKEN */
+export async function requirePipelines(session: Session, loaded: LoadedMigration): Promise<void> {
+  for (const step of loaded.migration.steps) {
+    if (step.kind !== 'pipeline') continue;
+    const { uuid } = await requireTarget(session.db, step.collection, 'read');
+    const from = { db: session.db, collection: step.collection, uuid };
+    const refusal = await refusedPipeline(from, step.update);
+    if (refusal !== null)
+      throw new GodwitError(
+        'GODWIT_MIGRATION_BROKEN',
+        `wanted a pipeline that the server understands for ${step.collection}, found: ${refusal}`,
+        { next: [`godwit run ${loaded.id} --dry-run   once it is mended`] },
+      );
+  }
 }
 
 /** The whole id of a migration that has a file or a run; the date may be left out while that is clear. */

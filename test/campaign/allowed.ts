@@ -9,6 +9,7 @@ const TROUBLE = ['stepdown', 'kill-primary', 'no-majority', 'wire'] as const;
 const FAILURES = [
   'GODWIT_FAILURES',
   'GODWIT_TRANSFORM_THREW',
+  'GODWIT_PIPELINE',
   'GODWIT_VALIDATION',
   'GODWIT_DUPLICATE',
   'GODWIT_NOT_CARRIED',

@@ -1,6 +1,7 @@
 /** One seed, one schedule. Weights are relative within a line, and renormalised where a draw is impossible. */
 import type { FaultPoint } from '../../src/engine/fault-points.js';
 import { type Dice, diceFrom } from './dice.js';
+import { hasPipeline } from './migration.js';
 import {
   type Ending,
   FAILING_CODES,
@@ -32,6 +33,8 @@ export interface Focus {
   readonly migrations?: readonly MigrationKind[];
   readonly loads?: readonly LoadKind[];
   readonly endings?: readonly Ending[];
+  /** Share of pipelines where one is possible, 0 to 1. */
+  readonly pipelines?: number;
   readonly maxDocs?: number;
   readonly minDocs?: number;
   readonly maxFaults?: number;
@@ -276,8 +279,15 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
     // A fault of a rollback needs one.
     ending: isBack && !ending.includes('rollback') ? 'rollback' : ending,
   };
-  return isRefused(drawn) ? asRefused(drawn) : drawn;
+  // Drawn last, so that the rest of a seed is what it was before there were pipelines.
+  const isPipeline = dice.chance(focus.pipelines ?? 0.3) && mayBePipeline(drawn);
+  const whole = isPipeline ? { ...drawn, migration: { ...migration, isPipeline } } : drawn;
+  return isRefused(whole) ? asRefused(whole) : whole;
 }
+
+/** A pipeline looks nothing up, has no `down`, and does not hang. */
+const mayBePipeline = ({ migration, faults }: Schedule): boolean =>
+  hasPipeline(migration.kind) && !migration.lookup && !migration.down && !faults.some(({ kind }) => kind === 'hang');
 
 /** What is refused at once has no moments. */
 const asRefused = (schedule: Schedule): Schedule => ({

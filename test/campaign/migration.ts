@@ -18,6 +18,35 @@ const UPS: Readonly<Record<MigrationKind, string>> = {
     '({ _id: doc._id, ...(doc.n === undefined ? {} : { n: doc.n }), ...(doc.e === undefined ? {} : { e: doc.e }), v: 2 })',
 };
 
+const MISSING = (name: string): string => `{ $eq: [{ $type: '$${name}' }, 'missing'] }`;
+/** `to` becomes what `from` holds, where there is one. */
+const taken = (to: string, from: string): string =>
+  `{ $set: { ${to}: { $cond: [${MISSING(from)}, '$${to}', '$${from}'] } } }`;
+
+/** The same inside the server. */
+const STAGES: Readonly<Partial<Record<MigrationKind, string>>> = {
+  set: "{ $set: { s: 'set', t: 7 } }",
+  unset: "{ $unset: ['drop'] }",
+  rename: `${taken('z', 'a')}, { $unset: 'a' }`,
+  mark: `{ $replaceWith: { $cond: [${MISSING('mark')}, { $mergeObjects: ['$$ROOT', { mark: 'x', marks: { $add: [{ $ifNull: ['$marks', 0] }, 1] } }] }, '$$ROOT'] } }`,
+};
+
+export const hasPipeline = (kind: MigrationKind): boolean => STAGES[kind] !== undefined;
+
+/** Fails where `up` would throw. */
+const FAILING =
+  "{ $set: { bad: { $cond: [{ $eq: ['$bad', 1] }, { $toInt: { $concat: ['x', { $toString: '$bad' }] } }, '$bad'] } } }";
+
+function pipelineOf({ migration, collection }: Schedule): string {
+  const stages = [FAILING, STAGES[migration.kind], ...(collection.rule === 'unique' ? [taken('uk', 'k')] : [])];
+  return `import { defineMigration, pipeline } from 'godwit';
+export default defineMigration({
+  description: 'a schedule of the campaign',
+  steps: [pipeline({ collection: '${COLLECTION}', update: [${stages.join(', ')}] })],
+});
+`;
+}
+
 const DOWNS: Readonly<Partial<Record<MigrationKind, string>>> = {
   set: '(({ s, t, ...rest }) => rest)(doc)',
   mark: '(({ mark, marks, ...rest }) => rest)(doc)',
@@ -27,8 +56,10 @@ const DOWNS: Readonly<Partial<Record<MigrationKind, string>>> = {
 export const HANGS_AT = 'CAMPAIGN_HANGS_AT';
 
 /** The migration file of a schedule. */
-export function sourceOf({ migration, collection }: Schedule): string {
+export function sourceOf(schedule: Schedule): string {
+  const { migration, collection } = schedule;
   const { kind } = migration;
+  if (migration.isPipeline) return pipelineOf(schedule);
   const down = migration.down ? DOWNS[kind] : undefined;
   const shared = [
     ...(collection.rule === 'unique' ? ['...(doc.k === undefined ? {} : { uk: doc.k })'] : []),

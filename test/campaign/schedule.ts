@@ -112,6 +112,8 @@ export interface Schedule {
     readonly kind: MigrationKind;
     readonly down: boolean;
     readonly lookup: boolean;
+    /** The same as a pipeline inside the server. */
+    readonly isPipeline?: boolean;
     /** Documents on which `up` throws, in percent. */
     readonly badPercent: number;
   };

@@ -25,7 +25,8 @@ describe('migration files', () => {
     const library = text === CJS && extension !== 'ts' ? 'exports.v = 2;' : 'export const v = 2;';
     const cwd = await makeProject({ [`m/m1.${extension}`]: text, 'm/lib/v.js': library });
     const loaded = await loadMigration(await findMigration(join(cwd, 'm'), 'm1'));
-    expect(loaded.migration.steps[0]?.up({ _id: 1 }, {} as never)).toEqual({ _id: 1, v: 2 });
+    const [step] = loaded.migration.steps;
+    expect(step?.kind === 'transform' && step.up({ _id: 1 }, {} as never)).toEqual({ _id: 1, v: 2 });
     expect(loaded.files.map(({ path }) => path)).toEqual(['lib/v.js', `m1.${extension}`]);
   });
 

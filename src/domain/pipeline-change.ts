@@ -1,0 +1,69 @@
+/**
+ * One document before and after a pipeline, both as the server gave them. The `_id` stays, and stands first, whatever
+ * the pipeline makes of it: so an update does it (MongoDB 6.0.5; pinned by test/integration/pipeline.test.ts).
+ */
+import { assemble, MAX_DOCUMENT_BYTES, type RawField, scanFields, sha256 } from '../kernel/raw-bson.js';
+import { toTyped } from '../kernel/values.js';
+import { type Change, type Decision, fail, oddity, type StoredDocument, slice } from './change.js';
+import { encodePatch } from './patch.js';
+
+const elementOf = (bytes: Buffer, { start, end }: RawField): Buffer => bytes.subarray(start, end);
+
+/** The bytes that will be stored; null when the pipeline gives another `_id`. */
+function storedResult(document: StoredDocument, result: Buffer): Buffer | null {
+  const fields = scanFields(result);
+  const at = fields.findIndex(({ name }) => name === '_id');
+  const id = document.fields.find(({ name }) => name === '_id');
+  if (!id) return null;
+  const own = slice(document, id);
+  const given = fields[at];
+  if (given && !elementOf(result, given).equals(own)) return null;
+  if (at === 0) return result;
+  return assemble([own, ...fields.filter((_, index) => index !== at).map((field) => elementOf(result, field))]);
+}
+
+/** Typed only when it is asked for: a forward run writes bytes that it never looks at. */
+function changeTo(
+  before: StoredDocument,
+  after: Buffer,
+  elements: readonly Buffer[],
+  unset: readonly string[],
+): Change {
+  let typed: ReadonlyMap<string, unknown> | undefined;
+  return {
+    before,
+    after,
+    hash: sha256(after),
+    unset,
+    patch: encodePatch(elements, unset),
+    get set() {
+      typed ??= new Map(Object.entries(toTyped(assemble(elements))));
+      return typed;
+    },
+  };
+}
+
+/** Decides what the pipeline's result for a document means. */
+export function decideResult(document: StoredDocument, result: Buffer): Decision {
+  const after = storedResult(document, result);
+  if (!after) return fail(document, 'GODWIT_TRANSFORM_ID', 'wanted the same _id from the pipeline, found another');
+  if (after.equals(document.bytes)) return { kind: 'unchanged', document };
+  if (after.length > MAX_DOCUMENT_BYTES)
+    return fail(document, 'GODWIT_TOO_LARGE', `wanted at most ${MAX_DOCUMENT_BYTES} bytes, found ${after.length}`);
+  const fields = scanFields(after);
+  const now = new Map(fields.map((field) => [field.name, field]));
+  const touched: RawField[] = [];
+  const unset: string[] = [];
+  const kept = new Set<string>();
+  for (const field of document.fields) {
+    const next = now.get(field.name);
+    if (next && elementOf(after, next).equals(slice(document, field))) kept.add(field.name);
+    else touched.push(field);
+    if (!next) unset.push(field.name);
+  }
+  const changed = fields.filter(({ name }) => !kept.has(name));
+  const odd = oddity(document, touched) ?? oddity({ bytes: after, fields, key: document.key }, changed);
+  if (odd) return fail(document, 'GODWIT_NOT_CARRIED', odd);
+  const elements = changed.map((field) => elementOf(after, field));
+  return { kind: 'changed', change: changeTo(document, after, elements, unset) };
+}

@@ -1,0 +1,93 @@
+/** Evaluates a pipeline step over documents: inside a batch's transaction, or outside of any. */
+import type { ClientSession } from 'mongodb';
+import { type Decision, fail, isDocumentCarried, type StoredDocument, typedId } from '../domain/change.js';
+import { decideResult } from '../domain/pipeline-change.js';
+import type { PipelineStep } from '../domain/pipeline-step.js';
+import { evaluateGiven, evaluateStored } from '../mongo/pipeline.js';
+import type { ReadFrom } from '../mongo/read-batch.js';
+import { pipelineRefusal } from '../mongo/server-errors.js';
+
+/** Thrown inside a transaction, which is over then: the pipeline fails on a document, and the server names none. */
+export class PipelineFailed extends Error {
+  constructor(
+    cause: unknown,
+    readonly documents: readonly StoredDocument[],
+  ) {
+    super('the pipeline cannot be evaluated for a document', { cause });
+    this.name = 'PipelineFailed';
+  }
+}
+
+/** Inside a transaction, on what it has read. */
+export interface Inside {
+  readonly session: ClientSession;
+  /** The documents carry the mark of a lock. */
+  readonly isMarked: boolean;
+}
+
+const decideAll = (documents: readonly StoredDocument[], results: readonly Buffer[]): Decision[] =>
+  documents.map((document, at) => decideResult(document, results[at] ?? document.bytes));
+
+/** @throws PipelineFailed */
+export async function applyInside(
+  from: ReadFrom,
+  { update }: PipelineStep,
+  documents: readonly StoredDocument[],
+  { session, isMarked }: Inside,
+): Promise<Decision[]> {
+  try {
+    const ids = documents.map(typedId);
+    return decideAll(documents, await evaluateStored(from, { stages: update, isMarked }, ids, session));
+  } catch (error) {
+    throw pipelineRefusal(error) ? new PipelineFailed(error, documents) : error;
+  }
+}
+
+type Ask = (documents: readonly StoredDocument[]) => Promise<Buffer[]>;
+
+/** Halves what the server refuses until the documents are found on which the pipeline fails. */
+async function halving(documents: readonly StoredDocument[], ask: Ask): Promise<Decision[]> {
+  const [first] = documents;
+  if (!first) return [];
+  try {
+    return decideAll(documents, await ask(documents));
+  } catch (error) {
+    const refusal = pipelineRefusal(error);
+    if (!refusal) throw error;
+    if (documents.length === 1) return [fail(first, refusal.code, refusal.message)];
+    const middle = Math.ceil(documents.length / 2);
+    const front = await halving(documents.slice(0, middle), ask);
+    return [...front, ...(await halving(documents.slice(middle), ask))];
+  }
+}
+
+/** @param documents of which JavaScript can carry each; they need not be stored anywhere */
+export const applyGiven = (
+  { db }: ReadFrom,
+  { update }: PipelineStep,
+  documents: readonly StoredDocument[],
+): Promise<Decision[]> =>
+  halving(documents, (some) =>
+    evaluateGiven(
+      db,
+      update,
+      some.map(({ bytes }) => bytes),
+    ),
+  );
+
+/** Documents that JavaScript cannot carry are evaluated where they are stored. */
+export async function applyOutside(
+  from: ReadFrom,
+  step: PipelineStep,
+  documents: readonly StoredDocument[],
+): Promise<Decision[]> {
+  const odd = documents.filter((document) => !isDocumentCarried(document));
+  const given = documents.filter((document) => !odd.includes(document));
+  const stored: Ask = (some) => evaluateStored(from, { stages: step.update, isMarked: false }, some.map(typedId));
+  const decisions = await applyGiven(from, step, given);
+  for (const document of odd) decisions.push(...(await halving([document], stored)));
+  const order = new Map(documents.map(({ key }, at) => [key, at]));
+  const placeOf = (decision: Decision): number =>
+    order.get(decision.kind === 'changed' ? decision.change.before.key : decision.document.key) ?? 0;
+  return odd.length === 0 ? decisions : decisions.sort((a, b) => placeOf(a) - placeOf(b));
+}

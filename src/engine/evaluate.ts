@@ -1,0 +1,115 @@
+/** What a step makes of documents: `up` in this process, or a pipeline inside the server. */
+import type { ClientSession } from 'mongodb';
+import {
+  type Change,
+  type Decision,
+  isDocumentCarried,
+  type StoredDocument,
+  storedDocument,
+} from '../domain/change.js';
+import type { Step, TransformStep } from '../domain/migration.js';
+import { chosenAmong } from '../mongo/pipeline.js';
+import type { ReadFrom } from '../mongo/read-batch.js';
+import { applyGiven, applyInside, applyOutside, type Inside } from './apply-pipeline.js';
+import { applyTransform, type Locate } from './apply-transform.js';
+import { lookupsFor } from './lookups-for.js';
+import { readFrom, type StepContext } from './run-context.js';
+
+export interface Evaluation {
+  readonly step: Step;
+  readonly from: ReadFrom;
+  readonly locate: Locate;
+  /** Longest time of one call of `up`, in ms. */
+  readonly timeoutMs: number;
+}
+
+export const evaluationOf = (context: StepContext): Evaluation => ({
+  step: context.step,
+  from: readFrom(context),
+  locate: context.locate,
+  timeoutMs: context.settings.transformTimeoutMs,
+});
+
+async function transform(
+  { from, locate, timeoutMs }: Evaluation,
+  step: TransformStep,
+  documents: readonly StoredDocument[],
+  session?: ClientSession,
+): Promise<Decision[]> {
+  const lookups = await lookupsFor(from.db, step, documents, session);
+  return applyTransform(documents, { fn: step.up, locate, timeoutMs }, lookups);
+}
+
+/**
+ * One decision a document, in their order.
+ *
+ * @param inside the transaction that has read them, if it is one
+ * @throws PipelineFailed inside a transaction, where a failing pipeline has ended it
+ */
+export async function evaluate(
+  how: Evaluation,
+  documents: readonly StoredDocument[],
+  inside?: Inside,
+): Promise<Decision[]> {
+  const { step, from } = how;
+  if (documents.length === 0) return [];
+  if (step.kind === 'transform') return transform(how, step, documents, inside?.session);
+  return inside ? applyInside(from, step, documents, inside) : applyOutside(from, step, documents);
+}
+
+async function chosen(
+  { step, from }: Evaluation,
+  documents: readonly StoredDocument[],
+): Promise<readonly StoredDocument[]> {
+  if (!step.filter || documents.length === 0) return documents;
+  const keys = await chosenAmong(
+    from.db,
+    step.filter,
+    documents.map(({ bytes }) => bytes),
+  );
+  return documents.filter(({ key }) => keys.has(key));
+}
+
+/** What the step makes of documents, and what it makes of the same once more: null where that cannot be another. */
+export async function evaluateTwice(
+  how: Evaluation,
+  documents: readonly StoredDocument[],
+): Promise<{ readonly decisions: readonly Decision[]; readonly again: readonly Decision[] | null }> {
+  const { step, from } = how;
+  if (step.kind === 'pipeline') return { decisions: await evaluate(how, documents), again: null };
+  const lookups = await lookupsFor(from.db, step, documents);
+  const up = { fn: step.up, locate: how.locate, timeoutMs: how.timeoutMs };
+  return { decisions: applyTransform(documents, up, lookups), again: applyTransform(documents, up, lookups) };
+}
+
+/** The step, and its `down` where it has one, applied to its results. */
+export async function evaluateBack(
+  how: Evaluation,
+  changes: readonly Change[],
+): Promise<{ readonly results: readonly Decision[]; readonly back: readonly Decision[] | null }> {
+  const { step, from, locate, timeoutMs } = how;
+  if (!step.down) return { results: await evaluateResults(how, changes), back: null };
+  const results = changes.map(({ after }) => storedDocument(after));
+  const lookups = await lookupsFor(from.db, step, results);
+  return {
+    results: applyTransform(results, { fn: step.up, locate, timeoutMs }, lookups),
+    back: applyTransform(results, { fn: step.down, locate, timeoutMs }, lookups),
+  };
+}
+
+/**
+ * The step applied to its own results. Those of a pipeline that its filter no longer chooses are left alone by it; those
+ * that JavaScript cannot carry are not asked about, and called unchanged.
+ */
+export async function evaluateResults(
+  how: Evaluation,
+  changes: readonly Change[],
+  session?: ClientSession,
+): Promise<Decision[]> {
+  const { step, from } = how;
+  const results = changes.map(({ after }) => storedDocument(after));
+  if (step.kind === 'transform') return transform(how, step, results, session);
+  const open = await chosen(how, results.filter(isDocumentCarried));
+  const decided = await applyGiven(from, step, open);
+  return results.map((document) => decided[open.indexOf(document)] ?? { kind: 'unchanged', document });
+}

@@ -187,8 +187,10 @@ async function freeze({ state, events }: PlanFacts, run: RunDocument, chunks: re
     await insertRun(state, run);
   } catch (error) {
     const frozen = await findCurrentRun(state, run.migration);
-    if (frozen?._id !== run._id) await dropChunks(state, run._id);
+    // Nobody knows whether it will be there: a run without its chunks would be worse than chunks without a run.
     if (!frozen) throw error;
+    // Another planner was first: this run can never be current.
+    if (frozen._id !== run._id) await dropChunks(state, run._id);
     return frozen;
   }
   await faultPoint('plan:after-freeze');

@@ -8,7 +8,7 @@ import { GodwitError } from '../errors.js';
 import { didYouMean } from '../kernel/nearest.js';
 
 /** The kinds of migration that there is a template for. */
-export const MIGRATION_KINDS = ['transform'] as const;
+export const MIGRATION_KINDS = ['transform', 'pipeline'] as const;
 export type MigrationKind = (typeof MIGRATION_KINDS)[number];
 
 /** Longest name in a file's name, in characters. */
@@ -71,6 +71,7 @@ export function requireKind(kind: string): MigrationKind {
 
 export interface MigrationFacts {
   readonly id: string;
+  readonly kind: MigrationKind;
   /** Of the file and its test. */
   readonly language: 'ts' | 'mjs';
   /** `Ana Lima <ana@example.test>`. */
@@ -108,21 +109,9 @@ const STEP = {
   mjs: { call: 'transform({', annotation: '\n      /** @param {Before} doc */' },
 } as const;
 
-/** The migration's file. It loads as it is. */
-export function migrationText({ id, language, author }: MigrationFacts): string {
+function transformStep(language: MigrationFacts['language']): string {
   const { call, annotation } = STEP[language];
-  return `import { defineMigration, transform } from 'godwit';
-
-${TYPES[language]}
-
-const COLLECTION = 'name-of-the-collection'; // <- yours
-
-export default defineMigration({
-  description: ${quote(describeId(id))},
-  author: ${quote(author)},
-  pr: '', // link of the pull request
-  steps: [
-    ${call}
+  return `    ${call}
       collection: COLLECTION,
       filter: { schemaVersion: { $ne: 2 } }, // which documents; \`all: true\` instead means every one
       // Pure, synchronous, and the same again for its own result. The document is frozen: return a new one.
@@ -133,7 +122,31 @@ export default defineMigration({
       },
       drops: [], // fields whose values are meant to disappear
       // No \`down\`: the audit rolls back. Write one only for documents that others insert in the new shape.
-    }),
+    }),`;
+}
+
+const PIPELINE_STEP = `    pipeline({
+      collection: COLLECTION,
+      filter: { schemaVersion: { $ne: 2 } }, // which documents; it must not choose what is in the new shape already
+      // Stages of an update ($set, $unset, $project, $replaceWith): the server itself carries them out. Nothing that
+      // differs each time ($$NOW, $rand). A document on which they fail is put aside.
+      update: [{ $set: { schemaVersion: 2 } }],
+      drops: [], // fields whose values are meant to disappear
+    }),`;
+
+/** The migration's file. It loads as it is. */
+export function migrationText({ id, kind, language, author }: MigrationFacts): string {
+  const isPipeline = kind === 'pipeline';
+  return `import { defineMigration, ${kind} } from 'godwit';
+${isPipeline ? '' : `\n${TYPES[language]}\n`}
+const COLLECTION = 'name-of-the-collection'; // <- yours
+
+export default defineMigration({
+  description: ${quote(describeId(id))},
+  author: ${quote(author)},
+  pr: '', // link of the pull request
+  steps: [
+${isPipeline ? PIPELINE_STEP : transformStep(language)}
   ],
   async verify(ctx) {
     await ctx.expectNone(COLLECTION, { schemaVersion: { $ne: 2 } });
@@ -144,6 +157,7 @@ export default defineMigration({
 
 export interface TestFacts {
   readonly id: string;
+  readonly kind: MigrationKind;
   readonly language: 'ts' | 'mjs';
   readonly runner: 'node:test' | 'vitest';
   /** The test's path, as it is given to the runner. */
@@ -180,6 +194,53 @@ type Doc = Record<string, unknown>;
 
 /** A test that passes as it is, and fails when \`up\` is not pure, not idempotent or wrong about the sample. */
 export function migrationTestText(facts: TestFacts): string {
+  return facts.kind === 'pipeline' ? pipelineTestText(facts) : transformTestText(facts);
+}
+
+/** The server evaluates the pipeline on a document that is stored nowhere: nothing is read, and nothing written. */
+function pipelineTestText(facts: TestFacts): string {
+  const { language, runner } = facts;
+  const word = TEST_WORDS[language];
+  const load = language === 'ts' ? '  const { default: migration } = await import(MIGRATION);\n' : '';
+  return `/**
+ * What the migration does to one document. The server itself evaluates it: give the address of one in MONGODB_URI.
+ * Nothing is read there, and nothing written.
+ *
+${howToRun(facts)}
+ */
+import assert from 'node:assert/strict';
+${runner === 'vitest' ? '' : "import { test } from 'node:test';\n"}import { MongoClient } from 'mongodb';
+${runner === 'vitest' ? "import { test } from 'vitest';\n" : ''}${importText(facts)}
+/** A document in the old shape, and what it must become. <- yours */
+const before${word.doc} = { _id: 1 };
+const after${word.doc} = { _id: 1, schemaVersion: 2 };
+
+const uri = process.env['MONGODB_URI'] ?? '';
+
+/** What becomes of the document; undefined when the filter does not choose it. */
+async function up(doc${word.doc}) {
+${load}  const [step] = migration.steps;
+  const client = await new MongoClient(uri).connect();
+  try {
+    const stages = [{ $documents: { $literal: [doc] } }, { $match: step.filter ?? {} }, ...step.update];
+    const [result] = await client.db('test').aggregate(stages).toArray();
+    return result;
+  } finally {
+    await client.close();
+  }
+}
+
+test('a document in the old shape gets the new one', { skip: uri === '' }, async () => {
+  assert.deepEqual(await up(before), after);
+});
+
+test('a second time changes nothing', { skip: uri === '' }, async () => {
+  assert.deepEqual((await up(after)) ?? after, after);
+});
+`;
+}
+
+function transformTestText(facts: TestFacts): string {
   const { language, runner } = facts;
   const word = TEST_WORDS[language];
   const load = language === 'ts' ? '  const { default: migration } = await import(MIGRATION);\n' : '';

@@ -9,6 +9,7 @@ import { portions } from '../kernel/portions.js';
 import { idKey } from '../kernel/raw-bson.js';
 import { toTyped } from '../kernel/values.js';
 import { UNMARK } from './lock-first.js';
+import { rawDocuments } from './raw-documents.js';
 import type { ReadFrom } from './read-batch.js';
 import { pipelineRefusal } from './server-errors.js';
 import { CountMismatch, MAX_STATEMENT_BYTES, RefusedDocument, type WriteOptions } from './write-batch.js';
@@ -22,9 +23,9 @@ export interface PipelineUpdate {
 
 const stagesOf = ({ stages, isMarked }: PipelineUpdate): Document[] => [...(isMarked ? [UNMARK] : []), ...stages];
 
-async function collect(cursor: AsyncIterable<unknown>): Promise<Buffer[]> {
+async function collect(db: Db, command: Document, session?: ClientSession): Promise<Buffer[]> {
   const results: Buffer[] = [];
-  for await (const raw of cursor) results.push(raw as Buffer);
+  for await (const result of rawDocuments(db, command, session)) results.push(result);
   return results;
 }
 
@@ -46,8 +47,7 @@ export async function evaluateStored(
     cursor: { batchSize: ids.length + 1 },
     collectionUUID: new Binary(Buffer.from(from.uuid, 'hex'), 4),
   };
-  const cursor = from.db.runCursorCommand(command, { raw: true, ...(session ? { session } : {}) });
-  const results = await collect(cursor);
+  const results = await collect(from.db, command, session);
   if (results.length !== ids.length) throw new CountMismatch(ids.length, results.length);
   return results;
 }
@@ -78,7 +78,7 @@ export async function evaluateGiven(
   const results: Buffer[] = [];
   for (const portion of portions(documents, ({ length }) => length, MAX_QUESTION_BYTES)) {
     const pipeline = [{ $documents: { $literal: portion.map(toTyped) } }, ...stages];
-    results.push(...(await collect(db.aggregate(pipeline, { raw: true }))));
+    results.push(...(await collect(db, { aggregate: 1, pipeline, cursor: { batchSize: portion.length + 1 } })));
   }
   return results;
 }

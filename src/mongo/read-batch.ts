@@ -2,6 +2,7 @@
 import { Binary, type ClientSession, type Db, type Document, type Filter } from 'mongodb';
 import type { ReadBatch } from '../domain/batch.js';
 import { type StoredDocument, storedDocument } from '../domain/change.js';
+import { rawDocuments } from './raw-documents.js';
 
 export interface ReadFrom {
   readonly db: Db;
@@ -40,25 +41,17 @@ export async function readBatch(from: ReadFrom, filter: Document, options: ReadO
     ...(options.idsOnly ? { projection: { _id: 1 } } : {}),
     collectionUUID: new Binary(Buffer.from(from.uuid, 'hex'), 4),
   };
-  const cursor = from.db.runCursorCommand(command, {
-    ...(options.session ? { session: options.session } : {}),
-    raw: true,
-  });
   const documents: StoredDocument[] = [];
   let bytes = 0;
   let isCut = false;
-  try {
-    for await (const raw of cursor as AsyncIterable<unknown>) {
-      const document = storedDocument(raw as Buffer);
-      if (documents.length > 0 && bytes + document.bytes.length > options.maxBytes) {
-        isCut = true;
-        break;
-      }
-      bytes += document.bytes.length;
-      documents.push(document);
+  for await (const raw of rawDocuments(from.db, command, options.session)) {
+    const document = storedDocument(raw);
+    if (documents.length > 0 && bytes + document.bytes.length > options.maxBytes) {
+      isCut = true;
+      break;
     }
-  } finally {
-    await cursor.close();
+    bytes += document.bytes.length;
+    documents.push(document);
   }
   return { documents, hasMore: isCut || documents.length === options.limit };
 }

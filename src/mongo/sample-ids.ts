@@ -1,13 +1,17 @@
 /** Bounds of chunks: the ends of each bracket of `_id` types, and sampled `_id`s between them. */
-import { type Collection, type Document, ReadConcern } from 'mongodb';
+import type { Collection, Document } from 'mongodb';
 import { BRACKETS, type Bracket, type IdRange, rangeFilter } from '../domain/chunk.js';
 import { findField } from '../kernel/raw-bson.js';
 import { toTyped } from '../kernel/values.js';
+import { rawDocuments } from './raw-documents.js';
 
 /** Sampled `_id`s per chunk: enough that the chunks' sizes differ by less than half (measured on 200,000 documents). */
 const SAMPLES_PER_CHUNK = 20;
 
 const typedIdOf = (raw: unknown): unknown => toTyped(raw as Buffer)['_id'];
+
+const aggregateRaw = ({ db, collectionName }: Collection, pipeline: Document[]): AsyncGenerator<Buffer> =>
+  rawDocuments(db, { aggregate: collectionName, pipeline, cursor: {}, readConcern: { level: 'local' } });
 
 async function endOf(collection: Collection, bracket: Bracket, direction: 1 | -1): Promise<{ id: unknown } | null> {
   const filter = rangeFilter({ bracket: bracket.name }, null);
@@ -54,9 +58,8 @@ const BSON_TYPE_BRACKETS: Readonly<Record<number, string>> = {
 async function sample(collection: Collection, size: number): Promise<Map<string, unknown[]>> {
   const pipeline: Document[] = [{ $sample: { size } }, { $project: { _id: 1 } }, { $sort: { _id: 1 } }];
   const byBracket = new Map<string, unknown[]>();
-  const cursor = collection.aggregate(pipeline, { raw: true, readConcern: new ReadConcern('local') });
-  for await (const raw of cursor as AsyncIterable<unknown>) {
-    const type = findField(raw as Buffer, '_id')?.type ?? 0;
+  for await (const raw of aggregateRaw(collection, pipeline)) {
+    const type = findField(raw, '_id')?.type ?? 0;
     const bracket = BSON_TYPE_BRACKETS[type];
     if (bracket === undefined) continue;
     const ids = byBracket.get(bracket);
@@ -102,7 +105,6 @@ export async function sampleDocumentIds(
     { $project: { _id: 1 } },
   ];
   const ids: unknown[] = [];
-  for await (const raw of collection.aggregate(pipeline, { raw: true }) as AsyncIterable<unknown>)
-    ids.push(typedIdOf(raw));
+  for await (const raw of aggregateRaw(collection, pipeline)) ids.push(typedIdOf(raw));
   return ids;
 }

@@ -6,6 +6,7 @@ import type { Db, Document } from 'mongodb';
 import { portions } from '../kernel/portions.js';
 import { idKey } from '../kernel/raw-bson.js';
 import { toTyped } from '../kernel/values.js';
+import { rawDocuments } from './raw-documents.js';
 import { codeOf } from './server-errors.js';
 import type { Target } from './target.js';
 
@@ -39,6 +40,7 @@ async function ask(db: Db, validator: Document, documents: readonly Buffer[]): P
     { $match: { $nor: [validator] } },
     { $project: { _id: 1 } },
   ];
-  const found = await db.aggregate(pipeline, { raw: true }).toArray();
-  return found.map((raw) => idKey(raw as unknown as Buffer));
+  const keys: string[] = [];
+  for await (const raw of rawDocuments(db, { aggregate: 1, pipeline, cursor: {} })) keys.push(idKey(raw));
+  return keys;
 }

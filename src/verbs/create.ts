@@ -13,7 +13,7 @@ export interface CreateOptions {
   readonly config: Config;
   /** In any spelling: `Unify contacts`, `unify-contacts`. */
   readonly name: string;
-  /** Default `transform`, the one kind there is. */
+  /** `transform` (default) or `pipeline`. */
   readonly kind?: string | undefined;
   /** The minute in the file's name; now when left out. */
   readonly now?: Date | undefined;
@@ -70,7 +70,7 @@ async function writeBoth(cwd: string, paths: CreateResult, texts: CreateResult):
  */
 export async function createMigration(options: CreateOptions): Promise<CreateResult> {
   const { config, cwd } = options;
-  requireKind(options.kind ?? 'transform');
+  const kind = requireKind(options.kind ?? 'transform');
   const id = migrationId(options.name, options.now ?? new Date());
   const { isTypeScript, packages } = await readProject(cwd);
   const language = isTypeScript ? 'ts' : 'mjs';
@@ -82,9 +82,10 @@ export async function createMigration(options: CreateOptions): Promise<CreateRes
   if (await exists(join(cwd, paths.test))) throw taken(paths.test);
   await mkdir(config.migrationsFolder, { recursive: true });
   await writeBoth(cwd, paths, {
-    file: migrationText({ id, language, author: await readAuthor(cwd) }),
+    file: migrationText({ id, kind, language, author: await readAuthor(cwd) }),
     test: migrationTestText({
       id,
+      kind,
       language,
       runner: packages.has('vitest') ? 'vitest' : 'node:test',
       path: paths.test,

@@ -168,9 +168,10 @@ export class Load {
     // A new version of the application writes the new shape already.
     const fields: Fields = dice.chance(0.3) ? migrated(this.schedule, old) : old;
     const document = deserialize(bytesOf(fields), { promoteValues: false });
+    const sentAt = Date.now();
     await this.#collection.insertOne(document, { forceServerObjectId: true }).then(
-      () => this.model.inserted(fields),
-      () => this.model.inserted(fields, true),
+      () => this.model.inserted(fields, sentAt),
+      () => this.model.inserted(fields, sentAt, true),
     );
   }
 }

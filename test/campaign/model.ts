@@ -12,6 +12,8 @@ export interface ModelDocument {
   isInserted: boolean;
   /** When it was last given a whole shape (inserted, saved), acknowledged at this moment; 0: never. */
   shapedAt: number;
+  /** When its insert was sent; 0: it was there. */
+  readonly sentAt: number;
 }
 
 export class Model {
@@ -24,7 +26,15 @@ export class Model {
     for (const bytes of initial) {
       const fields = fieldsOf(bytes);
       this.documents.set(keyOf(fields), {
-        ...{ key: keyOf(fields), fields, isUncertain: false, isWritten: false, isInserted: false, shapedAt: 0 },
+        ...{
+          key: keyOf(fields),
+          fields,
+          isUncertain: false,
+          isWritten: false,
+          isInserted: false,
+          shapedAt: 0,
+          sentAt: 0,
+        },
       });
     }
   }
@@ -58,9 +68,9 @@ export class Model {
     document.shapedAt = Date.now();
   }
 
-  inserted(fields: Fields, isUncertain = false): void {
+  inserted(fields: Fields, sentAt: number, isUncertain = false): void {
     const key = keyOf(fields);
-    const document = { key, fields, isUncertain, isWritten: true, isInserted: true, shapedAt: Date.now() };
+    const document = { key, fields, isUncertain, isWritten: true, isInserted: true, shapedAt: Date.now(), sentAt };
     this.documents.set(key, document);
     this.writes += 1;
   }

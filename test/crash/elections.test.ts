@@ -1,6 +1,8 @@
 /** Elections, lost primaries and commits that nobody answered, on a set of three. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { MongoError } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { rawDocuments } from '../../src/mongo/raw-documents.js';
 import { killLeftovers, runCommand } from '../support/command.js';
 import { until } from '../support/crash.js';
 import { hashOf, useScratch } from '../support/scratch.js';
@@ -8,6 +10,7 @@ import { type Members, useMembers } from '../support/servers.js';
 import {
   BATCH_POINTS,
   COUNT,
+  errorCode,
   expectAsUndisturbed,
   expectWhole,
   heldAt,
@@ -21,6 +24,9 @@ import {
 
 /** Of a killed primary, in ms: longer than an election of 2 s. */
 const DOWN_MS = 3_000;
+
+/** For how long who has stepped down may not be elected again, and somewhat more, in ms. */
+const NO_PRIMARY_MS = 6_000;
 
 describe('on a replica set of three', () => {
   const members = useMembers({ members: 3 });
@@ -214,6 +220,63 @@ describe('on a replica set of three', () => {
     await members().whole();
     expect(await at.db.collection('people').countDocuments({ doomed: true })).toBe(0);
     await expectDone(at, told);
+  });
+
+  test('a plan whose freezing nobody confirmed is there with its chunks, or not at all', async () => {
+    const at = await place();
+    const others = await members().secondaries();
+    let back: Promise<void> = Promise.resolve();
+    const env = { GODWIT_LEASE_MS: '7500' };
+    // The insert of the run is asked for twice, for 5 s each: then nobody knows.
+    const told = await heldAt(at, { at: 'plan:before-freeze:1', env }, async () => {
+      for (const other of others) await members().failPoint(other, 'stopReplProducer', 'alwaysOn');
+      await unheard(at, others);
+      back = sleep(14_000).then(async () => {
+        for (const other of others) await members().failPoint(other, 'stopReplProducer', 'off');
+      });
+    });
+    await back;
+    await members().whole();
+    if (told.code !== 0) expect([told.code, errorCode(told)], told.stderr).toEqual([1, 'GODWIT_NO_PRIMARY']);
+    const again = await runCommand(RUN, at);
+    expect(again.code, again.stderr).toBe(0);
+    await expectAsUndisturbed(at, twin);
+  });
+
+  test('documents are read as bytes beside step-downs, which are told as what they are', async () => {
+    const { db } = await place();
+    let isOver = false;
+    const met = new Set<string>();
+    const read = async (): Promise<void> => {
+      const session = db.client.startSession();
+      session.startTransaction({ readConcern: { level: 'snapshot' } });
+      try {
+        const find = { find: 'people', filter: {}, batchSize: COUNT + 1 };
+        for await (const bytes of rawDocuments(db, find, session)) expect(bytes).toBeInstanceOf(Uint8Array);
+        await session.commitTransaction();
+        met.add('read');
+      } catch (error) {
+        met.add(error instanceof MongoError ? 'told' : String(error));
+        await session.abortTransaction().catch(() => undefined);
+      } finally {
+        await session.endSession();
+      }
+    };
+    const readers = Promise.all(
+      [1, 2, 3, 4].map(async () => {
+        while (!isOver) await read();
+      }),
+    );
+    try {
+      await members().stepDown();
+      await sleep(NO_PRIMARY_MS);
+      await members().stepDown();
+      await members().whole();
+    } finally {
+      isOver = true;
+      await readers;
+    }
+    expect([...met].sort()).toEqual(['read', 'told']);
   });
 
   /** Two of three die; those that are left elect nobody. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.js';
 import { SETTINGS } from '../../src/config/schema.js';
 import { findMigrations } from '../../src/migration/find.js';
@@ -68,7 +68,7 @@ async function installGodwit(): Promise<void> {
     'node_modules/godwit/index.js',
     `import { createJiti } from ${JSON.stringify(join(jiti, 'lib/jiti.mjs'))};
      const authoring = await createJiti(import.meta.url).import(${JSON.stringify(join(root, 'src/domain/authoring.ts'))});
-     export const { defineMigration, transform, defineConfig } = authoring;`,
+     export const { defineMigration, transform, pipeline, defineConfig } = authoring;`,
   );
   await symlink(jiti, join(cwd, 'node_modules/jiti'));
 }
@@ -116,6 +116,28 @@ describe('create', () => {
     },
   );
 
+  it.each(LANGUAGES)(
+    'writes a pipeline in %s and its test, which the server evaluates',
+    async (_language, manifest, extension) => {
+      await put('package.json', manifest);
+      await installGodwit();
+      await symlink(join(root, 'node_modules/mongodb'), join(cwd, 'node_modules/mongodb'));
+      const { file, test } = await create('Count up', { kind: 'pipeline' });
+      const args = extension === 'ts' ? ['--import', 'jiti/register', '--test', test] : ['--test', test];
+      expect((await node(...args)).output).toContain('# skipped 2');
+      const before = process.env['MONGODB_URI'];
+      process.env['MONGODB_URI'] = inject('mongoUri');
+      try {
+        expect(await node(...args)).toMatchObject({ code: 0, output: expect.stringContaining('# pass 2') as unknown });
+        await put(file, (await read(file)).replace('{ $set: { schemaVersion: 2 } }', '{ $set: { schemaVersion: 3 } }'));
+        expect((await node(...args)).output).toContain('not ok 1 - a document in the old shape gets the new one');
+      } finally {
+        if (before === undefined) delete process.env['MONGODB_URI'];
+        else process.env['MONGODB_URI'] = before;
+      }
+    },
+  );
+
   it('writes a test for Vitest where the project has Vitest', async () => {
     await put('package.json', { type: 'module', devDependencies: { typescript: '5', vitest: '4' } });
     await installGodwit();
@@ -129,6 +151,8 @@ describe('create', () => {
   it('writes TypeScript that the strictest compiler takes', async () => {
     await put('package.json', { ...TYPESCRIPT, type: 'module' });
     const { file } = await create('Unify contacts');
+    await create('Count up', { kind: 'pipeline' });
+    await symlink(join(root, 'node_modules'), join(cwd, 'node_modules'));
     await initProject({ cwd });
     await put('tsconfig.json', {
       extends: join(root, 'tsconfig.json'),

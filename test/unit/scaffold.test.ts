@@ -56,14 +56,14 @@ describe('the name of a migration', () => {
 });
 
 describe('the kind of a migration', () => {
-  it('is transform', () => {
-    expect(requireKind('transform')).toBe('transform');
+  it.each(['transform', 'pipeline'])('is %s', (kind) => {
+    expect(requireKind(kind)).toBe(kind);
   });
 
   it('is refused with the nearest one when it has no template', () => {
     const refusal = refusalOf(() => requireKind('transfrom'));
     expect(refusal).toBe(
-      'GODWIT_USAGE: wanted a kind of migration (transform), found "transfrom". Did you mean "transform"?',
+      'GODWIT_USAGE: wanted a kind of migration (transform, pipeline), found "transfrom". Did you mean "transform"?',
     );
     expect(refusalOf(() => requireKind('merge'))).toContain('GODWIT_USAGE');
     expect(refusalOf(() => requireKind(''))).toContain('GODWIT_USAGE');
@@ -73,7 +73,7 @@ describe('the kind of a migration', () => {
 describe('the text of a migration', () => {
   it("holds an author's name as a text, quotes and all", () => {
     const author = "Conor O'Brien \\ <conor@example.test>";
-    const text = migrationText({ id: '20261123T0900-unify-contacts', language: 'ts', author });
+    const text = migrationText({ id: '20261123T0900-unify-contacts', kind: 'transform', language: 'ts', author });
     expect(text).toContain("author: 'Conor O\\'Brien \\\\ <conor@example.test>',");
     expect(text).toContain("description: 'Unify contacts',");
     expect(text).toContain("pr: '', // link of the pull request");
@@ -81,8 +81,8 @@ describe('the text of a migration', () => {
 
   it('has types in TypeScript and JSDoc in JavaScript', () => {
     const facts = { id: '20261123T0900-unify-contacts', author: 'Ana' };
-    expect(migrationText({ ...facts, language: 'ts' })).toContain('transform<Before, After>({');
-    const script = migrationText({ ...facts, language: 'mjs' });
+    expect(migrationText({ ...facts, kind: 'transform', language: 'ts' })).toContain('transform<Before, After>({');
+    const script = migrationText({ ...facts, kind: 'transform', language: 'mjs' });
     expect(script).toContain('@typedef');
     expect(script).not.toMatch(/\binterface\b|transform</);
   });
@@ -92,8 +92,10 @@ describe('the text of its test', () => {
   const facts = { id: '20261123T0900-x', language: 'ts', path: 'scripts/migrations/20261123T0900-x.test.ts' } as const;
 
   it("uses Node's own runner, or Vitest where the project has it", () => {
-    expect(migrationTestText({ ...facts, runner: 'node:test' })).toContain("import { test } from 'node:test';");
-    const forVitest = migrationTestText({ ...facts, runner: 'vitest' });
+    expect(migrationTestText({ ...facts, kind: 'transform', runner: 'node:test' })).toContain(
+      "import { test } from 'node:test';",
+    );
+    const forVitest = migrationTestText({ ...facts, kind: 'transform', runner: 'vitest' });
     expect(forVitest).toContain("import { test } from 'vitest';");
     expect(forVitest).not.toContain('node:test');
   });

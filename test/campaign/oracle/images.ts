@@ -69,8 +69,8 @@ export async function checkInserts(stage: Stage, { from, to }: Told, isStreamLos
   if (isStreamLost || has(schedule, 'rollback')) return;
   const raw = await db.collection('migrations_touched').find({ inserted: true }, { raw: true }).toArray();
   const known = new Set(raw.map((bytes) => get(fieldsOf(bytes as unknown as Uint8Array), 'id')?.toString('hex')));
-  for (const { key, isInserted, isUncertain, shapedAt, fields } of model.documents.values())
-    if (isInserted && !isUncertain && fields && shapedAt > from && shapedAt < to && !known.has(key))
+  for (const { key, isInserted, isUncertain, sentAt, shapedAt, fields } of model.documents.values())
+    if (isInserted && !isUncertain && fields && sentAt > from && shapedAt < to && !known.has(key))
       stage.violate('I8', `${key}, inserted while the run went on, on record as such`, 'that it is not');
 }
 
@@ -80,8 +80,8 @@ export async function checkInserts(stage: Stage, { from, to }: Told, isStreamLos
  */
 export function checkNewcomers(stage: Stage, json: Record<string, unknown>, from: number): void {
   if (json['insertsKnown'] !== true) return;
-  const inserted = stage.model.living().filter(({ isInserted, isUncertain, shapedAt, fields }) => {
-    return isInserted && !isUncertain && shapedAt > from && fields && isNewShape(stage, fields);
+  const inserted = stage.model.living().filter(({ isInserted, isUncertain, sentAt, fields }) => {
+    return isInserted && !isUncertain && sentAt > from && fields && isNewShape(stage, fields);
   });
   const told = Number(json['noBefore']) + Number(json['byDown']);
   if (told < inserted.length)

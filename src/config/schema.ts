@@ -74,6 +74,12 @@ export const configSchema = z.strictObject({
         .describe('How long a run that was rolled back or planned anew keeps its audit, in ms (`audit purge`)'),
     })
     .prefault({}),
+  room: z
+    .enum(['refuse', 'warn', 'off'])
+    .default('refuse')
+    .describe(
+      'What becomes of a run whose audit does not fit the free disk, or whose oplog volume exceeds half of the oplog',
+    ),
   state: z
     .strictObject({
       db: name.optional().describe("Database of Godwit's own collections; the target's when left out"),

@@ -51,6 +51,11 @@ export interface UserConfig {
     /** How long the images of runs that were rolled back or planned anew are kept, in ms. Default 90 days. */
     readonly retention?: Duration;
   };
+  /**
+   * What becomes of a run whose audit does not fit the free disk, or whose oplog volume exceeds half of the oplog.
+   * Default `refuse`.
+   */
+  readonly room?: 'refuse' | 'warn' | 'off';
   readonly state?: {
     /** Database of Godwit's own collections. Default: the target's. */
     readonly db?: string;

@@ -47,6 +47,17 @@ export async function findTarget(db: Db, name: string): Promise<Target | null> {
   return listed ? toTarget(listed as unknown as Listed) : null;
 }
 
+/** Bytes of a collection's documents, not compressed; null where that may not be asked. */
+export async function readDataBytes(db: Db, name: string): Promise<number | null> {
+  const stats = [{ $collStats: { storageStats: {} } }, { $project: { size: '$storageStats.size' } }];
+  const [found] = await db
+    .collection(name)
+    .aggregate(stats)
+    .toArray()
+    .catch(() => []);
+  return found ? Number(found['size']) : null;
+}
+
 const WAYS_OUT: Readonly<Record<'view' | 'timeseries' | 'capped', string>> = {
   view: 'migrate the collection that the view reads',
   timeseries:

@@ -1,35 +1,20 @@
 /** `run --dry-run`: the report of cli.md, nothing written to any database. A copy is kept in `.godwit/reports/`. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { type LoadedMigration, locateIn } from '../migration/load.js';
-import { listCurrentRuns } from '../mongo/runs.js';
+import type { LoadedMigration } from '../migration/load.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
 import type { Collision } from '../report/collisions.js';
-import { analyseStep, type DryRunFacts, type Listed, type StepAnalysis } from '../report/dry-run.js';
+import type { Listed, StepAnalysis } from '../report/dry-run.js';
 import type { FailureGroup } from '../report/failure-groups.js';
 import type { FieldCounts } from '../report/fields.js';
 import type { Sample } from '../report/samples.js';
-import { loadById, requireForeignTargets, requirePipelines, runSettings, type Session, VERSION } from './session.js';
+import { type AnalysisOptions, analyse, type Estimate, estimateOf, scaleOf, sum } from './analysis.js';
+import { loadById, requireForeignTargets, requirePipelines, type Session, VERSION } from './session.js';
 import { writeWhole } from './write-file.js';
 
-export interface DryRunOptions {
-  readonly sample?: number | undefined;
-  readonly showValues?: boolean | undefined;
-  readonly batchSize?: number | undefined;
+export interface DryRunOptions extends AnalysisOptions {
   /** Where the report is also written. */
   readonly out?: string | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** What a forward run would take. Seconds are a range; `basis` says what it rests on. */
-export interface Estimate {
-  readonly seconds: number | null;
-  readonly secondsLow: number | null;
-  readonly secondsHigh: number | null;
-  readonly basis: string;
-  /** Bytes that the audit takes on disk before the server's own compression. */
-  readonly auditBytes: number;
-  readonly oplogBytes: number;
 }
 
 export interface DryRunReport {
@@ -76,8 +61,6 @@ export interface DryRunReport {
   readonly files: readonly string[];
 }
 
-const NEVER = new AbortController().signal;
-
 function mergeFields(steps: readonly StepAnalysis[]): Record<string, FieldCounts> {
   if (steps.length === 1 && steps[0]) return steps[0].fields.toJSON();
   return Object.fromEntries(
@@ -85,34 +68,6 @@ function mergeFields(steps: readonly StepAnalysis[]): Record<string, FieldCounts
       Object.entries(fields.toJSON()).map(([path, counts]) => [`${step.collection}.${path}`, counts]),
     ),
   );
-}
-
-const sum = (steps: readonly StepAnalysis[], of: (step: StepAnalysis) => number): number =>
-  steps.reduce((total, step) => total + of(step), 0);
-
-/** Documents per second of a run when nothing is known of this server (measured on 2 cores). */
-const RATE_UNKNOWN = { low: 3_000, high: 12_000 };
-
-async function estimateOf(session: Session, steps: readonly StepAnalysis[], scale: number): Promise<Estimate> {
-  const documents = sum(steps, ({ scanned }) => scanned) * scale;
-  const earlier = (await listCurrentRuns(session.state)).filter(
-    ({ counters, workedMs }) => counters.scanned >= 1_000 && workedMs > 0,
-  );
-  const rates = earlier.map(({ counters, workedMs }) => counters.scanned / (workedMs / 1_000));
-  const [low, high] =
-    rates.length > 0 ? [Math.min(...rates) * 0.7, Math.max(...rates) * 1.3] : [RATE_UNKNOWN.low, RATE_UNKNOWN.high];
-  const [secondsLow, secondsHigh] = [documents / high, documents / low];
-  return {
-    seconds: Math.round((secondsLow + secondsHigh) * 5) / 10,
-    secondsLow: Math.round(secondsLow * 10) / 10,
-    secondsHigh: Math.round(secondsHigh * 10) / 10,
-    basis:
-      rates.length > 0
-        ? `${rates.length} earlier run(s) on this database`
-        : 'no run on this database yet: a 2-core machine does 3,000 to 12,000 a second',
-    auditBytes: Math.round(sum(steps, ({ auditBytes }) => auditBytes) * scale),
-    oplogBytes: Math.round(sum(steps, ({ oplogBytes }) => oplogBytes) * scale),
-  };
 }
 
 function reversibility(steps: readonly StepAnalysis[]): DryRunReport['reversible'] {
@@ -165,40 +120,6 @@ async function keep(
   return whole;
 }
 
-async function analyse(session: Session, loaded: LoadedMigration, options: DryRunOptions): Promise<StepAnalysis[]> {
-  const settings = runSettings(session.config, { batchSize: options.batchSize });
-  const facts: DryRunFacts = {
-    db: session.db,
-    migration: loaded.id,
-    locate: locateIn(loaded),
-    events: session.events,
-    batchSize: settings.batchSize,
-    maxBatchBytes: settings.maxBatchBytes,
-    transformTimeoutMs: settings.transformTimeoutMs,
-    visibility: { showValues: options.showValues ?? false, redact: session.config.settings.redact },
-    signal: options.signal ?? NEVER,
-    ...(options.sample === undefined ? {} : { sample: options.sample }),
-  };
-  const steps: StepAnalysis[] = [];
-  let total = 0;
-  for (const { collection } of loaded.migration.steps)
-    total += await session.db.collection(collection).estimatedDocumentCount();
-  let before = 0;
-  for (const step of loaded.migration.steps) {
-    const progress = (scanned: number): void => {
-      session.events.emit('dry-run:progress', {
-        migration: loaded.id,
-        scanned: before + scanned,
-        total: options.sample ?? total,
-      });
-    };
-    const analysis = await analyseStep(facts, step, progress);
-    before += analysis.scanned;
-    steps.push(analysis);
-  }
-  return steps;
-}
-
 export interface DryRunOutcome {
   readonly report: DryRunReport;
   /** The report's samples with values, for a terminal; empty unless they were asked for. */
@@ -222,10 +143,7 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
   await requirePipelines(session, loaded);
   const steps = await analyse(session, loaded, options);
   const scanned = sum(steps, (step) => step.scanned);
-  let population = 0;
-  for (const { collection } of loaded.migration.steps)
-    population += await session.db.collection(collection).estimatedDocumentCount();
-  const scale = options.sample !== undefined && scanned > 0 ? Math.max(1, population / scanned) : 1;
+  const scale = options.sample === undefined ? 1 : await scaleOf(session, loaded, scanned);
   const report: Omit<DryRunReport, 'hash' | 'files'> = {
     migration: loaded.id,
     checksum: loaded.checksum,

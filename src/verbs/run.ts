@@ -18,6 +18,7 @@ import { ensureState } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { ShownId } from '../report/shown-id.js';
 import { idsOf } from './document-id.js';
+import { requireRoom } from './room.js';
 import {
   gitCommit,
   loadById,
@@ -202,8 +203,11 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
         sessions = own;
       },
     });
+    // What a canary writes fits everywhere.
+    const room = isCanary ? null : await requireRoom(session, loaded, await findCurrentRun(session.state, loaded.id));
     const { run, isNew } = await planOrResume(session, facts);
     session.events.emit('run:planned', { run: run._id, migration: run.migration, total: run.total, resumed: !isNew });
+    if (room !== null) session.events.emit('run:note', { run: run._id, note: room });
     if (run.state === 'completed' && !options.retry) return resultOf(run, run, false, 0);
     const startedAt = performance.now();
     const after = await carryOn(facts, run, {

@@ -1,4 +1,5 @@
 /** Servers that die, come back empty, have no room, forget, or refuse the user in the middle of a run. */
+import { randomBytes } from 'node:crypto';
 import { cp } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Db, MongoClient, type Timestamp } from 'mongodb';
@@ -179,6 +180,45 @@ describe('a server with a small oplog', () => {
   });
 });
 
+describe('a server with too small an oplog', () => {
+  const members = useMembers({ args: ['--oplogSize', '16'] });
+  const scratch = useScratch('room', () => members().server.uri);
+
+  test('is told before anything is written, with the figures; a canary fits, and so does who insists', async () => {
+    const { db, uri } = scratch.make();
+    const at = { db, uri, cwd: await makeMigration('(doc) => ({ ...doc, copy: doc.noise })') };
+    await fillWithNoise(at);
+    const { code, json } = await runJson(['run', 'm1'], at);
+    expect([code, json['error']]).toMatchObject([3, { code: 'GODWIT_NO_ROOM', details: { oplogLimitBytes: 2 ** 23 } }]);
+    const { message, details } = json['error'] as { message: string; details: { oplogBytes: number } };
+    expect(message).toMatch(/the oplog takes about \d+\.\d MiB, and half of it is 8\.0 MiB/);
+    expect(await db.collection('migrations').countDocuments()).toBe(0);
+    expect((await runCommand([...RUN, '--limit', '10'], at)).code).toBe(7);
+    expect((await runJson(['run', 'm1'], at)).json['error']).toMatchObject({ code: 'GODWIT_NO_ROOM' });
+
+    const oplog = db.client.db('local').collection('oplog.rs');
+    const [last] = await oplog.find().sort({ $natural: -1 }).limit(1).toArray();
+    const insisting = await runCommand(RUN, { ...at, env: { GODWIT_ROOM: 'warn' } });
+    expect([insisting.code, insisting.stderr]).toEqual([0, expect.stringContaining('it may not fit')]);
+    const sizes = [
+      { $match: { ts: { $gt: last?.['ts'] } } },
+      { $group: { _id: null, bytes: { $sum: { $bsonSize: '$$ROOT' } } } },
+    ];
+    const [written] = await oplog.aggregate(sizes).toArray();
+    // Projected from a sample, and before 10 of 400 documents were done.
+    expect(Number(written?.['bytes']) / details.oplogBytes).toBeGreaterThan(0.7);
+    expect(Number(written?.['bytes']) / details.oplogBytes).toBeLessThan(1.3);
+  });
+});
+
+const fillWithNoise = ({ db }: Pick<Place, 'db'>): Promise<unknown> =>
+  db
+    .collection<{ _id: number; noise: string }>('people')
+    .insertMany(Array.from({ length: 400 }, (_, _id) => ({ _id, noise: noise(40_000) })));
+
+/** What does not compress. */
+const noise = (length: number): string => randomBytes(Math.ceil((length * 3) / 4)).toString('base64');
+
 describe('a server without room', () => {
   const members = useMembers({ args: ['--wiredTigerEngineConfigString', 'log=(file_max=8MB)', '--syncdelay', '1'] });
   const scratch = useScratch('full', () => members().server.uri);
@@ -207,12 +247,4 @@ describe('a server without room', () => {
     expect((await runJson(['rollback', 'm1'], at)).json).toMatchObject({ state: 'rolled-back', conflicts: 0 });
     expect(await hashOf(db, 'people')).toBe(before);
   });
-
-  const fillWithNoise = ({ db }: Place): Promise<unknown> =>
-    db
-      .collection<{ _id: number; noise: string }>('people')
-      .insertMany(Array.from({ length: 400 }, (_, _id) => ({ _id, noise: noise(40_000) })));
-
-  const noise = (length: number): string =>
-    Array.from({ length }, () => String.fromCharCode(33 + Math.floor(Math.random() * 90))).join('');
 });

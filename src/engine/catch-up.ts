@@ -47,6 +47,8 @@ export class CatchUp {
   /** Everything before it is stored. */
   #token: unknown;
   #brokenSince: number | null = null;
+  /** A rollback must know: what was inserted meanwhile is not on record. */
+  #isLossStored = false;
   #work: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -66,6 +68,7 @@ export class CatchUp {
       since: place.since,
     });
     this.#token = place.token;
+    this.#isLossStored = place.isLost;
     if (place.isLost) this.lostBecause = 'its history was lost earlier in this run';
   }
 
@@ -125,14 +128,21 @@ export class CatchUp {
   }
 
   async #lose(error: unknown): Promise<void> {
-    const { state, run, fence, events } = this.context;
+    const { run, events } = this.context;
     this.lostBecause = error instanceof HistoryLost ? error.message : translateServerError(error).message;
     events.emit('run:note', {
       run: run._id,
       note: `the change stream ended (${this.lostBecause}); all documents are checked again at the end`,
     });
-    // When this fails as well, the next runner resumes from the old token and finds out for itself.
-    await storeLost(state, run._id, fence, this.stream).catch(() => undefined);
+    // When this fails as well it is asked for again, before anybody says that the run is at its end.
+    await this.#storeLoss().catch(() => undefined);
+  }
+
+  async #storeLoss(): Promise<void> {
+    const { state, run, fence } = this.context;
+    if (this.#isLossStored) return;
+    await storeLost(state, run._id, fence, this.stream);
+    this.#isLossStored = true;
   }
 
   /** The documents that have to be looked at again, step by step. */
@@ -187,6 +197,7 @@ export class CatchUp {
       );
       await pause(20, signal);
     }
+    if (this.lostBecause !== null) await patiently(this.context, () => this.#storeLoss());
     return this.lostBecause === null;
   }
 

@@ -32,6 +32,9 @@ export interface Played {
   readonly seconds: number;
 }
 
+/** Ends of a process that has had the lease, and what its predecessor left. */
+const TOOK_OVER = ['0', '4', '7'];
+
 type Standing = 'completed' | 'over';
 
 class Play {
@@ -72,7 +75,9 @@ class Play {
   /** One start, and the checks that hold after every one. */
   async #attempt(verb: 'run' | 'retry' | 'rollback', fault?: Fault): Promise<Attempt> {
     const done = await attempt(this.stage, verb, fault);
-    await checkNothingOpen(this.stage, fault);
+    if (done.isHit && fault && 'sentinelToo' in fault && fault.sentinelToo) this.stage.isUnwatched = true;
+    else if (done.exits.some(({ outcome }) => TOOK_OVER.includes(outcome))) this.stage.isUnwatched = false;
+    await checkNothingOpen(this.stage);
     await checkAtRest(this.stage);
     if (fault?.kind !== 'second') await checkTruth(this.stage, done.exits, fault);
     if (done.isHit && fault && isFinal(fault)) this.#isOver = true;

@@ -37,6 +37,8 @@ export interface Stage {
   readonly timeline: string[];
   /** Point × action, as often as it was really hit. */
   readonly hits: string[];
+  /** A runner has died with its sentinel, and nobody has taken its run over since. */
+  isUnwatched: boolean;
   /** Raised once a run has ended over its budget, as its error says. */
   maxFailures: number;
   note(text: string): void;
@@ -128,6 +130,7 @@ export async function setStage(schedule: Schedule, server: CampaignServer, main:
     uri: wires ? throughProxy(server.uriOf(name), wires) : server.uriOf(name),
     model: new Model(initial),
     frame: await frameOf(db),
+    isUnwatched: false,
     maxFailures: schedule.settings.maxFailures,
     note: (text) => {
       timeline.push(`${((performance.now() - startedAt) / 1_000).toFixed(2).padStart(7)} s  ${text}`);

@@ -26,7 +26,7 @@ export async function journal(
 ): Promise<JournaledBatch> {
   const { changes, untouched } = batch;
   const ids = changes.map(({ before }) => typedId(before));
-  const images = encodeImages(changes, untouched);
+  const images = await encodeImages(changes, untouched);
   const digest = digestOf(images);
   // Rollbacks have no chain of their own: they are told by the batches that they undo.
   const chain = where.direction === 'up' ? chainAfter(chunk.chain, digest) : digest;

@@ -4,7 +4,8 @@
  * can hold, whatever the nesting. The hashes are SHA-256 of each after image, in the same order.
  */
 import { createHash } from 'node:crypto';
-import { deflateSync, inflateSync } from 'node:zlib';
+import { promisify } from 'node:util';
+import { deflate, inflateSync } from 'node:zlib';
 import type { Binary } from 'bson';
 import { idKey, splitDocuments } from '../kernel/raw-bson.js';
 import { type Doc, toTyped } from '../kernel/values.js';
@@ -60,7 +61,8 @@ export interface AuditEntry {
 const HASH_BYTES = 32;
 
 /** zlib level 1: 2.6 µs a document, chosen for bytes, not for speed (docs/decisions/0003). */
-const deflate = (bytes: Buffer): Buffer => deflateSync(bytes, { level: 1 });
+const deflated = promisify(deflate);
+const pack = (parts: readonly Buffer[]): Promise<Buffer> => deflated(Buffer.concat(parts), { level: 1 });
 
 const bytesOf = (binary: Binary): Buffer =>
   Buffer.from(binary.buffer.buffer, binary.buffer.byteOffset, binary.position);
@@ -83,13 +85,14 @@ export const chainAfter = (previous: string, digest: string): string =>
 
 const NO_BYTES = Buffer.alloc(0);
 
-export function encodeImages(changes: readonly Change[], untouched: readonly StoredDocument[]): Images {
-  return {
-    before: deflate(Buffer.concat(changes.map(({ before }) => before.bytes))),
-    patch: deflate(Buffer.concat(changes.map(({ patch }) => patch))),
-    hashes: Buffer.concat(changes.map(({ hash }) => hash)),
-    untouched: encodeIds(untouched),
-  };
+/** On threads of their own: the process goes on meanwhile. */
+export async function encodeImages(changes: readonly Change[], untouched: readonly StoredDocument[]): Promise<Images> {
+  const [before, patch, ids] = await Promise.all([
+    pack(changes.map((change) => change.before.bytes)),
+    pack(changes.map((change) => change.patch)),
+    encodeIds(untouched),
+  ]);
+  return { before, patch, hashes: Buffer.concat(changes.map(({ hash }) => hash)), untouched: ids };
 }
 
 /** Images cut into pieces that each fit one document. Almost always one: only incompressible giants need more. */
@@ -121,10 +124,8 @@ export function joinImages(parts: readonly AuditDocument[]): Images {
 }
 
 /** `_id` elements of the documents, as one-field documents, deflated. */
-function encodeIds(documents: readonly StoredDocument[]): Buffer {
-  if (documents.length === 0) return NO_BYTES;
-  return deflate(Buffer.concat(documents.map(idDocument)));
-}
+const encodeIds = async (documents: readonly StoredDocument[]): Promise<Buffer> =>
+  documents.length === 0 ? NO_BYTES : pack(documents.map(idDocument));
 
 function idDocument(document: StoredDocument): Buffer {
   const field = document.fields.find(({ name }) => name === '_id');

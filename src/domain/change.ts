@@ -4,8 +4,18 @@
  * The comparison is on the raw slices. A field that the transform returned as it was given is copied as bytes; only
  * new and changed fields are serialised. Existing fields keep their place, new ones follow in the transform's order.
  */
+
+import { isUtf8 } from 'node:buffer';
 import type { ErrorCode } from '../errors.js';
-import { assemble, idKey, MAX_DOCUMENT_BYTES, type RawField, scanFields, sha256 } from '../kernel/raw-bson.js';
+import {
+  assemble,
+  BSON_TYPE,
+  idKey,
+  MAX_DOCUMENT_BYTES,
+  type RawField,
+  scanFields,
+  sha256,
+} from '../kernel/raw-bson.js';
 import { type Doc, isPlainObject, toBytes, toPlain, toTyped } from '../kernel/values.js';
 import { isReject, isSkip } from './migration.js';
 import { encodePatch } from './patch.js';
@@ -50,10 +60,23 @@ export type Decision =
   | { readonly kind: 'skipped'; readonly document: StoredDocument }
   | { readonly kind: 'failed'; readonly document: StoredDocument; readonly failure: DocumentFailure };
 
-export function storedDocument(bytes: Buffer): StoredDocument {
-  const fields = scanFields(bytes);
-  return { bytes, fields, key: idKey(bytes, fields) };
+/** Looked into when it is asked: of most documents that a run looks at, only the `_id` and the hash are wanted. */
+class Stored implements StoredDocument {
+  #fields: readonly RawField[] | undefined;
+  readonly key: string;
+
+  constructor(readonly bytes: Buffer) {
+    this.key = idKey(bytes);
+  }
+
+  get fields(): readonly RawField[] {
+    this.#fields ??= scanFields(this.bytes);
+    return this.#fields;
+  }
 }
+
+/** @throws RangeError when the bytes are no document, or one without `_id` */
+export const storedDocument = (bytes: Buffer): StoredDocument => new Stored(bytes);
 
 /** The exact `_id`, typed, for statements and state documents. */
 export function typedId(document: StoredDocument): unknown {
@@ -121,6 +144,13 @@ export function decide(document: StoredDocument, plain: Doc, output: unknown): D
   }
 }
 
+/** The stored value at a field, exactly, where the new one may hold parts of it: scalars that differ hold none. */
+function typedBefore(document: StoredDocument, name: string, value: unknown): unknown {
+  if (value === null || typeof value !== 'object') return undefined;
+  const field = document.fields.find((one) => one.name === name);
+  return field && typedFields(document, [field])[name];
+}
+
 /** Values to store by name, for every field that is not the very value that was given. */
 function candidates(document: StoredDocument, plain: Doc, output: Doc): Map<string, unknown> {
   let typed: Doc | undefined;
@@ -135,8 +165,7 @@ function candidates(document: StoredDocument, plain: Doc, output: Doc): Map<stri
     const value = output[name];
     const isStored = Object.hasOwn(plain, name);
     if (value === undefined || (isStored && Object.is(value, plain[name]))) continue;
-    const before = isStored ? (stored()[name] ?? undefined) : undefined;
-    const next = retype(value, isStored ? plain[name] : undefined, before, stored, [name]);
+    const next = retype(value, isStored ? plain[name] : undefined, typedBefore(document, name, value), stored, [name]);
     if (next !== undefined) values.set(name, next);
   }
   return values;
@@ -261,7 +290,24 @@ function requireCarried(document: StoredDocument, field: RawField): void {
   if (!isCarried(document, field)) throw new NotCarried(notCarried(field));
 }
 
+/** Types whose every value JavaScript holds; of text only what is UTF-8. */
+const ALWAYS_CARRIED: ReadonlySet<number> = new Set([
+  BSON_TYPE.objectId,
+  BSON_TYPE.null,
+  BSON_TYPE.int32,
+  BSON_TYPE.int64,
+]);
+
+/** True for what is plain to see: an ordinary name, and a value that has one form only. */
+function isPlainlyCarried(document: StoredDocument, field: RawField): boolean {
+  if (!/^[a-z]\w*$/i.test(field.name)) return false;
+  if (ALWAYS_CARRIED.has(field.type)) return true;
+  if (field.type !== BSON_TYPE.string) return false;
+  return isUtf8(document.bytes.subarray(field.valueStart + 4, field.end));
+}
+
 function isCarried(document: StoredDocument, field: RawField): boolean {
+  if (isPlainlyCarried(document, field)) return true;
   const bytes = assemble([slice(document, field)]);
   try {
     return toBytes(new Map([[field.name, toTyped(bytes)[field.name]]])).equals(bytes);

@@ -4,7 +4,7 @@
  * What the transform did not change never passes through JavaScript values, so it survives whatever it holds: types,
  * odd names, malformed strings. Layout from the BSON specification 1.1 (bsonspec.org).
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** One top-level field: `start`..`end` is the whole element (type byte, name, value) inside the document's bytes. */
 export interface RawField {
@@ -130,19 +130,31 @@ export function splitDocuments(bytes: Buffer): Buffer[] {
   return documents;
 }
 
-/** SHA-256 of the bytes: 32 bytes. One-shot hashing where Node has it (a third faster than createHash). */
-export function sha256(bytes: Uint8Array): Buffer {
-  return createHash('sha256').update(bytes).digest();
-}
+/** SHA-256 of the bytes: 32 bytes. In one call: a third faster than createHash. */
+export const sha256 = (bytes: Uint8Array): Buffer => hash('sha256', bytes, 'buffer');
+
+/** Where the value of an `_id` begins that stands first, as it does in every stored document. */
+const FIRST_ID_VALUE = 9;
+
+const isIdFirst = (bytes: Buffer): boolean =>
+  bytes.length > FIRST_ID_VALUE && bytes.readUInt32BE(FIRST_ID_VALUE - 4) === 0x5f696400; // "_id" and its end
+
+const keyAt = (bytes: Buffer, type: number, start: number, end: number): string =>
+  `${type.toString(16)}:${bytes.toString('hex', start, end)}`;
 
 /** The bytes of the `_id` element's value with its type byte in front, in hex: equal exactly when the `_id`s are. */
-export function idKey(bytes: Buffer, fields?: readonly RawField[]): string {
-  const id = fields ? fields.find((field) => field.name === '_id') : findField(bytes, '_id');
+export function idKey(bytes: Buffer): string {
+  if (isIdFirst(bytes)) {
+    const type = bytes[4] ?? 0;
+    const end = endOfValue(bytes, type, FIRST_ID_VALUE);
+    if (end < bytes.length) return keyAt(bytes, type, FIRST_ID_VALUE, end);
+  }
+  const id = findField(bytes, '_id');
   if (!id) throw new RangeError('a document without _id');
-  return `${id.type.toString(16)}:${bytes.toString('hex', id.valueStart, id.end)}`;
+  return keyAt(bytes, id.type, id.valueStart, id.end);
 }
 
-/** The first top-level field of this name; `_id` is first in every stored document, so this is a short look. */
+/** The first top-level field of this name. */
 export function findField(bytes: Buffer, name: string): RawField | undefined {
   return scanFields(bytes).find((field) => field.name === name);
 }

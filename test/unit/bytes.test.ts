@@ -95,7 +95,8 @@ describe('the fields of a document', () => {
     const ids = [new Int32(1), new Double(1), Long.fromNumber(1), '1', null, { a: 1, b: 2 }, { b: 2, a: 1 }];
     expect(new Set(ids.map(key)).size).toBe(ids.length);
     expect(key(new Int32(1))).toBe(key(1));
-    expect(idKey(BYTES)).toBe(idKey(BYTES, scanFields(BYTES)));
+    // Wherever it stands.
+    expect(idKey(Buffer.from(serialize({ first: 'x', _id: 7, last: 1 })))).toBe(key(7));
     expect(() => idKey(Buffer.from(serialize({ a: 1 })))).toThrow(RangeError);
     expect(findField(BYTES, 'nowhere')).toBeUndefined();
   });

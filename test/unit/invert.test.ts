@@ -16,12 +16,12 @@ import { type Doc, deepFreeze, toTyped } from '../../src/kernel/values.js';
 const stored = (document: object) => storedDocument(Buffer.from(serialize(document)));
 
 /** The audit entry of a document that `up` changed, as it comes back from the audit. */
-function entryOf(document: object, up: (doc: Doc) => unknown) {
+async function entryOf(document: object, up: (doc: Doc) => unknown) {
   const before = stored(document);
   const plain = deepFreeze(plainOf(before));
   const decision = decide(before, plain, up(plain));
   if (decision.kind !== 'changed') throw new Error(`wanted a change, found ${decision.kind}`);
-  const [entry] = decodeEntries(encodeImages([decision.change], []));
+  const [entry] = decodeEntries(await encodeImages([decision.change], []));
   if (!entry) throw new Error('wanted an entry');
   return { entry, after: decision.change.after };
 }
@@ -30,8 +30,8 @@ const BEFORE = { _id: 1, mail: 'A', fax: '1', list: [1, 2], note: 'n' };
 const up = ({ fax, ...doc }: Doc): Doc => ({ ...doc, mail: 'a', list: [1], v: 2 });
 
 /** What the inverse makes of the document as it is now. */
-function inverted(now: object, onConflict: 'report' | 'force' = 'report') {
-  const { entry } = entryOf(BEFORE, up);
+async function inverted(now: object, onConflict: 'report' | 'force' = 'report') {
+  const { entry } = await entryOf(BEFORE, up);
   const current = stored(now);
   const inverse = invert(entry, current, sha256(current.bytes), onConflict);
   if (inverse.kind !== 'fields') return { kind: inverse.kind };
@@ -44,8 +44,8 @@ function inverted(now: object, onConflict: 'report' | 'force' = 'report') {
 const AFTER = { _id: 1, mail: 'a', list: [1], note: 'n', v: 2 };
 
 describe('the inverse of a change', () => {
-  test('is the exact before image where the document is as the run left it', () => {
-    expect(inverted(AFTER)).toEqual({ kind: 'exact' });
+  test('is the exact before image where the document is as the run left it', async () => {
+    expect(await inverted(AFTER)).toEqual({ kind: 'exact' });
   });
 
   test.each<[string, object, object]>([
@@ -89,18 +89,18 @@ describe('the inverse of a change', () => {
       { ...AFTER, v: 2.5 },
       { ends: { ...BEFORE, v: 2.5 }, conflicts: ['v'] },
     ],
-  ])('%s', (_what, now, expected) => {
-    expect(inverted(now)).toEqual(expected);
+  ])('%s', async (_what, now, expected) => {
+    expect(await inverted(now)).toEqual(expected);
   });
 
-  test('when forced overwrites what has a third value, and says so', () => {
-    expect(inverted({ ...AFTER, mail: 'x', v: 3, fax: '9', note: 'x' }, 'force')).toEqual({
+  test('when forced overwrites what has a third value, and says so', async () => {
+    expect(await inverted({ ...AFTER, mail: 'x', v: 3, fax: '9', note: 'x' }, 'force')).toEqual({
       ends: { ...BEFORE, note: 'x' },
       conflicts: ['mail', 'v', 'fax'],
     });
   });
 
-  test('of a field whose name objects are bad at is found', () => {
+  test('of a field whose name objects are bad at is found', async () => {
     const odd = new Map<string, unknown>([
       ['_id', 1],
       ['__proto__', 'A'],
@@ -109,7 +109,7 @@ describe('the inverse of a change', () => {
       ['', 1],
       ['7', 1],
     ]);
-    const { entry, after } = entryOf(odd, (doc) => ({ _id: doc['_id'] }));
+    const { entry, after } = await entryOf(odd, (doc) => ({ _id: doc['_id'] }));
     expect([...entry.unset].sort()).toEqual(['', '$x', '7', '__proto__', 'a.b']);
     const edited = storedDocument(
       Buffer.from(serialize(new Map<string, unknown>([...Object.entries(toTyped(after)), ['more', 1]]) as never)),
@@ -133,8 +133,8 @@ describe('the images of a batch', () => {
   });
   const untouched = [stored({ _id: 'left', a: 1 }), stored({ _id: null })];
 
-  test('come back as they went in', () => {
-    const images = encodeImages(changes, untouched);
+  test('come back as they went in', async () => {
+    const images = await encodeImages(changes, untouched);
     const entries = decodeEntries(images);
     expect(entries.map(({ before }) => before.bytes)).toEqual(changes.map(({ before }) => before.bytes));
     expect(entries.map(({ hash }) => hash)).toEqual(changes.map(({ hash }) => hash));
@@ -143,8 +143,8 @@ describe('the images of a batch', () => {
     expect(decodeUntouched(images)).toEqual(untouched.map(({ key }) => key));
   });
 
-  test('come back from pieces of any size', () => {
-    const images = encodeImages(changes, untouched);
+  test('come back from pieces of any size', async () => {
+    const images = await encodeImages(changes, untouched);
     for (const size of [1, 7, 100, 1_000, 1_000_000]) {
       const pieces = splitImages(images, size);
       for (const { before, patch, hashes, untouched: ids } of pieces)

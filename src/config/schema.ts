@@ -41,7 +41,7 @@ export const configSchema = z.strictObject({
   workers: z
     .union([z.literal('auto'), count.max(64)])
     .default('auto')
-    .describe('Chunks worked on at once; `auto` is 2'),
+    .describe('Chunks worked on at once; `auto` is one more than this machine has cores, 4 at most'),
   leaseMs: duration.pipe(z.number().min(500)).default(15_000).describe('How long a lease lasts without renewal, in ms'),
   outageMs: duration
     .pipe(z.number().min(500))

@@ -1,13 +1,15 @@
 /** The patch of a change in the audit: `{ s: after values of changed fields, u: names of removed ones }`, as bytes. */
-import { assemble, BSON_TYPE } from '../kernel/raw-bson.js';
+import { BSON_TYPE } from '../kernel/raw-bson.js';
 import { toBytes } from '../kernel/values.js';
-
-const element = (type: number, name: string, value: Uint8Array): Buffer =>
-  Buffer.concat([Buffer.from([type]), Buffer.from(`${name}\0`), value]);
 
 const elementsIn = (document: Buffer): Buffer => document.subarray(4, -1);
 
 const NOTHING_REMOVED = elementsIn(toBytes({ u: [] }));
+
+/** Of `s`: its type, its name, and the end of the name. */
+const HEAD = Buffer.from([BSON_TYPE.object, 's'.charCodeAt(0), 0]);
+/** What a document takes beside its elements: its length and its end. */
+const FRAME_BYTES = 5;
 
 /**
  * @param elements changed and added fields as they will be stored, each a whole BSON element, in their order
@@ -15,5 +17,18 @@ const NOTHING_REMOVED = elementsIn(toBytes({ u: [] }));
  */
 export function encodePatch(elements: readonly Buffer[], unset: readonly string[]): Buffer {
   const removed = unset.length === 0 ? NOTHING_REMOVED : elementsIn(toBytes({ u: unset }));
-  return assemble([element(BSON_TYPE.object, 's', assemble(elements)), removed]);
+  let length = FRAME_BYTES;
+  for (const element of elements) length += element.length;
+  const patch = Buffer.allocUnsafe(FRAME_BYTES + HEAD.length + length + removed.length);
+  patch.writeInt32LE(patch.length, 0);
+  patch.set(HEAD, 4);
+  let at = patch.writeInt32LE(length, 4 + HEAD.length);
+  for (const element of elements) {
+    patch.set(element, at);
+    at += element.length;
+  }
+  patch[at] = 0;
+  patch.set(removed, at + 1);
+  patch[patch.length - 1] = 0;
+  return patch;
 }

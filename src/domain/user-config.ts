@@ -26,7 +26,7 @@ export interface UserConfig {
     /** Bytes of images in a batch, at most. Default 8 MiB. */
     readonly maxBytes?: Size;
   };
-  /** Chunks worked on at once. `'auto'` (default) is 2. */
+  /** Chunks worked on at once. `'auto'` (default) is one more than this machine has cores, 4 at most. */
   readonly workers?: number | 'auto';
   /** How long a lease lasts without renewal, in ms. Default 15,000. */
   readonly leaseMs?: Duration;

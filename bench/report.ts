@@ -114,7 +114,7 @@ export function latencyTable({ latency }: Report, names: Readonly<Record<string,
 const table = ([head = [], ...lines]: readonly (readonly string[])[]): string =>
   [head, head.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 
-const BAR = { height: 22, gap: 10, left: 330, width: 360 } as const;
+const BAR = { height: 22, gap: 10, left: 360, width: 350 } as const;
 
 /** Bars of documents a second, the longest as wide as there is room. */
 export function picture(report: Report, documents: number, names: Readonly<Record<string, string>>): string {
@@ -132,10 +132,11 @@ export function picture(report: Report, documents: number, names: Readonly<Recor
     return [
       `<text x="${BAR.left - 10}" y="${y + 15}" text-anchor="end">${escaped(what)}</text>`,
       `<rect x="${BAR.left}" y="${y}" width="${width.toFixed(1)}" height="${BAR.height}" rx="3" fill="${isOwn ? '#0f766e' : '#94a3b8'}"><title>${name}</title></rect>`,
-      `<text x="${BAR.left + width + 8}" y="${y + 15}">${Math.round(value).toLocaleString('en-US')}</text>`,
+      `<text x="${Math.round(BAR.left + width + 8)}" y="${y + 15}">${Math.round(value).toLocaleString('en-US')}</text>`,
     ].join('\n');
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" width="800" height="${height}" viewBox="0 0 800 ${height}" font-family="system-ui, sans-serif" font-size="13" fill="#334155">
+<title>Documents a second of each contestant</title>
 <rect width="800" height="${height}" fill="#ffffff"/>
 <text x="10" y="20" font-weight="600">Documents a second, start-up included (${documents.toLocaleString('en-US')} documents, median of ${rounds.length})</text>
 ${rows.join('\n')}

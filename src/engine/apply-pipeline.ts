@@ -6,6 +6,7 @@ import type { PipelineStep } from '../domain/pipeline-step.js';
 import { evaluateGiven, evaluateStored } from '../mongo/pipeline.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import { pipelineRefusal } from '../mongo/server-errors.js';
+import { CountMismatch } from '../mongo/write-batch.js';
 
 /** Thrown inside a transaction, which is over then: the pipeline fails on a document, and the server names none. */
 export class PipelineFailed extends Error {
@@ -75,6 +76,14 @@ export const applyGiven = (
     ),
   );
 
+/** Deleted since it was read: nothing is left to be changed. */
+const asGone =
+  (document: StoredDocument) =>
+  (error: unknown): Decision[] => {
+    if (error instanceof CountMismatch) return [{ kind: 'unchanged', document }];
+    throw error;
+  };
+
 /** Documents that JavaScript cannot carry are evaluated where they are stored. */
 export async function applyOutside(
   from: ReadFrom,
@@ -85,7 +94,7 @@ export async function applyOutside(
   const given = documents.filter((document) => !odd.includes(document));
   const stored: Ask = (some) => evaluateStored(from, { stages: step.update, isMarked: false }, some.map(typedId));
   const decisions = await applyGiven(from, step, given);
-  for (const document of odd) decisions.push(...(await halving([document], stored)));
+  for (const document of odd) decisions.push(...(await halving([document], stored).catch(asGone(document))));
   const order = new Map(documents.map(({ key }, at) => [key, at]));
   const placeOf = (decision: Decision): number =>
     order.get(decision.kind === 'changed' ? decision.change.before.key : decision.document.key) ?? 0;

@@ -10,6 +10,7 @@ import {
 import type { Step, TransformStep } from '../domain/migration.js';
 import { chosenAmong } from '../mongo/pipeline.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
+import { pipelineRefusal } from '../mongo/server-errors.js';
 import { applyGiven, applyInside, applyOutside, type Inside } from './apply-pipeline.js';
 import { applyTransform, type Locate } from './apply-transform.js';
 import { lookupsFor } from './lookups-for.js';
@@ -57,17 +58,18 @@ export async function evaluate(
   return inside ? applyInside(from, step, documents, inside) : applyOutside(from, step, documents);
 }
 
+/** Those that the filter chooses; all where it cannot be asked about documents that are stored nowhere (`$text`). */
 async function chosen(
   { step, from }: Evaluation,
   documents: readonly StoredDocument[],
 ): Promise<readonly StoredDocument[]> {
   if (!step.filter || documents.length === 0) return documents;
-  const keys = await chosenAmong(
-    from.db,
-    step.filter,
-    documents.map(({ bytes }) => bytes),
-  );
-  return documents.filter(({ key }) => keys.has(key));
+  const given = documents.map(({ bytes }) => bytes);
+  const keys = await chosenAmong(from.db, step.filter, given).catch((error: unknown) => {
+    if (pipelineRefusal(error)) return null;
+    throw error;
+  });
+  return keys ? documents.filter(({ key }) => keys.has(key)) : documents;
 }
 
 /** What the step makes of documents, and what it makes of the same once more: null where that cannot be another. */

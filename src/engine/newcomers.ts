@@ -22,7 +22,6 @@ import { auditOfChunk } from '../mongo/audit-entries.js';
 import { quarantinedKeys } from '../mongo/failures.js';
 import { readBatch } from '../mongo/read-batch.js';
 import { insertedMeanwhile } from './inserted.js';
-
 import { readFrom, type StepContext } from './run-context.js';
 import { undoNewcomers } from './undo-single.js';
 

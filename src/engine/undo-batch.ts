@@ -27,7 +27,6 @@ import { applyTransform } from './apply-transform.js';
 import { Effort, Inexact } from './effort.js';
 import { faultPoint } from './fault-points.js';
 import { leaseLost } from './run-batch.js';
-
 import { commitPatience, isRange, readFrom, type StepContext } from './run-context.js';
 
 export interface UndoOutcome {

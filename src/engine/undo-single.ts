@@ -16,7 +16,6 @@ import { inTransaction } from '../mongo/transaction.js';
 import { applyWrites } from '../mongo/write-batch.js';
 import { Effort } from './effort.js';
 import { leaseLost } from './run-batch.js';
-
 import { commitPatience, isRange, readFrom, type StepContext } from './run-context.js';
 import { downOf, requireExact, restoreWrite, toDecided } from './undo-batch.js';
 

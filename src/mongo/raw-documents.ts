@@ -9,10 +9,18 @@
 import type { ClientSession, Db, Document } from 'mongodb';
 
 interface Reply {
-  readonly cursor: { readonly id: unknown; readonly firstBatch?: Buffer[]; readonly nextBatch?: Buffer[] };
+  readonly cursor: {
+    readonly id: unknown;
+    /** Database and collection; of documents that are in none, `$cmd.aggregate`. */
+    readonly ns: string;
+    readonly firstBatch?: Buffer[];
+    readonly nextBatch?: Buffer[];
+  };
 }
 
 const AS_BYTES = { fieldsAsRaw: { firstBatch: true, nextBatch: true }, promoteLongs: false } as const;
+
+const collectionOf = ({ cursor: { ns } }: Reply): string => ns.slice(ns.indexOf('.') + 1);
 
 const isOpen = ({ cursor: { id } }: Reply): boolean => String(id) !== '0';
 
@@ -25,18 +33,17 @@ export async function* rawDocuments(db: Db, command: Document, session?: ClientS
   const owner = session ?? db.client.startSession();
   const ask = async (what: Document): Promise<Reply> =>
     (await db.command(what, { session: owner, ...AS_BYTES })) as Reply;
-  const collection = String(command['find'] ?? command['aggregate']);
   let reply: Reply | undefined;
   try {
     reply = await ask(command);
     yield* reply.cursor.firstBatch ?? [];
     while (isOpen(reply)) {
-      reply = await ask({ getMore: reply.cursor.id, collection });
+      reply = await ask({ getMore: reply.cursor.id, collection: collectionOf(reply) });
       yield* reply.cursor.nextBatch ?? [];
     }
   } finally {
     if (reply && isOpen(reply))
-      await ask({ killCursors: collection, cursors: [reply.cursor.id] }).catch(() => undefined);
+      await ask({ killCursors: collectionOf(reply), cursors: [reply.cursor.id] }).catch(() => undefined);
     if (!session) await owner.endSession();
   }
 }

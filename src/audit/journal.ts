@@ -2,8 +2,8 @@
 import type { ClientSession } from 'mongodb';
 import { type AuditDirection, chainAfter, digestOf, encodeImages, splitImages } from '../domain/audit-entry.js';
 import { type DecidedBatch, type JournaledBatch, markJournaled } from '../domain/batch.js';
-import { typedId } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
+import { typedId } from '../domain/stored-document.js';
 import { insertAudit } from '../mongo/audit-entries.js';
 import type { State } from '../mongo/state.js';
 

@@ -20,6 +20,7 @@ export default defineConfig({
   // outageMs: '10m', // how long a run waits for a server that does not answer
   // transform: { timeoutMs: 5_000 }, // longest time of one call of \`up\`
   // audit: { retention: '90d' }, // how long the images of runs that were rolled back are kept
+  // room: 'refuse', // a run that would not fit the disk or half of the oplog; 'warn' says so, 'off' asks nobody
   // state: { prefix: 'migrations' }, // name of Godwit's own collections; { db: 'ops' } puts them elsewhere
   // redact: ['contacts.ssn'], // collection.path of fields whose values are never shown
 });

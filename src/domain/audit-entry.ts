@@ -9,7 +9,8 @@ import { deflate, inflateSync } from 'node:zlib';
 import type { Binary } from 'bson';
 import { idKey, splitDocuments } from '../kernel/raw-bson.js';
 import { type Doc, toTyped } from '../kernel/values.js';
-import { type Change, type StoredDocument, slice, storedDocument } from './change.js';
+import type { Change } from './change.js';
+import { type StoredDocument, slice, storedDocument } from './stored-document.js';
 
 /** Which way the documents went in that batch. */
 export type AuditDirection = 'up' | 'down';

@@ -3,8 +3,9 @@
  * but a JournaledBatch, so writing before the before images are in the transaction does not compile.
  */
 
-import type { Change, DocumentFailure, StoredDocument } from './change.js';
+import type { Change, DocumentFailure } from './change.js';
 import type { Counters, Cursor } from './chunk.js';
+import type { StoredDocument } from './stored-document.js';
 
 export interface ReadBatch {
   readonly documents: readonly StoredDocument[];

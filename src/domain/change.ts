@@ -7,27 +7,12 @@
 
 import { isUtf8 } from 'node:buffer';
 import type { ErrorCode } from '../errors.js';
-import {
-  assemble,
-  BSON_TYPE,
-  idKey,
-  MAX_DOCUMENT_BYTES,
-  type RawField,
-  scanFields,
-  sha256,
-} from '../kernel/raw-bson.js';
+import { assemble, BSON_TYPE, MAX_DOCUMENT_BYTES, type RawField, scanFields, sha256 } from '../kernel/raw-bson.js';
 import { type Doc, isPlainObject, toBytes, toPlain, toTyped } from '../kernel/values.js';
 import { isReject, isSkip } from './migration.js';
 import { encodePatch } from './patch.js';
 import { requireName, retype, UnstorableValue } from './retype.js';
-
-/** A document as it was read: its bytes, and what is known of them. */
-export interface StoredDocument {
-  readonly bytes: Buffer;
-  readonly fields: readonly RawField[];
-  /** Equal exactly when two `_id`s are byte-equal. */
-  readonly key: string;
-}
+import { type StoredDocument, slice, typedFields } from './stored-document.js';
 
 /** A document that will be written. */
 export interface Change {
@@ -59,42 +44,6 @@ export type Decision =
   | { readonly kind: 'unchanged'; readonly document: StoredDocument }
   | { readonly kind: 'skipped'; readonly document: StoredDocument }
   | { readonly kind: 'failed'; readonly document: StoredDocument; readonly failure: DocumentFailure };
-
-/** Looked into when it is asked: of most documents that a run looks at, only the `_id` and the hash are wanted. */
-class Stored implements StoredDocument {
-  #fields: readonly RawField[] | undefined;
-  readonly key: string;
-
-  constructor(readonly bytes: Buffer) {
-    this.key = idKey(bytes);
-  }
-
-  get fields(): readonly RawField[] {
-    this.#fields ??= scanFields(this.bytes);
-    return this.#fields;
-  }
-}
-
-/** @throws RangeError when the bytes are no document, or one without `_id` */
-export const storedDocument = (bytes: Buffer): StoredDocument => new Stored(bytes);
-
-/** The exact `_id`, typed, for statements and state documents. */
-export function typedId(document: StoredDocument): unknown {
-  const field = document.fields.find(({ name }) => name === '_id');
-  return field ? toTyped(assemble([slice(document, field)]))['_id'] : undefined;
-}
-
-/** The key of an `_id` by itself. */
-export const keyOf = (id: unknown): string => idKey(toBytes(new Map([['_id', id]])));
-
-export function slice(document: StoredDocument, field: RawField): Buffer {
-  return document.bytes.subarray(field.start, field.end);
-}
-
-/** The given fields as a document of exact values. */
-export function typedFields(document: StoredDocument, fields: readonly RawField[]): Doc {
-  return toTyped(assemble(fields.map((field) => slice(document, field))));
-}
 
 /** A document that is not migrated. */
 export const fail = (document: StoredDocument, code: ErrorCode, message: string): Decision => ({

@@ -6,7 +6,7 @@
 import { assemble, type RawField, scanFields } from '../kernel/raw-bson.js';
 import { toBytes, toTyped } from '../kernel/values.js';
 import type { AuditEntry } from './audit-entry.js';
-import { type StoredDocument, slice } from './change.js';
+import { type StoredDocument, slice } from './stored-document.js';
 
 /** A field whose value is neither what the run wrote nor what was there before. */
 export interface FieldConflict {

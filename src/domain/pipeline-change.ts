@@ -4,8 +4,9 @@
  */
 import { assemble, MAX_DOCUMENT_BYTES, type RawField, scanFields, sha256 } from '../kernel/raw-bson.js';
 import { toTyped } from '../kernel/values.js';
-import { type Change, type Decision, fail, oddity, type StoredDocument, slice } from './change.js';
+import { type Change, type Decision, fail, oddity } from './change.js';
 import { encodePatch } from './patch.js';
+import { type StoredDocument, slice } from './stored-document.js';
 
 const elementOf = (bytes: Buffer, { start, end }: RawField): Buffer => bytes.subarray(start, end);
 

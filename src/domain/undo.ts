@@ -3,18 +3,10 @@
 import { assemble, sha256 } from '../kernel/raw-bson.js';
 import { toTyped } from '../kernel/values.js';
 import type { AuditEntry } from './audit-entry.js';
-import {
-  type Change,
-  changeOf,
-  type DocumentFailure,
-  isDocumentCarried,
-  oddity,
-  type StoredDocument,
-  slice,
-  typedId,
-} from './change.js';
+import { type Change, changeOf, type DocumentFailure, isDocumentCarried, oddity } from './change.js';
 import { NO_UNDO, type UndoConflict, type UndoCounters, type UndoNote } from './chunk.js';
 import { invert } from './invert.js';
+import { type StoredDocument, slice, typedId } from './stored-document.js';
 
 export interface UndoOptions {
   readonly collection: string;

@@ -1,8 +1,9 @@
 /** Evaluates a pipeline step over documents: inside a batch's transaction, or outside of any. */
 import type { ClientSession } from 'mongodb';
-import { type Decision, fail, isDocumentCarried, type StoredDocument, typedId } from '../domain/change.js';
+import { type Decision, fail, isDocumentCarried } from '../domain/change.js';
 import { decideResult } from '../domain/pipeline-change.js';
 import type { PipelineStep } from '../domain/pipeline-step.js';
+import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import { evaluateGiven, evaluateStored } from '../mongo/pipeline.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import { pipelineRefusal } from '../mongo/server-errors.js';

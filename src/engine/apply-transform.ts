@@ -7,8 +7,9 @@
  */
 import { Script } from 'node:vm';
 import type { Document } from 'mongodb';
-import { type Decision, type DocumentFailure, decide, plainOf, type StoredDocument } from '../domain/change.js';
+import { type Decision, type DocumentFailure, decide, plainOf } from '../domain/change.js';
 import { keep, reject, skip, type TransformContext, type TransformFunction } from '../domain/migration.js';
+import type { StoredDocument } from '../domain/stored-document.js';
 import { shapeOf } from '../kernel/redact.js';
 import { bsonType, type Doc, deepFreeze } from '../kernel/values.js';
 import type { Lookups } from '../mongo/lookups.js';

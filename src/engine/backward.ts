@@ -3,7 +3,6 @@
  * what the application wrote in the new shape while it went on.
  */
 import type { ClientSession } from 'mongodb';
-import { keyOf } from '../domain/change.js';
 import {
   addUndo,
   type Chunk,
@@ -16,6 +15,7 @@ import {
 } from '../domain/chunk.js';
 import { addNewcomers, NO_NEWCOMERS } from '../domain/newcomers.js';
 import { isSpent } from '../domain/run.js';
+import { keyOf } from '../domain/stored-document.js';
 import { OVERWRITTEN } from '../domain/undo.js';
 import { clusterTime } from '../mongo/changes.js';
 import { listChunks, resetUndo } from '../mongo/chunks.js';

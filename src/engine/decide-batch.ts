@@ -1,7 +1,8 @@
 /** From single decisions to a batch: what is written, what is quarantined, and where the cursor goes. */
 import type { DecidedBatch, FailedDocument, ReadBatch } from '../domain/batch.js';
-import { type Change, type Decision, type DocumentFailure, type StoredDocument, typedId } from '../domain/change.js';
+import type { Change, Decision, DocumentFailure } from '../domain/change.js';
 import type { Counters } from '../domain/chunk.js';
+import { type StoredDocument, typedId } from '../domain/stored-document.js';
 
 export interface BatchLimits {
   /** Failures that may still happen before the run has to stop; the one beyond is recorded, and ends the batch. */

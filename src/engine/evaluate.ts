@@ -1,13 +1,8 @@
 /** What a step makes of documents: `up` in this process, or a pipeline inside the server. */
 import type { ClientSession } from 'mongodb';
-import {
-  type Change,
-  type Decision,
-  isDocumentCarried,
-  type StoredDocument,
-  storedDocument,
-} from '../domain/change.js';
+import { type Change, type Decision, isDocumentCarried } from '../domain/change.js';
 import type { Step, TransformStep } from '../domain/migration.js';
+import { type StoredDocument, storedDocument } from '../domain/stored-document.js';
 import { chosenAmong } from '../mongo/pipeline.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import { pipelineRefusal } from '../mongo/server-errors.js';

@@ -3,9 +3,9 @@
  * it is, and without this could not be told from one that finds a document of before the run in the new shape.
  */
 
-import { keyOf } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
 import { wasCompleted } from '../domain/run.js';
+import { keyOf } from '../domain/stored-document.js';
 import { Changes, clusterTime, HistoryLost } from '../mongo/changes.js';
 import { insertedKeys } from '../mongo/touched.js';
 import type { StepContext } from './run-context.js';

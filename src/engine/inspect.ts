@@ -5,7 +5,7 @@
  */
 import type { Db } from 'mongodb';
 import { decodeHashes } from '../domain/audit-entry.js';
-import { type Decision, type StoredDocument, typedId } from '../domain/change.js';
+import type { Decision } from '../domain/change.js';
 import {
   type Chunk,
   type Cursor,
@@ -16,6 +16,7 @@ import {
   rangeFilter,
 } from '../domain/chunk.js';
 import type { Step } from '../domain/migration.js';
+import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import { sha256 } from '../kernel/raw-bson.js';
 import { auditOfChunk } from '../mongo/audit-entries.js';
 import { quarantinedKeys } from '../mongo/failures.js';

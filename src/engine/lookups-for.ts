@@ -1,6 +1,7 @@
 import type { ClientSession, Db, Document } from 'mongodb';
-import { plainOf, type StoredDocument } from '../domain/change.js';
+import { plainOf } from '../domain/change.js';
 import type { TransformStep } from '../domain/migration.js';
+import type { StoredDocument } from '../domain/stored-document.js';
 import { type Lookups, readLookups } from '../mongo/lookups.js';
 
 /** What a step looks up for these documents; nothing is asked when it looks nothing up. */

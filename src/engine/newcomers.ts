@@ -5,7 +5,6 @@
  */
 import type { ClientSession } from 'mongodb';
 import { decodeHashes, decodeUntouched } from '../domain/audit-entry.js';
-import { typedId } from '../domain/change.js';
 import {
   type Chunk,
   type Cursor,
@@ -18,6 +17,7 @@ import {
 } from '../domain/chunk.js';
 import { MAX_NEWCOMERS_LISTED, type Newcomers } from '../domain/newcomers.js';
 import { wasCompleted } from '../domain/run.js';
+import { typedId } from '../domain/stored-document.js';
 import { auditOfChunk } from '../mongo/audit-entries.js';
 import { quarantinedKeys } from '../mongo/failures.js';
 import { readBatch } from '../mongo/read-batch.js';

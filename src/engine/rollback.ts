@@ -1,7 +1,6 @@
 /** Rollbacks, done or only looked at: of a whole run (its work is in backward.ts), or of single documents. */
 import type { ClientSession } from 'mongodb';
 import { decodeHashes } from '../domain/audit-entry.js';
-import { keyOf } from '../domain/change.js';
 import {
   addUndo,
   type Chunk,
@@ -13,6 +12,7 @@ import {
 } from '../domain/chunk.js';
 import { addNewcomers, type Newcomers, NO_NEWCOMERS } from '../domain/newcomers.js';
 import { isSpent, type RunDocument } from '../domain/run.js';
+import { keyOf } from '../domain/stored-document.js';
 import { OVERWRITTEN, type UndoBatch } from '../domain/undo.js';
 import { GodwitError } from '../errors.js';
 import { locateIn } from '../migration/load.js';

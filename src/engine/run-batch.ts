@@ -8,27 +8,26 @@
 import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
 import type { DecidedBatch, JournaledBatch, ReadBatch } from '../domain/batch.js';
-import { type Decision, type DocumentFailure, typedId } from '../domain/change.js';
+import type { Decision, DocumentFailure } from '../domain/change.js';
 import type { Chunk, Counters } from '../domain/chunk.js';
+import { typedId } from '../domain/stored-document.js';
 import { GodwitError } from '../errors.js';
 import type { BatchTimes } from '../events.js';
 import { withoutHead } from '../mongo/audit-entries.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
 import { clearFailures, quarantinedAmong, storeFailures } from '../mongo/failures.js';
-import { lockDocument, unmarkDocument, withoutMark } from '../mongo/lock-first.js';
-import { updateByPipeline } from '../mongo/pipeline.js';
-import { readBatch } from '../mongo/read-batch.js';
+import { lockDocument, withoutMark } from '../mongo/lock-first.js';
 import { isDuplicateKey, isNetworkError } from '../mongo/server-errors.js';
 import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
-import { writeBatch } from '../mongo/write-batch.js';
 import { PipelineFailed } from './apply-pipeline.js';
 import { checkFirst } from './check-first.js';
 import { decideBatch } from './decide-batch.js';
 import { Effort, serverGone } from './effort.js';
 import { evaluate, evaluationOf } from './evaluate.js';
 import { faultPoint } from './fault-points.js';
-import { commitPatience, isRange, type RunContext, readFrom, type StepContext } from './run-context.js';
+import { commitPatience, isRange, type RunContext, type StepContext } from './run-context.js';
 import type { Counting, Source } from './source.js';
+import { nameFailing, writeChanges } from './step-batch.js';
 
 export interface BatchOutcome {
   readonly batch: DecidedBatch;
@@ -81,41 +80,6 @@ export async function runBatch(
       if (context.signal.aborted) throw context.signal.reason;
     }
   }
-}
-
-/**
- * Asks, outside of the transaction that is over, on which documents the pipeline fails.
- *
- * @returns null when they are known by now; else what is to be made of it
- */
-async function nameFailing(context: StepContext, effort: Effort, failed: PipelineFailed): Promise<unknown> {
-  try {
-    const known = effort.refused.size;
-    for (const decision of await evaluate(evaluationOf(context), failed.documents))
-      if (decision.kind === 'failed') effort.refused.set(decision.document.key, decision.failure);
-    return effort.refused.size > known ? null : failed;
-  } catch (error) {
-    return error;
-  }
-}
-
-/** The first batch of a chunk is read back: what was evaluated is what the update has written. */
-async function requireAsEvaluated(
-  context: StepContext,
-  { changes }: JournaledBatch,
-  session: ClientSession,
-): Promise<void> {
-  const filter = { _id: { $in: changes.map(({ before }) => typedId(before)) } };
-  const limits = { limit: changes.length + 1, maxBytes: Number.POSITIVE_INFINITY, session };
-  const read = changes.length === 0 ? [] : (await readBatch(readFrom(context), filter, limits)).documents;
-  const found = new Map(read.map(({ key, bytes }) => [key, bytes]));
-  const other = changes.filter(({ before, after }) => !found.get(before.key)?.equals(after)).length;
-  if (other === 0) return;
-  throw new GodwitError(
-    'GODWIT_NOT_DETERMINISTIC',
-    `wanted the pipeline to write what it gave when it was evaluated, found ${other} documents of ${changes.length} otherwise`,
-    { next: ['leave out of it what differs each time', `godwit run ${context.run.migration} --dry-run`] },
-  );
 }
 
 /**
@@ -252,7 +216,7 @@ class Attempt {
 
     effort.writing = batch.changes.map(({ before }) => before.key);
     context.watch.hold(session, effort.roundTripMs);
-    await this.#write(journaled, hot);
+    await writeChanges(context, journaled, { session, isSingle: effort.isSingle, hot, isFirst: this.#isFirst });
     await faultPoint('batch:after-data');
     this.#lap('write');
     this.outcome = {
@@ -265,16 +229,6 @@ class Attempt {
     };
     await faultPoint('batch:before-commit');
     return this.outcome;
-  }
-
-  async #write(batch: JournaledBatch, hot: { readonly id: unknown } | null): Promise<void> {
-    const { context, effort, session } = this;
-    const { step, target } = context;
-    const options = { session, isSingle: effort.isSingle };
-    if (step.kind === 'transform') await writeBatch(target, batch, options);
-    else await updateByPipeline(target, batch, { stages: step.update, isMarked: hot !== null }, options);
-    if (hot) await unmarkDocument(target, hot.id, session);
-    if (step.kind === 'pipeline' && this.#isFirst) await requireAsEvaluated(context, batch, session);
   }
 
   get #isFirst(): boolean {

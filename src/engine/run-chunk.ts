@@ -1,8 +1,8 @@
 /** Moves one chunk from its cursor to its end, batch by batch. */
 import type { ClientSession } from 'mongodb';
-import { typedId } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
 import { nextLimit } from '../domain/pace.js';
+import { typedId } from '../domain/stored-document.js';
 import { faultPoint } from './fault-points.js';
 import { throughGate } from './governor.js';
 import { type BatchOutcome, runBatch } from './run-batch.js';

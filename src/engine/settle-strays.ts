@@ -4,7 +4,7 @@
  * caught up with; without one, passes go on until one finds nothing.
  */
 import type { ClientSession } from 'mongodb';
-import { typedId } from '../domain/change.js';
+import { typedId } from '../domain/stored-document.js';
 import { GodwitError } from '../errors.js';
 import { idsChunk, listChunks } from '../mongo/chunks.js';
 import { type InspectFacts, inspectStep } from './inspect.js';

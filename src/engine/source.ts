@@ -1,8 +1,8 @@
 /** Where the documents of a batch come from: the collection itself, or a list of `_id`s. */
 import type { ClientSession, Document, Filter } from 'mongodb';
 import type { ReadBatch } from '../domain/batch.js';
-import { typedId } from '../domain/change.js';
 import { type Chunk, type Cursor, type IdRange, rangeFilter } from '../domain/chunk.js';
+import { typedId } from '../domain/stored-document.js';
 import { bothFilters, type ReadFrom, type ReadOptions, readBatch } from '../mongo/read-batch.js';
 
 /**

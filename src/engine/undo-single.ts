@@ -6,8 +6,8 @@
 import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
 import { decodeEntries } from '../domain/audit-entry.js';
-import { keyOf, type StoredDocument, typedId } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
+import { keyOf, type StoredDocument, typedId } from '../domain/stored-document.js';
 import { decideUndo, NO_UNDO_BATCH, type Restore, type UndoBatch } from '../domain/undo.js';
 import { auditAround, leastAuditSeq } from '../mongo/audit-entries.js';
 import { idsChunk, touchFence } from '../mongo/chunks.js';

@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto';
 import { Binary, type ClientSession } from 'mongodb';
 import type { FailedDocument } from '../domain/batch.js';
-import { type StoredDocument, typedId } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
 import type { FailureDocument } from '../domain/failure.js';
+import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import { STATE_FORMAT, type State } from './state.js';
 
 const failureId = (chunk: Chunk, key: string): string =>

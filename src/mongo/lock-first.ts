@@ -5,7 +5,7 @@
  */
 import type { ClientSession, Collection, Document, Filter } from 'mongodb';
 import type { ReadBatch } from '../domain/batch.js';
-import { type StoredDocument, slice, storedDocument } from '../domain/change.js';
+import { type StoredDocument, slice, storedDocument } from '../domain/stored-document.js';
 import { assemble } from '../kernel/raw-bson.js';
 import { codeOf } from './server-errors.js';
 

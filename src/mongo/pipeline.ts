@@ -4,7 +4,8 @@
  */
 import { Binary, type ClientSession, type Collection, type Db, type Document, type Filter } from 'mongodb';
 import type { JournaledBatch } from '../domain/batch.js';
-import { type Change, typedId } from '../domain/change.js';
+import type { Change } from '../domain/change.js';
+import { typedId } from '../domain/stored-document.js';
 import { portions } from '../kernel/portions.js';
 import { idKey } from '../kernel/raw-bson.js';
 import { toTyped } from '../kernel/values.js';

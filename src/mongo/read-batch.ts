@@ -1,7 +1,7 @@
 /** Reads documents by `_id` as bytes: a fresh keyset query each time, never a long-lived cursor. */
 import { Binary, type ClientSession, type Db, type Document, type Filter } from 'mongodb';
 import type { ReadBatch } from '../domain/batch.js';
-import { type StoredDocument, storedDocument } from '../domain/change.js';
+import { type StoredDocument, storedDocument } from '../domain/stored-document.js';
 import { rawDocuments } from './raw-documents.js';
 
 export interface ReadFrom {

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { ObjectId } from 'mongodb';
-import { keyOf } from '../domain/change.js';
+import { keyOf } from '../domain/stored-document.js';
 import { STATE_FORMAT, type State, underLease } from './state.js';
 
 export interface TouchedDocument {

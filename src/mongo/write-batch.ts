@@ -6,7 +6,8 @@
  */
 import type { ClientSession, Collection, Document } from 'mongodb';
 import type { JournaledBatch, WrittenBatch } from '../domain/batch.js';
-import { type Change, typedId } from '../domain/change.js';
+import type { Change } from '../domain/change.js';
+import { typedId } from '../domain/stored-document.js';
 import { toTyped } from '../kernel/values.js';
 
 /** One document's write: fields set and removed, or the whole document put in place. */

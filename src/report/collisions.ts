@@ -1,6 +1,7 @@
 /** Two documents that a unique index would not take both: found before anything is written. */
 import type { Collection } from 'mongodb';
-import { type Change, type StoredDocument, storedDocument, typedId } from '../domain/change.js';
+import type { Change } from '../domain/change.js';
+import { type StoredDocument, storedDocument, typedId } from '../domain/stored-document.js';
 import { toPlain } from '../kernel/values.js';
 import { holdersOf, type IndexKey, keyOf, readUniqueIndexes, type UniqueIndex } from '../mongo/unique-keys.js';
 import { ShownId } from './shown-id.js';

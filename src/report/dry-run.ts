@@ -4,9 +4,10 @@
  */
 import { deflateSync } from 'node:zlib';
 import type { Db } from 'mongodb';
-import { type Change, type Decision, type StoredDocument, typedId } from '../domain/change.js';
+import type { Change, Decision } from '../domain/change.js';
 import { type Cursor, coveringRanges, rangeFilter } from '../domain/chunk.js';
 import type { Step } from '../domain/migration.js';
+import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import type { Locate } from '../engine/apply-transform.js';
 import { evaluateBack, evaluateTwice } from '../engine/evaluate.js';
 import type { Events } from '../events.js';

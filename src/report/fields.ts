@@ -1,5 +1,6 @@
 /** Which fields a migration changes, how often, and between which types; and which values disappear. */
-import { type Change, typedFields } from '../domain/change.js';
+import type { Change } from '../domain/change.js';
+import { typedFields } from '../domain/stored-document.js';
 import { bsonType, type Doc, isPlainObject, toTyped, typeName } from '../kernel/values.js';
 
 export interface FieldCounts {

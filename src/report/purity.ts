@@ -3,7 +3,8 @@
  * and a `down` that leads back. Checked on every document of a dry run.
  */
 
-import { type Change, type Decision, storedDocument } from '../domain/change.js';
+import type { Change, Decision } from '../domain/change.js';
+import { storedDocument } from '../domain/stored-document.js';
 
 export interface PurityFinding {
   readonly kind: 'not-idempotent' | 'not-deterministic' | 'not-inverse';

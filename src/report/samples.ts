@@ -1,5 +1,6 @@
 /** A few changed documents, side by side: shapes and types by default, values only where they were asked for. */
-import { type Change, typedId } from '../domain/change.js';
+import type { Change } from '../domain/change.js';
+import { typedId } from '../domain/stored-document.js';
 import { type FieldDifference, typeOf } from './fields.js';
 import { render } from './render-value.js';
 import { ShownId } from './shown-id.js';

@@ -1,8 +1,8 @@
 /** `audit`: before and after of every document that a run changed, field by field. */
 import { type AuditEntry, decodeEntries } from '../domain/audit-entry.js';
-import { keyOf, typedId } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
 import type { RunDocument } from '../domain/run.js';
+import { keyOf, typedId } from '../domain/stored-document.js';
 import { GodwitError } from '../errors.js';
 import { toExtendedJson, toTyped } from '../kernel/values.js';
 import { auditAround, auditOfChunk, auditTotals, type StoredAuditBatch } from '../mongo/audit-entries.js';

@@ -2,7 +2,7 @@
 import { EJSON, ObjectId } from 'bson';
 import type { Db, Document, Filter } from 'mongodb';
 import { decodeEntries } from '../domain/audit-entry.js';
-import { keyOf, typedId } from '../domain/change.js';
+import { keyOf, typedId } from '../domain/stored-document.js';
 import { GodwitError } from '../errors.js';
 import { bsonType, toTyped } from '../kernel/values.js';
 import type { LoadedMigration } from '../migration/load.js';

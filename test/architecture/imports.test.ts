@@ -177,6 +177,7 @@ describe('the sources', () => {
       'defineMigration',
       'godwit',
       'isGodwitError',
+      'pipeline',
       'transform',
     ]);
   });

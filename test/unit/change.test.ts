@@ -1,7 +1,8 @@
 import { Decimal128, Double, Int32, Long, ObjectId, serialize } from 'bson';
 import { describe, expect, test } from 'vitest';
-import { changeOf, decide, plainOf, storedDocument } from '../../src/domain/change.js';
+import { changeOf, decide, plainOf } from '../../src/domain/change.js';
 import { keep, reject, skip } from '../../src/domain/migration.js';
+import { storedDocument } from '../../src/domain/stored-document.js';
 import { type Doc, deepFreeze, toTyped } from '../../src/kernel/values.js';
 
 const stored = (document: object) => storedDocument(Buffer.from(serialize(document)));

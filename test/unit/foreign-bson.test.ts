@@ -1,7 +1,8 @@
 import { createRequire } from 'node:module';
 import * as own from 'bson';
 import { describe, expect, test } from 'vitest';
-import { decide, plainOf, storedDocument } from '../../src/domain/change.js';
+import { decide, plainOf } from '../../src/domain/change.js';
+import { storedDocument } from '../../src/domain/stored-document.js';
 import { deepFreeze } from '../../src/kernel/values.js';
 
 /** The copy that Mongoose 8 brings: another major version, which refuses values of ours and the other way round. */

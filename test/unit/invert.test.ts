@@ -8,8 +8,9 @@ import {
   joinImages,
   splitImages,
 } from '../../src/domain/audit-entry.js';
-import { changeOf, decide, plainOf, storedDocument } from '../../src/domain/change.js';
+import { changeOf, decide, plainOf } from '../../src/domain/change.js';
 import { invert } from '../../src/domain/invert.js';
+import { storedDocument } from '../../src/domain/stored-document.js';
 import { sha256 } from '../../src/kernel/raw-bson.js';
 import { type Doc, deepFreeze, toTyped } from '../../src/kernel/values.js';
 

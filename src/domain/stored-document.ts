@@ -1,0 +1,47 @@
+/** A document as it is stored: its bytes, its `_id`, and its top-level fields when they are asked for. */
+import { assemble, idKey, type RawField, scanFields } from '../kernel/raw-bson.js';
+import { type Doc, toBytes, toTyped } from '../kernel/values.js';
+
+/** A document as it was read: its bytes, and what is known of them. */
+export interface StoredDocument {
+  readonly bytes: Buffer;
+  readonly fields: readonly RawField[];
+  /** Equal exactly when two `_id`s are byte-equal. */
+  readonly key: string;
+}
+
+/** Looked into when it is asked: of most documents that a run looks at, only the `_id` and the hash are wanted. */
+class Stored implements StoredDocument {
+  #fields: readonly RawField[] | undefined;
+  readonly key: string;
+
+  constructor(readonly bytes: Buffer) {
+    this.key = idKey(bytes);
+  }
+
+  get fields(): readonly RawField[] {
+    this.#fields ??= scanFields(this.bytes);
+    return this.#fields;
+  }
+}
+
+/** @throws RangeError when the bytes are no document, or one without `_id` */
+export const storedDocument = (bytes: Buffer): StoredDocument => new Stored(bytes);
+
+/** The exact `_id`, typed, for statements and state documents. */
+export function typedId(document: StoredDocument): unknown {
+  const field = document.fields.find(({ name }) => name === '_id');
+  return field ? toTyped(assemble([slice(document, field)]))['_id'] : undefined;
+}
+
+/** The key of an `_id` by itself. */
+export const keyOf = (id: unknown): string => idKey(toBytes(new Map([['_id', id]])));
+
+export function slice(document: StoredDocument, field: RawField): Buffer {
+  return document.bytes.subarray(field.start, field.end);
+}
+
+/** The given fields as a document of exact values. */
+export function typedFields(document: StoredDocument, fields: readonly RawField[]): Doc {
+  return toTyped(assemble(fields.map((field) => slice(document, field))));
+}

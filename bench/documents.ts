@@ -2,21 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { EJSON, ObjectId } from 'bson';
 import type { Document } from 'mongodb';
+import { randomFrom } from '../test/support/crash.js';
 
 const FIRST = ['Ana', 'Conor', 'Mei', 'Oluwaseun', 'Zofia', 'Yusuf', 'Lena', 'Tiago'];
 const LAST = ['Lima', "O'Brien", 'Tanaka', 'Adeyemi', 'Kowalska', 'Demir', 'von Bergen', 'da Silva Costa'];
 const WORDS = 'order paid open call mail lead contact annual renewal invoice quote region partner'.split(' ');
-
-/** The same for each seed, on every machine (mulberry32). */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 export type MakeDocument = (n: number) => Document;
 

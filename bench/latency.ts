@@ -1,6 +1,7 @@
 /** An application beside: 100 updates a second of single documents, whatever the others do, and how long each takes. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MongoClient, ObjectId } from 'mongodb';
+import { percentile } from '../src/domain/phases.js';
 
 const EVERY_MS = 10;
 
@@ -43,8 +44,7 @@ export async function startApplication(uri: string, count: number): Promise<() =
     await Promise.all(underWay);
     await client.close();
     const sorted = times.sort((a, b) => a - b);
-    const at = (share: number): number =>
-      Math.round((sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0) * 10) / 10;
+    const at = (share: number): number => Math.round(percentile(sorted, share) * 10) / 10;
     return { updates: sorted.length, p50: at(0.5), p99: at(0.99), longest: at(1) };
   };
 }

@@ -1,4 +1,5 @@
 /** Medians of ratios, as a table and a picture. */
+import { percentile } from '../src/domain/phases.js';
 import type { Latency } from './latency.js';
 import type { Measured } from './measure.js';
 
@@ -16,10 +17,11 @@ export interface Report {
   readonly latency: Readonly<Record<string, Latency>>;
 }
 
-export const median = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor((sorted.length - 1) / 2)] ?? Number.NaN;
-};
+export const median = (values: readonly number[]): number =>
+  percentile(
+    [...values].sort((a, b) => a - b),
+    0.5,
+  );
 
 type Of = (result: Measured & { readonly documents: number }) => number;
 

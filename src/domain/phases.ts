@@ -22,7 +22,7 @@ const FEWEST = 20;
 const MOST_OF_IT = 0.4;
 
 /** The nearest-rank percentile (of sorted values). */
-function percentile(sorted: readonly number[], share: number): number {
+export function percentile(sorted: readonly number[], share: number): number {
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0;
 }
 

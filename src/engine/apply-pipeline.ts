@@ -4,10 +4,11 @@ import { type Decision, fail, isDocumentCarried } from '../domain/change.js';
 import { decideResult } from '../domain/pipeline-change.js';
 import type { PipelineStep } from '../domain/pipeline-step.js';
 import { type StoredDocument, typedId } from '../domain/stored-document.js';
-import { evaluateGiven, evaluateStored } from '../mongo/pipeline.js';
+import { CountMismatch } from '../mongo/count-mismatch.js';
+import { evaluateGiven, evaluateStored } from '../mongo/evaluate.js';
+import { pastMark } from '../mongo/lock-mark.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import { pipelineRefusal } from '../mongo/server-errors.js';
-import { CountMismatch } from '../mongo/write-batch.js';
 
 /** Thrown inside a transaction, which is over then: the pipeline fails on a document, and the server names none. */
 export class PipelineFailed extends Error {
@@ -39,7 +40,7 @@ export async function applyInside(
 ): Promise<Decision[]> {
   try {
     const ids = documents.map(typedId);
-    return decideAll(documents, await evaluateStored(from, { stages: update, isMarked }, ids, session));
+    return decideAll(documents, await evaluateStored(from, pastMark(update, isMarked), ids, session));
   } catch (error) {
     throw pipelineRefusal(error) ? new PipelineFailed(error, documents) : error;
   }
@@ -77,13 +78,35 @@ export const applyGiven = (
     ),
   );
 
-/** Deleted since it was read: nothing is left to be changed. */
-const asGone =
-  (document: StoredDocument) =>
-  (error: unknown): Decision[] => {
-    if (error instanceof CountMismatch) return [{ kind: 'unchanged', document }];
+/**
+ * Decisions on some of the documents, in the place of these.
+ *
+ * @param asked those that the decisions are about, in their order
+ * @param other decides on each of the rest
+ */
+export async function inPlace(
+  documents: readonly StoredDocument[],
+  asked: readonly StoredDocument[],
+  decisions: readonly Decision[],
+  other: (document: StoredDocument) => Decision | Promise<Decision>,
+): Promise<Decision[]> {
+  const decided = new Map(asked.map((document, at) => [document, decisions[at]]));
+  const all: Decision[] = [];
+  for (const document of documents) all.push(decided.get(document) ?? (await other(document)));
+  return all;
+}
+
+/** One that was deleted since it was read has nothing left to be changed. */
+async function applyStored(from: ReadFrom, { update }: PipelineStep, document: StoredDocument): Promise<Decision> {
+  const unchanged: Decision = { kind: 'unchanged', document };
+  try {
+    const [decision] = await halving([document], (some) => evaluateStored(from, update, some.map(typedId)));
+    return decision ?? unchanged;
+  } catch (error) {
+    if (error instanceof CountMismatch) return unchanged;
     throw error;
-  };
+  }
+}
 
 /** Documents that JavaScript cannot carry are evaluated where they are stored. */
 export async function applyOutside(
@@ -91,13 +114,7 @@ export async function applyOutside(
   step: PipelineStep,
   documents: readonly StoredDocument[],
 ): Promise<Decision[]> {
-  const odd = documents.filter((document) => !isDocumentCarried(document));
-  const given = documents.filter((document) => !odd.includes(document));
-  const stored: Ask = (some) => evaluateStored(from, { stages: step.update, isMarked: false }, some.map(typedId));
-  const decisions = await applyGiven(from, step, given);
-  for (const document of odd) decisions.push(...(await halving([document], stored).catch(asGone(document))));
-  const order = new Map(documents.map(({ key }, at) => [key, at]));
-  const placeOf = (decision: Decision): number =>
-    order.get(decision.kind === 'changed' ? decision.change.before.key : decision.document.key) ?? 0;
-  return odd.length === 0 ? decisions : decisions.sort((a, b) => placeOf(a) - placeOf(b));
+  const carried = documents.filter(isDocumentCarried);
+  const decisions = await applyGiven(from, step, carried);
+  return inPlace(documents, carried, decisions, (document) => applyStored(from, step, document));
 }

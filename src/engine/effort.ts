@@ -3,11 +3,14 @@
  * in halves when it repeats; a refused document is found and left out; what will pass is waited for.
  */
 import type { Collection } from 'mongodb';
-import type { DocumentFailure } from '../domain/change.js';
+import type { Decision, DocumentFailure } from '../domain/change.js';
+import type { StoredDocument } from '../domain/stored-document.js';
 import { GodwitError, isGodwitError } from '../errors.js';
 import { backoffMs, pause } from '../kernel/retry.js';
+import { CountMismatch } from '../mongo/count-mismatch.js';
 import { LockDenied } from '../mongo/lock-first.js';
 import {
+  type BatchError,
   classifyBatchError,
   codeOf,
   duplicateIndex,
@@ -18,7 +21,7 @@ import {
 } from '../mongo/server-errors.js';
 import { CommitUnknown } from '../mongo/transaction.js';
 import { findHolder } from '../mongo/unique-keys.js';
-import { CountMismatch, RefusedDocument } from '../mongo/write-batch.js';
+import { RefusedDocument } from '../mongo/write-batch.js';
 import { PipelineFailed } from './apply-pipeline.js';
 
 /** Tries of one batch before it is halved. */
@@ -52,6 +55,17 @@ export function refusalOf(error: unknown): DocumentFailure {
 
 /** Thrown inside a transaction whose result is not what was wanted, once the documents are named in `inexact`. */
 export class Inexact extends Error {}
+
+/** What happened inside of what is thrown for it. */
+const causeOf = (error: unknown): unknown =>
+  error instanceof CommitUnknown || error instanceof PipelineFailed ? error.cause : error;
+
+function kindOf(error: unknown): BatchError {
+  if (error instanceof CountMismatch || error instanceof LockDenied) return 'conflict';
+  // On no document by itself: it was another one then.
+  if (error instanceof PipelineFailed) return 'interrupted';
+  return classifyBatchError(causeOf(error));
+}
 
 export class Effort {
   /** Documents to read in the next try. */
@@ -96,6 +110,13 @@ export class Effort {
     return this.#conflictsAlone >= TRIES_BEFORE_LOCK && !this.#isLockDenied ? this.alone : null;
   }
 
+  /** The decision on a document that the server has refused. */
+  refusalOf(document: StoredDocument): Decision {
+    const failure = this.refused.get(document.key);
+    if (!failure) throw new RangeError('wanted a document that was refused');
+    return { kind: 'failed', document, failure };
+  }
+
   /**
    * Decides on the next try; returns after the pause that it needs, or throws what ends the run.
    *
@@ -111,15 +132,7 @@ export class Effort {
     if (error instanceof RefusedDocument) return this.#refuse(error, signal, note);
     if (error instanceof Inexact) return;
     if (error instanceof LockDenied) this.#isLockDenied = true;
-    const kind =
-      error instanceof CountMismatch || error instanceof LockDenied
-        ? 'conflict'
-        : error instanceof CommitUnknown
-          ? classifyBatchError(error.cause)
-          : error instanceof PipelineFailed
-            ? 'interrupted'
-            : classifyBatchError(error);
-    switch (kind) {
+    switch (kindOf(error)) {
       case 'document':
         // In single mode the culprit is named; an error without a name is not about a document of the batch.
         if (this.isSingle) throw translateServerError(error);
@@ -141,7 +154,7 @@ export class Effort {
           },
         );
       case 'fatal':
-        throw translateServerError(error instanceof CommitUnknown ? error.cause : error);
+        throw translateServerError(causeOf(error));
     }
   }
 
@@ -177,7 +190,7 @@ export class Effort {
 
   async #interrupt(error: unknown, signal: AbortSignal, note: (text: string) => void): Promise<void> {
     this.redone += 1;
-    const cause = error instanceof CommitUnknown || error instanceof PipelineFailed ? error.cause : error;
+    const cause = causeOf(error);
     if (isNetworkError(cause)) this.#waitForServer(cause, note);
     else this.#countInterruption(cause, note);
     await pause(backoffMs(this.#interrupted + 1, Math.random, 100), signal);

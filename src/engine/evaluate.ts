@@ -1,12 +1,12 @@
 /** What a step makes of documents: `up` in this process, or a pipeline inside the server. */
 import type { ClientSession } from 'mongodb';
 import { type Change, type Decision, isDocumentCarried } from '../domain/change.js';
-import type { Step, TransformStep } from '../domain/migration.js';
+import type { Step, TransformFunction, TransformStep } from '../domain/migration.js';
 import { type StoredDocument, storedDocument } from '../domain/stored-document.js';
-import { chosenAmong } from '../mongo/pipeline.js';
+import { chosenAmong } from '../mongo/evaluate.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import { pipelineRefusal } from '../mongo/server-errors.js';
-import { applyGiven, applyInside, applyOutside, type Inside } from './apply-pipeline.js';
+import { applyGiven, applyInside, applyOutside, type Inside, inPlace } from './apply-pipeline.js';
 import { applyTransform, type Locate } from './apply-transform.js';
 import { lookupsFor } from './lookups-for.js';
 import { readFrom, type StepContext } from './run-context.js';
@@ -26,14 +26,26 @@ export const evaluationOf = (context: StepContext): Evaluation => ({
   timeoutMs: context.settings.transformTimeoutMs,
 });
 
-async function transform(
+/** What each of the functions makes of the documents, which look up once for all of them. */
+async function transformBy(
   { from, locate, timeoutMs }: Evaluation,
+  step: TransformStep,
+  functions: readonly TransformFunction[],
+  documents: readonly StoredDocument[],
+  session?: ClientSession,
+): Promise<Decision[][]> {
+  const lookups = await lookupsFor(from.db, step, documents, session);
+  return functions.map((fn) => applyTransform(documents, { fn, locate, timeoutMs }, lookups));
+}
+
+async function transform(
+  how: Evaluation,
   step: TransformStep,
   documents: readonly StoredDocument[],
   session?: ClientSession,
 ): Promise<Decision[]> {
-  const lookups = await lookupsFor(from.db, step, documents, session);
-  return applyTransform(documents, { fn: step.up, locate, timeoutMs }, lookups);
+  const [decisions = []] = await transformBy(how, step, [step.up], documents, session);
+  return decisions;
 }
 
 /**
@@ -72,11 +84,10 @@ export async function evaluateTwice(
   how: Evaluation,
   documents: readonly StoredDocument[],
 ): Promise<{ readonly decisions: readonly Decision[]; readonly again: readonly Decision[] | null }> {
-  const { step, from } = how;
+  const { step } = how;
   if (step.kind === 'pipeline') return { decisions: await evaluate(how, documents), again: null };
-  const lookups = await lookupsFor(from.db, step, documents);
-  const up = { fn: step.up, locate: how.locate, timeoutMs: how.timeoutMs };
-  return { decisions: applyTransform(documents, up, lookups), again: applyTransform(documents, up, lookups) };
+  const [decisions = [], again = []] = await transformBy(how, step, [step.up, step.up], documents);
+  return { decisions, again };
 }
 
 /** The step, and its `down` where it has one, applied to its results. */
@@ -84,14 +95,11 @@ export async function evaluateBack(
   how: Evaluation,
   changes: readonly Change[],
 ): Promise<{ readonly results: readonly Decision[]; readonly back: readonly Decision[] | null }> {
-  const { step, from, locate, timeoutMs } = how;
+  const { step } = how;
   if (!step.down) return { results: await evaluateResults(how, changes), back: null };
-  const results = changes.map(({ after }) => storedDocument(after));
-  const lookups = await lookupsFor(from.db, step, results);
-  return {
-    results: applyTransform(results, { fn: step.up, locate, timeoutMs }, lookups),
-    back: applyTransform(results, { fn: step.down, locate, timeoutMs }, lookups),
-  };
+  const documents = changes.map(({ after }) => storedDocument(after));
+  const [results = [], back = []] = await transformBy(how, step, [step.up, step.down], documents);
+  return { results, back };
 }
 
 /**
@@ -108,5 +116,5 @@ export async function evaluateResults(
   if (step.kind === 'transform') return transform(how, step, results, session);
   const open = await chosen(how, results.filter(isDocumentCarried));
   const decided = await applyGiven(from, step, open);
-  return results.map((document) => decided[open.indexOf(document)] ?? { kind: 'unchanged', document });
+  return inPlace(results, open, decided, (document) => ({ kind: 'unchanged', document }));
 }

@@ -8,18 +8,19 @@
 import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
 import type { DecidedBatch, JournaledBatch, ReadBatch } from '../domain/batch.js';
-import type { Decision, DocumentFailure } from '../domain/change.js';
+import type { Decision } from '../domain/change.js';
 import type { Chunk, Counters } from '../domain/chunk.js';
-import { typedId } from '../domain/stored-document.js';
+import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import { GodwitError } from '../errors.js';
 import type { BatchTimes } from '../events.js';
 import { withoutHead } from '../mongo/audit-entries.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
 import { clearFailures, quarantinedAmong, storeFailures } from '../mongo/failures.js';
-import { lockDocument, withoutMark } from '../mongo/lock-first.js';
+import { lockDocument } from '../mongo/lock-first.js';
+import { withoutMark } from '../mongo/lock-mark.js';
 import { isDuplicateKey, isNetworkError } from '../mongo/server-errors.js';
 import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
-import { PipelineFailed } from './apply-pipeline.js';
+import { inPlace, PipelineFailed } from './apply-pipeline.js';
 import { checkFirst } from './check-first.js';
 import { decideBatch } from './decide-batch.js';
 import { Effort, serverGone } from './effort.js';
@@ -264,19 +265,15 @@ class Attempt {
     };
   }
 
-  /** A pipeline fails as a whole: documents on which it did are not evaluated again. */
   async #evaluate({ documents }: ReadBatch): Promise<Decision[]> {
     const { context, effort, session } = this;
     const how = evaluationOf(context);
-    const refused = context.step.kind === 'pipeline' ? effort.refused : new Map<string, DocumentFailure>();
-    const open = documents.filter(({ key }) => !refused.has(key));
+    // A pipeline fails as a whole: documents on which it did are not evaluated again.
+    const isOpen = ({ key }: StoredDocument): boolean => how.step.kind === 'transform' || !effort.refused.has(key);
+    const open = documents.filter(isOpen);
     const decided = await evaluate(how, open, { session, isMarked: effort.hot !== null });
-    const decisions = (this.#isFirst ? await checkFirst(how, decided, session) : decided).values();
-    return documents.flatMap((document): Decision[] => {
-      const failure = refused.get(document.key);
-      const decision = failure ? { kind: 'failed' as const, document, failure } : decisions.next().value;
-      return decision ? [decision] : [];
-    });
+    const decisions = this.#isFirst ? await checkFirst(how, decided, session) : decided;
+    return inPlace(documents, open, decisions, (document) => effort.refusalOf(document));
   }
 
   async #decide(read: ReadBatch): Promise<DecidedBatch> {

@@ -4,9 +4,9 @@ import type { JournaledBatch } from '../domain/batch.js';
 import { typedId } from '../domain/stored-document.js';
 import { GodwitError } from '../errors.js';
 import { unmarkDocument } from '../mongo/lock-first.js';
-import { updateByPipeline } from '../mongo/pipeline.js';
+import { pastMark } from '../mongo/lock-mark.js';
 import { readBatch } from '../mongo/read-batch.js';
-import { writeBatch } from '../mongo/write-batch.js';
+import { writeBatch, writeByPipeline } from '../mongo/write-batch.js';
 import type { PipelineFailed } from './apply-pipeline.js';
 import type { Effort } from './effort.js';
 import { evaluate, evaluationOf } from './evaluate.js';
@@ -61,7 +61,7 @@ export async function writeChanges(context: StepContext, batch: JournaledBatch, 
   const { step, target } = context;
   const { session, hot } = how;
   if (step.kind === 'transform') await writeBatch(target, batch, how);
-  else await updateByPipeline(target, batch, { stages: step.update, isMarked: hot !== null }, how);
+  else await writeByPipeline(target, batch, pastMark(step.update, hot !== null), how);
   if (hot) await unmarkDocument(target, hot.id, session);
   if (step.kind === 'pipeline' && how.isFirst) await requireAsEvaluated(context, batch, session);
 }

@@ -197,29 +197,40 @@ export function migrationTestText(facts: TestFacts): string {
   return facts.kind === 'pipeline' ? pipelineTestText(facts) : transformTestText(facts);
 }
 
-/** The server evaluates the pipeline on a document that is stored nowhere: nothing is read, and nothing written. */
-function pipelineTestText(facts: TestFacts): string {
-  const { language, runner } = facts;
-  const word = TEST_WORDS[language];
-  const load = language === 'ts' ? '  const { default: migration } = await import(MIGRATION);\n' : '';
+const PIPELINE_ABOUT = [
+  'What the migration does to one document. The server itself evaluates it: give the address of one in MONGODB_URI.',
+  'Nothing is read there, and nothing written.',
+];
+
+/** What every test begins with: what it is about, what it needs beside `assert` and `test`, and its two documents. */
+function headText(facts: TestFacts, about: readonly string[], needs: string): string {
+  const isVitest = facts.runner === 'vitest';
+  const { doc } = TEST_WORDS[facts.language];
   return `/**
- * What the migration does to one document. The server itself evaluates it: give the address of one in MONGODB_URI.
- * Nothing is read there, and nothing written.
+${about.map((line) => ` * ${line}`).join('\n')}
  *
 ${howToRun(facts)}
  */
 import assert from 'node:assert/strict';
-${runner === 'vitest' ? '' : "import { test } from 'node:test';\n"}import { MongoClient } from 'mongodb';
-${runner === 'vitest' ? "import { test } from 'vitest';\n" : ''}${importText(facts)}
+${isVitest ? '' : "import { test } from 'node:test';\n"}${needs}
+${isVitest ? "import { test } from 'vitest';\n" : ''}${importText(facts)}
 /** A document in the old shape, and what it must become. <- yours */
-const before${word.doc} = { _id: 1 };
-const after${word.doc} = { _id: 1, schemaVersion: 2 };
+const before${doc} = { _id: 1 };
+const after${doc} = { _id: 1, schemaVersion: 2 };
+`;
+}
 
+const loadText = ({ language }: TestFacts): string =>
+  language === 'ts' ? '  const { default: migration } = await import(MIGRATION);\n' : '';
+
+/** The server evaluates the pipeline on a document that is stored nowhere: nothing is read, and nothing written. */
+function pipelineTestText(facts: TestFacts): string {
+  return `${headText(facts, PIPELINE_ABOUT, "import { MongoClient } from 'mongodb';")}
 const uri = process.env['MONGODB_URI'] ?? '';
 
 /** What becomes of the document; undefined when the filter does not choose it. */
-async function up(doc${word.doc}) {
-${load}  const [step] = migration.steps;
+async function up(doc${TEST_WORDS[facts.language].doc}) {
+${loadText(facts)}  const [step] = migration.steps;
   const client = await new MongoClient(uri).connect();
   try {
     const stages = [{ $documents: { $literal: [doc] } }, { $match: step.filter ?? {} }, ...step.update];
@@ -241,21 +252,8 @@ test('a second time changes nothing', { skip: uri === '' }, async () => {
 }
 
 function transformTestText(facts: TestFacts): string {
-  const { language, runner } = facts;
-  const word = TEST_WORDS[language];
-  const load = language === 'ts' ? '  const { default: migration } = await import(MIGRATION);\n' : '';
-  return `/**
- * What the migration does to one document. It needs no database.
- *
-${howToRun(facts)}
- */
-import assert from 'node:assert/strict';
-${runner === 'vitest' ? '' : "import { test } from 'node:test';\n"}import { inspect } from 'node:util';
-${runner === 'vitest' ? "import { test } from 'vitest';\n" : ''}${importText(facts)}
-/** A document in the old shape, and what it must become. <- yours */
-const before${word.doc} = { _id: 1 };
-const after${word.doc} = { _id: 1, schemaVersion: 2 };
-
+  const word = TEST_WORDS[facts.language];
+  return `${headText(facts, ['What the migration does to one document. It needs no database.'], "import { inspect } from 'node:util';")}
 /** What Godwit gives to \`up\` beside the document. */
 const contextFor = (doc${word.doc}) => ({
   lookup: {}, // as in the migration: { owner: { get: (id) => ({ … }), all: (id) => [] } }
@@ -272,7 +270,7 @@ function deepFreeze(value${word.value}) {
 }
 
 async function up(doc${word.doc}) {
-${load}  deepFreeze(doc);
+${loadText(facts)}  deepFreeze(doc);
   return migration.steps[0].up(doc, contextFor(doc));
 }
 

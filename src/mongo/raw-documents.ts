@@ -2,9 +2,9 @@
  * Documents as the bytes that the server sent, from a command that answers with a cursor.
  *
  * Not by the driver's own cursors with `raw`: of a command and of an aggregation, driver 7.9 then takes the fields of an
- * error as bytes as well, is left with a `topologyVersion` that it cannot compare, and meets every later error and
- * heartbeat of that server with a TypeError (seen after a step-down; test/crash/elections.test.ts). Here only the
- * documents stay bytes.
+ * error as bytes as well, is left with a `topologyVersion` that it cannot compare, and throws a TypeError in
+ * the place of the next error of that server (seen after step-downs; test/crash/elections.test.ts). Here only the documents
+ * stay bytes.
  */
 import type { ClientSession, Db, Document } from 'mongodb';
 

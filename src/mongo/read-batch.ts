@@ -11,6 +11,8 @@ export interface ReadFrom {
   readonly uuid: string;
 }
 
+export const uuidOf = ({ uuid }: ReadFrom): Binary => new Binary(Buffer.from(uuid, 'hex'), 4);
+
 export interface ReadOptions {
   readonly limit: number;
   /** The batch is cut where its documents reach this many bytes (one document is always taken). */
@@ -39,7 +41,7 @@ export async function readBatch(from: ReadFrom, filter: Document, options: ReadO
     // One more than the limit, so that the server closes the cursor with the first reply.
     batchSize: options.limit + 1,
     ...(options.idsOnly ? { projection: { _id: 1 } } : {}),
-    collectionUUID: new Binary(Buffer.from(from.uuid, 'hex'), 4),
+    collectionUUID: uuidOf(from),
   };
   const documents: StoredDocument[] = [];
   let bytes = 0;

@@ -8,7 +8,9 @@ import type { ClientSession, Collection, Document } from 'mongodb';
 import type { JournaledBatch, WrittenBatch } from '../domain/batch.js';
 import type { Change } from '../domain/change.js';
 import { typedId } from '../domain/stored-document.js';
+import { portions } from '../kernel/portions.js';
 import { toTyped } from '../kernel/values.js';
+import { CountMismatch } from './count-mismatch.js';
 
 /** One document's write: fields set and removed, or the whole document put in place. */
 export type Write =
@@ -34,14 +36,6 @@ export interface OrderedField {
   readonly isKept: boolean;
 }
 
-/** Thrown when a statement matched another number of documents than it was given: the transaction must not commit. */
-export class CountMismatch extends Error {
-  constructor(wanted: number, found: number) {
-    super(`wanted ${wanted} documents matched, found ${found}`);
-    this.name = 'CountMismatch';
-  }
-}
-
 /** Thrown in single mode: names the document that the server refuses. */
 export class RefusedDocument extends Error {
   constructor(
@@ -54,7 +48,7 @@ export class RefusedDocument extends Error {
 }
 
 /** Bytes of changes in one statement: well below the 16 MiB of a command, with room for names and ids. */
-export const MAX_STATEMENT_BYTES = 6 * 1024 * 1024;
+const MAX_STATEMENT_BYTES = 6 * 1024 * 1024;
 
 const ROOT = '$$ROOT';
 
@@ -136,18 +130,41 @@ export interface WriteOptions {
   readonly bypassDocumentValidation?: boolean;
 }
 
-async function update(collection: Collection, group: readonly Write[], options: WriteOptions): Promise<number> {
-  const result = await collection.updateMany(
-    { _id: { $in: group.map(({ id }) => id) } } as Document,
-    pipelineFor(group),
-    {
-      session: options.session,
-      ...(options.bypassDocumentValidation ? { bypassDocumentValidation: true } : {}),
-    },
-  );
-  if (result.matchedCount !== group.length) throw new CountMismatch(group.length, result.matchedCount);
-  return result.matchedCount;
+/** What is to be done with exactly these documents. */
+interface Statement {
+  readonly ids: readonly unknown[];
+  readonly stages: readonly Document[];
 }
+
+async function update(collection: Collection, { ids, stages }: Statement, options: WriteOptions): Promise<number> {
+  const { matchedCount } = await collection.updateMany({ _id: { $in: ids } } as Document, [...stages], {
+    session: options.session,
+    ...(options.bypassDocumentValidation ? { bypassDocumentValidation: true } : {}),
+  });
+  if (matchedCount !== ids.length) throw new CountMismatch(ids.length, matchedCount);
+  return matchedCount;
+}
+
+async function carryOut(
+  collection: Collection,
+  statements: readonly Statement[],
+  options: WriteOptions,
+): Promise<number> {
+  let matched = 0;
+  for (const [index, statement] of statements.entries()) {
+    try {
+      matched += await update(collection, statement, options);
+    } catch (error) {
+      throw options.isSingle && !(error instanceof CountMismatch) ? new RefusedDocument(index, error) : error;
+    }
+  }
+  return matched;
+}
+
+const statementFor = (group: readonly Write[]): Statement => ({
+  ids: group.map(({ id }) => id),
+  stages: pipelineFor(group),
+});
 
 /**
  * Carries out the writes, in as few statements as possible.
@@ -155,24 +172,9 @@ async function update(collection: Collection, group: readonly Write[], options: 
  * @returns how many documents matched: always all of them
  * @throws CountMismatch; RefusedDocument in single mode; the driver's errors otherwise
  */
-export async function applyWrites(
-  collection: Collection,
-  writes: readonly Write[],
-  options: WriteOptions,
-): Promise<number> {
-  let matched = 0;
-  if (!options.isSingle) {
-    for (const group of groupWrites(writes)) matched += await update(collection, group, options);
-    return matched;
-  }
-  for (const [index, write] of writes.entries()) {
-    try {
-      matched += await update(collection, [write], options);
-    } catch (error) {
-      throw error instanceof CountMismatch ? error : new RefusedDocument(index, error);
-    }
-  }
-  return matched;
+export function applyWrites(collection: Collection, writes: readonly Write[], options: WriteOptions): Promise<number> {
+  const groups = options.isSingle ? writes.map((write) => [write]) : groupWrites(writes);
+  return carryOut(collection, groups.map(statementFor), options);
 }
 
 /** The write that carries a change out. */
@@ -206,4 +208,21 @@ export async function writeBatch(
   options: WriteOptions,
 ): Promise<WrittenBatch> {
   return { matched: await applyWrites(collection, batch.changes.map(forwardWrite), options) };
+}
+
+/** Rough size of an `_id` in a statement, in bytes. */
+const idBytes = ({ before }: Change): number => before.key.length / 2 + 16;
+
+/** Carries a pipeline of the author's out on the documents that a journaled batch changes; all of it or an error. */
+export async function writeByPipeline(
+  collection: Collection,
+  { changes }: JournaledBatch,
+  stages: readonly Document[],
+  options: WriteOptions,
+): Promise<WrittenBatch> {
+  const groups = options.isSingle
+    ? changes.map((change) => [change])
+    : [...portions(changes, idBytes, MAX_STATEMENT_BYTES)];
+  const statements = groups.map((group) => ({ ids: group.map(({ before }) => typedId(before)), stages }));
+  return { matched: await carryOut(collection, statements, options) };
 }

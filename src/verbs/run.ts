@@ -132,19 +132,26 @@ async function plan(session: Session, { loaded, settings }: RunFacts): Promise<R
   });
 }
 
-/** The run to carry on: the current one, or a new one. */
-async function planOrResume(session: Session, facts: RunFacts): Promise<{ run: RunDocument; isNew: boolean }> {
+/** The run to carry on: the current one, or a new one. @param room asked before anything is written for it */
+async function planOrResume(
+  session: Session,
+  facts: RunFacts,
+  room: (run: RunDocument | null) => Promise<string | null>,
+): Promise<{ run: RunDocument; isNew: boolean; note: string | null }> {
   const { loaded } = facts;
   let current = await findCurrentRun(session.state, loaded.id);
   if (current && isSpent(current.state)) {
     await retire(facts, current);
     current = await findCurrentRun(session.state, loaded.id);
   }
-  if (!current) return { run: await plan(session, facts), isNew: true };
+  if (!current) {
+    const note = await room(null);
+    return { run: await plan(session, facts), isNew: true, note };
+  }
   requireSameFile(loaded, current);
   if (current.direction === 'down') throw rollbackUnderWay(current);
   await requireGround(facts, current);
-  return { run: current, isNew: false };
+  return { run: current, isNew: false, note: current.state === 'completed' ? null : await room(current) };
 }
 
 /** There must be something in quarantine to take up. @throws GodwitError GODWIT_NOT_RUN, GODWIT_USAGE */
@@ -204,10 +211,11 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
       },
     });
     // What a canary writes fits everywhere.
-    const room = isCanary ? null : await requireRoom(session, loaded, await findCurrentRun(session.state, loaded.id));
-    const { run, isNew } = await planOrResume(session, facts);
+    const { run, isNew, note } = await planOrResume(session, facts, async (current) =>
+      isCanary ? null : requireRoom(session, loaded, current),
+    );
     session.events.emit('run:planned', { run: run._id, migration: run.migration, total: run.total, resumed: !isNew });
-    if (room !== null) session.events.emit('run:note', { run: run._id, note: room });
+    if (note !== null) session.events.emit('run:note', { run: run._id, note });
     if (run.state === 'completed' && !options.retry) return resultOf(run, run, false, 0);
     const startedAt = performance.now();
     const after = await carryOn(facts, run, {

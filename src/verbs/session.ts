@@ -13,7 +13,7 @@ import { didYouMean } from '../kernel/nearest.js';
 import { findMigration, findMigrations } from '../migration/find.js';
 import { type LoadedMigration, loadMigration } from '../migration/load.js';
 import { type Connection, connect } from '../mongo/connect.js';
-import { refusedPipeline } from '../mongo/pipeline.js';
+import { refusedPipeline } from '../mongo/evaluate.js';
 import { findCurrentRun, listCurrentRuns } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { checkState, isOwn, openState, type State } from '../mongo/state.js';

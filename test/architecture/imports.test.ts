@@ -118,6 +118,15 @@ describe('the sources', () => {
     expect(cycles).toEqual([]);
   });
 
+  test('that make a dry run reach no statement that writes to a collection', () => {
+    const reached = new Set(['report/dry-run.ts']);
+    for (const file of reached)
+      for (const { from, to, isTypeOnly } of imports) if (from === file && to && !isTypeOnly) reached.add(to);
+    expect(reached.size).toBeGreaterThan(20);
+    const writing = ['mongo/write-batch.ts', 'mongo/lock-first.ts', 'mongo/transaction.ts', 'mongo/audit-entries.ts'];
+    expect(writing.filter((file) => !files.includes(file) || reached.has(file))).toEqual([]);
+  });
+
   test('load the driver in one room only', () => {
     const wrong = imports
       .filter(

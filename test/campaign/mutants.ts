@@ -109,9 +109,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'mongo/write-batch.ts',
-        find: 'matched += await update(collection, group, options);\n    return matched;',
-        replace:
-          'matched += await update(collection, group, options).catch((error: { code?: number }) => {\n        if (error.code === 112) return group.length;\n        throw error;\n      });\n    return matched;',
+        find: 'throw options.isSingle &&',
+        replace: 'if ((error as { code?: number }).code === 112) continue;\n      throw options.isSingle &&',
       },
       {
         file: 'mongo/transaction.ts',
@@ -175,7 +174,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'mongo/read-batch.ts',
-        find: "collectionUUID: new Binary(Buffer.from(from.uuid, 'hex'), 4),",
+        find: 'collectionUUID: uuidOf(from),',
         replace: '',
       },
     ],

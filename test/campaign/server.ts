@@ -46,11 +46,9 @@ export class CampaignServer {
   /** No other member hears of a write for so long. */
   async loseMajority(ms: number): Promise<void> {
     const others = await this.members.secondaries();
-    const turn = (mode: string): Promise<unknown> =>
-      Promise.all(others.map((other) => this.members.failPoint(other, 'stopReplProducer', mode)));
-    await turn('alwaysOn');
+    await this.members.setReplication(others, false);
     await sleep(ms);
-    await turn('off');
+    await this.members.setReplication(others, true);
   }
 
   /** Up again, whatever has ended it, with nothing failing. */

@@ -144,7 +144,7 @@ describe('on a replica set of three', () => {
       const others = await members().secondaries();
       let back: Promise<void> = Promise.resolve();
       const told = await heldAt(at, { at: 'batch:before-commit' }, async () => {
-        for (const other of others) await members().failPoint(other, 'stopReplProducer', 'alwaysOn');
+        await members().setReplication(others, false);
         const chunks = at.db.collection<{ seq: number }>('migrations_chunks');
         const committed = async (): Promise<number> =>
           (await chunks.find().toArray()).reduce((sum, { seq }) => sum + seq, 0);
@@ -152,7 +152,7 @@ describe('on a replica set of three', () => {
         // On the primary it is there, and nowhere else.
         back = until(async () => (await committed()) > before).then(async () => {
           await members().kill(primary);
-          for (const other of others) await members().failPoint(other, 'stopReplProducer', 'off');
+          await members().setReplication(others, true);
           // Not before there is another one: that would fetch from it what it has missed.
           await members().primary();
           await members().restart(primary);
@@ -171,9 +171,9 @@ describe('on a replica set of three', () => {
       // A connection may then be silent for 5 s: the first answer is none.
       const env = { GODWIT_LEASE_MS: '7500' };
       const told = await heldAt(at, { at: 'batch:before-commit', env }, async () => {
-        for (const other of others) await members().failPoint(other, 'stopReplProducer', 'alwaysOn');
+        await members().setReplication(others, false);
         back = sleep(7_000).then(async () => {
-          for (const other of others) await members().failPoint(other, 'stopReplProducer', 'off');
+          await members().setReplication(others, true);
         });
       });
       await back;
@@ -205,13 +205,13 @@ describe('on a replica set of three', () => {
     let back: Promise<void> = Promise.resolve();
     const env = { GODWIT_LEASE_MS: '7500' };
     const told = await heldAt(at, { at: 'batch:before-read', env }, async () => {
-      for (const other of others) await members().failPoint(other, 'stopReplProducer', 'alwaysOn');
+      await members().setReplication(others, false);
       await unheard(at, others);
       const people = at.db.collection<{ _id: number }>('people', { writeConcern: { w: 1 } });
       await people.updateOne({ _id: 45 }, { $set: { doomed: true } });
       back = sleep(1_500).then(async () => {
         await members().kill(primary);
-        for (const other of others) await members().failPoint(other, 'stopReplProducer', 'off');
+        await members().setReplication(others, true);
         await members().primary(); // as above
         await members().restart(primary);
       });
@@ -229,10 +229,10 @@ describe('on a replica set of three', () => {
     const env = { GODWIT_LEASE_MS: '7500' };
     // The insert of the run is asked for twice, for 5 s each: then nobody knows.
     const told = await heldAt(at, { at: 'plan:before-freeze:1', env }, async () => {
-      for (const other of others) await members().failPoint(other, 'stopReplProducer', 'alwaysOn');
+      await members().setReplication(others, false);
       await unheard(at, others);
       back = sleep(14_000).then(async () => {
-        for (const other of others) await members().failPoint(other, 'stopReplProducer', 'off');
+        await members().setReplication(others, true);
       });
     });
     await back;

@@ -208,6 +208,10 @@ describe('a server with too small an oplog', () => {
     // Projected from a sample, and before 10 of 400 documents were done.
     expect(Number(written?.['bytes']) / details.oplogBytes).toBeGreaterThan(0.7);
     expect(Number(written?.['bytes']) / details.oplogBytes).toBeLessThan(1.3);
+
+    // Rolled back, it is a whole run again.
+    expect((await runJson(['rollback', 'm1'], at)).code).toBe(0);
+    expect((await runJson(['run', 'm1'], at)).json['error']).toMatchObject({ code: 'GODWIT_NO_ROOM' });
   });
 });
 

@@ -34,10 +34,10 @@ describe('a secondary that is behind', () => {
 
   beforeEach(async () => {
     [lagging = 0] = await members().secondaries();
-    await members().failPoint(lagging, 'stopReplProducer', 'alwaysOn');
+    await members().setReplication([lagging], false);
   });
   afterEach(async () => {
-    await members().failPoint(lagging, 'stopReplProducer', 'off');
+    await members().setReplication([lagging], true);
     await members().whole();
   });
 
@@ -63,7 +63,7 @@ describe('a secondary that is behind', () => {
     });
     const told = await runCommand(['status', 'm1'], at);
     expect(told.stdout).toMatch(/waits for {5}replica lag \d+\.\d s \(limit 1 s\) on 127/);
-    await members().failPoint(lagging, 'stopReplProducer', 'off');
+    await members().setReplication([lagging], true);
     const { code, stdout, stderr } = await end;
     expect([code, JSON.parse(stdout)]).toMatchObject([0, { state: 'completed', changed: COUNT }]);
     expect(JSON.parse(stdout).throttledSeconds).toBeGreaterThan(1);

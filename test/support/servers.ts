@@ -149,6 +149,11 @@ export class Members {
     await this.command(member, { configureFailPoint: name, mode, ...(mode === 'off' ? {} : { data }) });
   }
 
+  /** Lets these members hear of what the primary writes, or keeps them from it. */
+  async setReplication(members: readonly number[], isOn: boolean): Promise<void> {
+    for (const member of members) await this.failPoint(member, 'stopReplProducer', isOn ? 'off' : 'alwaysOn');
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#clients.map((client) => client.close()));
     await this.janitor.finish();

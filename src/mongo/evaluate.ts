@@ -1,28 +1,16 @@
 /**
- * Evaluates an update pipeline without writing: on stored documents, as the update in the same transaction will find
- * them, or on documents that are given. The server's result is taken as bytes.
+ * Asks the server what stages make of documents, without writing: of stored ones, as an update in the same transaction
+ * will find them, or of documents that are stored nowhere: `$documents` brings them into an aggregation (MongoDB 5.1 and
+ * later), which reads nothing. The results are taken as bytes.
  */
-import { Binary, type ClientSession, type Collection, type Db, type Document, type Filter } from 'mongodb';
-import type { JournaledBatch } from '../domain/batch.js';
-import type { Change } from '../domain/change.js';
-import { typedId } from '../domain/stored-document.js';
+import type { ClientSession, Db, Document, Filter } from 'mongodb';
 import { portions } from '../kernel/portions.js';
 import { idKey } from '../kernel/raw-bson.js';
 import { toTyped } from '../kernel/values.js';
-import { UNMARK } from './lock-first.js';
+import { CountMismatch } from './count-mismatch.js';
 import { rawDocuments } from './raw-documents.js';
-import type { ReadFrom } from './read-batch.js';
+import { type ReadFrom, uuidOf } from './read-batch.js';
 import { pipelineRefusal } from './server-errors.js';
-import { CountMismatch, MAX_STATEMENT_BYTES, RefusedDocument, type WriteOptions } from './write-batch.js';
-
-/** How a pipeline is applied. */
-export interface PipelineUpdate {
-  readonly stages: readonly Document[];
-  /** The documents carry the mark of a lock, which no stage must see. */
-  readonly isMarked: boolean;
-}
-
-const stagesOf = ({ stages, isMarked }: PipelineUpdate): Document[] => [...(isMarked ? [UNMARK] : []), ...stages];
 
 async function collect(db: Db, command: Document, session?: ClientSession): Promise<Buffer[]> {
   const results: Buffer[] = [];
@@ -37,16 +25,16 @@ async function collect(db: Db, command: Document, session?: ClientSession): Prom
  */
 export async function evaluateStored(
   from: ReadFrom,
-  update: PipelineUpdate,
+  stages: readonly Document[],
   ids: readonly unknown[],
   session?: ClientSession,
 ): Promise<Buffer[]> {
   const command: Document = {
     aggregate: from.collection,
-    pipeline: [{ $match: { _id: { $in: ids } } }, { $sort: { _id: 1 } }, ...stagesOf(update)],
+    pipeline: [{ $match: { _id: { $in: ids } } }, { $sort: { _id: 1 } }, ...stages],
     hint: { _id: 1 },
     cursor: { batchSize: ids.length + 1 },
-    collectionUUID: new Binary(Buffer.from(from.uuid, 'hex'), 4),
+    collectionUUID: uuidOf(from),
   };
   const results = await collect(from.db, command, session);
   if (results.length !== ids.length) throw new CountMismatch(ids.length, results.length);
@@ -56,7 +44,7 @@ export async function evaluateStored(
 /** What the server finds wrong with the stages themselves, asked about no document; null when it understands them. */
 export async function refusedPipeline(from: ReadFrom, stages: readonly Document[]): Promise<string | null> {
   try {
-    await evaluateStored(from, { stages, isMarked: false }, []);
+    await evaluateStored(from, stages, []);
     return null;
   } catch (error) {
     if (pipelineRefusal(error) === null || !(error instanceof Error)) throw error;
@@ -92,31 +80,4 @@ export async function chosenAmong(
 ): Promise<ReadonlySet<string>> {
   const chosen = await evaluateGiven(db, [{ $match: filter }, { $project: { _id: 1 } }], documents);
   return new Set(chosen.map((id) => idKey(id)));
-}
-
-/** Rough size of an `_id` in a statement, in bytes. */
-const idBytes = ({ before }: Change): number => before.key.length / 2 + 16;
-
-/**
- * Carries the pipeline out on the documents that it changes.
- *
- * @throws CountMismatch; RefusedDocument in single mode; the driver's errors otherwise
- */
-export async function updateByPipeline(
-  collection: Collection,
-  { changes }: JournaledBatch,
-  update: PipelineUpdate,
-  { session, isSingle }: WriteOptions,
-): Promise<number> {
-  const groups = isSingle ? changes.map((change) => [change]) : [...portions(changes, idBytes, MAX_STATEMENT_BYTES)];
-  let matched = 0;
-  for (const [index, group] of groups.entries()) {
-    const filter = { _id: { $in: group.map(({ before }) => typedId(before)) } } as Document;
-    const result = await collection.updateMany(filter, stagesOf(update), { session }).catch((error: unknown) => {
-      throw isSingle ? new RefusedDocument(index, error) : error;
-    });
-    if (result.matchedCount !== group.length) throw new CountMismatch(group.length, result.matchedCount);
-    matched += result.matchedCount;
-  }
-  return matched;
 }

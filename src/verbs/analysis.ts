@@ -67,10 +67,12 @@ export async function scaleOf({ db }: Session, { migration }: LoadedMigration, s
   return scanned > 0 ? Math.max(1, population / scanned) : 1;
 }
 
+/** @param progress told how many documents were looked at so far */
 export async function analyse(
   session: Session,
   loaded: LoadedMigration,
   options: AnalysisOptions,
+  progress: (scanned: number) => void = () => undefined,
 ): Promise<StepAnalysis[]> {
   const settings = runSettings(session.config, { batchSize: options.batchSize });
   const facts: DryRunFacts = {
@@ -86,19 +88,9 @@ export async function analyse(
     ...(options.sample === undefined ? {} : { sample: options.sample }),
   };
   const steps: StepAnalysis[] = [];
-  let total = 0;
-  for (const { collection } of loaded.migration.steps)
-    total += await session.db.collection(collection).estimatedDocumentCount();
   let before = 0;
   for (const step of loaded.migration.steps) {
-    const progress = (scanned: number): void => {
-      session.events.emit('dry-run:progress', {
-        migration: loaded.id,
-        scanned: before + scanned,
-        total: options.sample ?? total,
-      });
-    };
-    const analysis = await analyseStep(facts, step, progress);
+    const analysis = await analyseStep(facts, step, (scanned) => progress(before + scanned));
     before += analysis.scanned;
     steps.push(analysis);
   }

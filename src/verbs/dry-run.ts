@@ -135,13 +135,24 @@ export const isClean = (report: DryRunReport): boolean =>
   report.validationFailureCount === 0 &&
   report.reversible !== 'audit, but down() does not invert up()';
 
+/** Tells the listeners how far the look at the documents is. */
+async function progressOf(
+  { db, events }: Session,
+  { id: migration, migration: { steps } }: LoadedMigration,
+  sample: number | undefined,
+): Promise<(scanned: number) => void> {
+  let total = 0;
+  for (const { collection } of steps) total += await db.collection(collection).estimatedDocumentCount();
+  return (scanned) => events.emit('dry-run:progress', { migration, scanned, total: sample ?? total });
+}
+
 /** Looks at everything and writes a report, to files only. */
 export async function dryRun(session: Session, id: string, options: DryRunOptions = {}): Promise<DryRunOutcome> {
   const startedAt = performance.now();
   const loaded = await loadById(session, id);
   requireForeignTargets(session, loaded);
   await requirePipelines(session, loaded);
-  const steps = await analyse(session, loaded, options);
+  const steps = await analyse(session, loaded, options, await progressOf(session, loaded, options.sample));
   const scanned = sum(steps, (step) => step.scanned);
   const scale = options.sample === undefined ? 1 : await scaleOf(session, loaded, scanned);
   const report: Omit<DryRunReport, 'hash' | 'files'> = {

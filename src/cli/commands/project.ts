@@ -46,7 +46,10 @@ export function addProject(program: Command, done: (code: number) => void): void
           `  + ${result.file}`,
           `  + ${result.test}`,
           '',
-          ...nextLines(['write up(), and put the pull request into `pr`', `godwit run ${idOf(result.file)} --dry-run`]),
+          ...nextLines([
+            'write its step, and put the pull request into `pr`',
+            `godwit run ${idOf(result.file)} --dry-run`,
+          ]),
         ]);
         return EXIT.done;
       }),

@@ -7,7 +7,8 @@ import * as authoring from '../domain/authoring.js';
 import { GodwitError } from '../errors.js';
 import { loadDefault } from '../kernel/load-module.js';
 import { didYouMean } from '../kernel/nearest.js';
-import { configSchema, environmentName, SETTINGS, type Settings } from './schema.js';
+import { configSchema, environmentName, SETTINGS } from './schema.js';
+import type { Settings } from './settings.js';
 
 export type Origin = 'flag' | 'environment' | '.env' | 'file' | 'default';
 

@@ -95,9 +95,6 @@ export const configSchema = z.strictObject({
     .describe('`collection.path` of fields that are never shown, not even with `--show-values`'),
 });
 
-/** The checked configuration, with every default. */
-export type Settings = z.output<typeof configSchema>;
-
 /** Dotted paths of all values, with their descriptions and defaults: for `godwit config`, environment names and docs. */
 export interface SettingInfo {
   readonly path: string;

@@ -1,25 +1,13 @@
 /** A copy of src/ with a mutant's text in it, built into a temporary folder. The product itself has no hooks for this. */
-import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { bundle } from '../../scripts/build.mjs';
 import type { Edit, Mutant } from './mutants.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const COPIED = ['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
-/** What the damage leaves without a use is no error. */
-const FLAGS = [
-  '--noUnusedLocals',
-  'false',
-  '--noUnusedParameters',
-  'false',
-  '--declaration',
-  'false',
-  '--sourceMap',
-  'false',
-];
+const COPIED = ['src', 'package.json'];
 
 export interface Build extends AsyncDisposable {
   /** Its dist/cli/main.js. */
@@ -37,14 +25,13 @@ async function damage(folder: string, { file, find, replace }: Edit): Promise<vo
   );
 }
 
-/** @throws when a text of the mutant is not found exactly once, or the copy does not compile */
+/** @throws when a text of the mutant is not found exactly once, or the copy can't be bundled */
 export async function buildMutant(mutant: Mutant): Promise<Build> {
   const folder = await mkdtemp(join(tmpdir(), 'godwit-mutant-'));
   for (const name of COPIED) await cp(join(ROOT, name), join(folder, name), { recursive: true });
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
   for (const edit of mutant.edits) await damage(folder, edit);
-  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
-  await promisify(execFile)(process.execPath, [tsc, '-p', 'tsconfig.build.json', ...FLAGS], { cwd: folder });
+  await bundle(folder);
   return {
     main: join(folder, 'dist/cli/main.js'),
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),

@@ -1,5 +1,6 @@
 /** The configuration's shape, checked; every default stands here. docs/reference/config.md is generated from it. */
 import { z } from 'zod';
+import { isForwards, isMoment, isZone } from '../domain/window.js';
 import { parseDuration, parseSize } from '../kernel/units.js';
 
 const withUnit = (parse: (text: string) => number | undefined, example: string) =>
@@ -14,6 +15,8 @@ const duration = withUnit(parseDuration, "'30m'");
 const size = withUnit(parseSize, "'8MiB'");
 const count = z.coerce.number().int().positive();
 const name = z.string().min(1);
+const zone = z.string().refine(isZone, "wanted a time zone like 'Europe/Lisbon'");
+const moment = z.string().refine(isMoment, "wanted a time like '2026-12-01T01:00'");
 
 const environment = z.strictObject({
   uri: name.optional(),
@@ -47,6 +50,15 @@ export const configSchema = z.strictObject({
     .pipe(z.number().min(500))
     .default(600_000)
     .describe('How long a run waits for a server that does not answer, in ms'),
+  stallMs: duration
+    .pipe(z.number().min(500))
+    .default(60_000)
+    .describe('After how long without a committed batch a run says so, and why, in ms'),
+  window: z
+    .strictObject({ zone, start: moment, end: moment })
+    .refine(isForwards, 'wanted an end behind the start')
+    .optional()
+    .describe('When batches may be written: `{ zone, start, end }`, times as a clock in that zone shows them'),
   throttle: z
     .strictObject({
       maxLagMs: duration
@@ -55,6 +67,9 @@ export const configSchema = z.strictObject({
       maxCommitMs: duration
         .default(250)
         .describe('Median of the last commits above which batches wait, in ms; 0: never'),
+      minOplogMs: duration
+        .default(3_600_000)
+        .describe('How far a full oplog must reach back, in ms; batches wait while it does not. 0: never'),
       probe: z.url().optional().describe('Address that answers with 2xx while all is well; else batches wait'),
       when: z
         .custom<() => boolean | Promise<boolean>>((value) => typeof value === 'function', 'wanted a function')

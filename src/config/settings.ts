@@ -1,5 +1,7 @@
 /** The checked configuration, with every default. What the values mean stands beside them in schema.ts. */
 
+import type { Window } from '../domain/window.js';
+
 interface Environment {
   readonly uri?: string | undefined;
   readonly db?: string | undefined;
@@ -15,12 +17,15 @@ export interface Settings {
   readonly workers: number | 'auto';
   readonly leaseMs: number;
   readonly outageMs: number;
+  readonly stallMs: number;
   readonly throttle: {
     readonly maxLagMs: number;
     readonly maxCommitMs: number;
+    readonly minOplogMs: number;
     readonly probe?: string | undefined;
     readonly when?: (() => boolean | Promise<boolean>) | undefined;
   };
+  readonly window?: Window | undefined;
   readonly transform: { readonly timeoutMs: number };
   readonly audit: { readonly retention: number };
   readonly room: 'refuse' | 'warn' | 'off';

@@ -15,6 +15,8 @@ export interface Pace {
   readonly maxRate: number | null;
   /** Documents of a batch, fixed. */
   readonly batchSize: number | null;
+  /** Chunks worked on at once. */
+  readonly workers: number | null;
 }
 
 export interface Control {
@@ -53,9 +55,16 @@ export interface Throttle {
 /** A reason in words: `replica lag 4.1 s (limit 2 s) on db2:27017`. */
 export function describeThrottle({ reason, measured, limit, unit, node }: Throttle): string {
   const isWords = measured === null && limit === null;
-  const figure = measured === null ? '' : ` ${measured.toFixed(unit === 's' ? 1 : 0)} ${unit}`;
+  const figure = measured === null ? '' : ` ${measured.toFixed(unit === 's' || unit === 'h' ? 1 : 0)} ${unit}`;
   const bound = limit === null ? '' : ` (limit ${limit} ${unit})`;
   return `${reason}${figure}${bound}${isWords && unit !== null ? ` (${unit})` : ''}${node === null ? '' : ` on ${node}`}`;
+}
+
+/** No batch has been committed for a while. */
+export interface Stall {
+  readonly since: Date;
+  /** What keeps the batches, in words. */
+  readonly because: string;
 }
 
 /** A signal that is not looked at, and what it would need. */

@@ -5,7 +5,7 @@
 import type { Binary, Timestamp } from 'bson';
 import { type Edge, findEdge } from '../kernel/state-machine.js';
 import type { Counters, Cursor, UndoConflict, UndoCounters } from './chunk.js';
-import type { Control, SignalOff, Throttle } from './control.js';
+import type { Control, SignalOff, Stall, Throttle } from './control.js';
 import type { Lease } from './lease.js';
 import type { Step } from './migration.js';
 import type { Newcomers } from './newcomers.js';
@@ -196,6 +196,8 @@ export interface RunDocument {
   readonly signalsOff: readonly SignalOff[];
   /** Why its next batch waits now. */
   readonly throttled: readonly Throttle[];
+  /** No batch has been committed for a while; null: batches go through. */
+  readonly stalled: Stall | null;
   /** How long batches waited, by reason, in ms; several workers that wait at once count once. */
   readonly throttledMs: Readonly<Record<string, number>>;
   /** How often the lease was taken: the order of the fences. */

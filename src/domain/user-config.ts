@@ -38,11 +38,20 @@ export interface UserConfig {
     readonly maxLagMs?: Duration;
     /** Median of the last commits, in ms; 0: never waited for. Default 250. */
     readonly maxCommitMs?: Duration;
+    /** How far a full oplog must reach back, in ms; 0: never waited for. Default 1 hour. */
+    readonly minOplogMs?: Duration;
     /** Address that answers with 2xx while all is well. */
     readonly probe?: string;
     /** Batches wait while it returns true. */
     readonly when?: () => boolean | Promise<boolean>;
   };
+  /** After how long without a committed batch a run says so, and why, in ms. Default 60,000. */
+  readonly stallMs?: Duration;
+  /**
+   * When batches of a run may be written: times as a clock in that zone shows them (`2026-12-01T01:00`). Before it opens
+   * a run waits; when it closes the run stops, and can be resumed. A rollback is not bound by it.
+   */
+  readonly window?: { readonly zone: string; readonly start: string; readonly end: string };
   readonly transform?: {
     /** Longest time of one call of `up`, in ms. Default 5,000. */
     readonly timeoutMs?: Duration;

@@ -29,6 +29,7 @@ import { requireChunks, stepContext } from './run.js';
 import type { RunContext, StepContext } from './run-context.js';
 import { nextUndo, undoBatch } from './undo-batch.js';
 import { undoOnly } from './undo-single.js';
+import { watchOver } from './watchdog.js';
 import type { RunFacts } from './with-lease.js';
 import { shareOut } from './workers.js';
 
@@ -97,10 +98,7 @@ export class Backward {
     context.events.on('run:undo', store);
     try {
       for (const step of steps) {
-        for (const group of inOrder(chunks, step.stepIndex))
-          await shareOut(group, this.sessions, context.signal, (chunk, session, signal) =>
-            this.#undoChunk({ ...step, signal }, chunk, session),
-          );
+        for (const group of inOrder(chunks, step.stepIndex)) await watchOver(context, () => this.#share(group, step));
         if (context.signal.aborted) throw context.signal.reason;
       }
     } finally {
@@ -109,9 +107,23 @@ export class Backward {
     }
   }
 
-  async #undoChunk(context: StepContext, chunk: Chunk, session: ClientSession): Promise<void> {
+  #share(chunks: readonly Chunk[], step: StepContext): Promise<void> {
+    return shareOut(chunks, {
+      ...step,
+      sessions: this.sessions,
+      work: (chunk, session, signal, mayWork) => this.#undoChunk({ ...step, signal }, chunk, session, mayWork),
+    });
+  }
+
+  /** @returns the chunk, when it is left to another worker */
+  async #undoChunk(
+    context: StepContext,
+    chunk: Chunk,
+    session: ClientSession,
+    mayWork: () => boolean,
+  ): Promise<Chunk | undefined> {
     let current: Chunk = { ...chunk, fence: context.fence };
-    while (!isUndone(current) && !context.signal.aborted) {
+    while (!isUndone(current) && !context.signal.aborted && mayWork()) {
       const outcome = await throughGate(
         context,
         context.settings.batchSize,
@@ -126,6 +138,7 @@ export class Backward {
         total: context.run.counters.changed,
       });
     }
+    return isUndone(current) || context.signal.aborted ? undefined : current;
   }
 
   /** What has no before image, and what was written in the new shape meanwhile. */

@@ -23,10 +23,10 @@ import {
   type Touch,
 } from '../mongo/touched.js';
 import { dependantsOf, lookedUpCollections } from './dependants.js';
+import { leaseLost } from './doubt.js';
 import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
 import { patiently } from './patiently.js';
-import { leaseLost } from './run-batch.js';
 import { mayGoOn, runIds } from './run-chunk.js';
 import type { RunContext, StepContext } from './run-context.js';
 

@@ -3,21 +3,19 @@
  * run waits without an open transaction until none is left. It never ends a run: that is for people.
  */
 import type { Control, Pace, Throttle } from '../domain/control.js';
-import { describeThrottle, MAX_RATE, NO_CONTROL, PAUSED, type SignalOff, SLOW_COMMITS } from '../domain/control.js';
+import { describeThrottle, MAX_RATE, NO_CONTROL, PAUSED, type SignalOff } from '../domain/control.js';
 import { GodwitError } from '../errors.js';
 import { pause } from '../kernel/retry.js';
 import { answer, readControl, storeSignalsOff, storeThrottles } from '../mongo/control.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import type { State } from '../mongo/state.js';
+import { CommitBrake, RateBrake } from './brakes.js';
 import { type Reading, type Signal, Watched } from './signals.js';
 
 /** How often requests are read, in ms: obeyed within a batch, 1 s at most. */
 const READ_MS = 250;
 /** How often the signals are looked at, in ms. */
 const SIGNAL_MS = 1_000;
-/** Commits whose median is looked at; after slow ones, how long the next batch waits, in ms. */
-const COMMITS = 10;
-const HOLD_MS = 1_000;
 /** How often what is waited for is stored for others to see, in ms. */
 const STORE_MS = 1_000;
 /** How often a waiting worker looks again, in ms. */
@@ -30,6 +28,8 @@ export interface GovernorFacts {
   readonly signal: AbortSignal;
   /** Documents a second that the runner was started with; null: no limit. */
   readonly maxRate: number | null;
+  /** Workers that the runner was started with. */
+  readonly workers: number;
   readonly signals: readonly Signal[];
   /** Median of the last commits, in ms; 0: not looked at. */
   readonly maxCommitMs: number;
@@ -47,6 +47,10 @@ export interface Gate {
   enter(limit: number, signal: AbortSignal): Promise<number>;
   /** A batch has ended: documents that it took, and how long its commit lasted, in ms (none: it has none). */
   leave(documents: number, commitMs?: number): void;
+  /** False for a worker (from 0) that is one too many for now. */
+  mayWork(worker: number): boolean;
+  /** What the next batch waits for, in words. */
+  readonly waitsFor: readonly string[];
   /**
    * From here on requests are read.
    *
@@ -74,7 +78,13 @@ export async function throughGate<T>(
 }
 
 /** Lets everything through: for what only looks. */
-export const OPEN_GATE: Gate = { enter: async (limit) => limit, leave: () => undefined, begin: () => undefined };
+export const OPEN_GATE: Gate = {
+  enter: async (limit) => limit,
+  leave: () => undefined,
+  mayWork: () => true,
+  waitsFor: [],
+  begin: () => undefined,
+};
 
 export class Governor implements Gate {
   readonly #reasons = new Map<string, Throttle>();
@@ -87,10 +97,8 @@ export class Governor implements Gate {
   #isBlind = false;
   #control: Control = NO_CONTROL;
   #underway = 0;
-  readonly #commits: number[] = [];
-  #slow: { readonly until: number; readonly throttle: Throttle } | null = null;
-  /** No batch before this moment: what `--max-rate` leaves. */
-  #paidUntil = 0;
+  readonly #rate = new RateBrake();
+  readonly #commits: CommitBrake;
   #isClosed = false;
   #isResting = false;
   /** Before the first look at the signals nobody knows whether a batch may begin. */
@@ -99,7 +107,9 @@ export class Governor implements Gate {
   readonly #asking = new AbortController();
   #onRest: OnRest = async () => undefined;
 
-  constructor(private readonly facts: GovernorFacts) {}
+  constructor(private readonly facts: GovernorFacts) {
+    this.#commits = new CommitBrake(facts.maxCommitMs);
+  }
 
   begin(onRest: OnRest): void {
     this.#onRest = onRest;
@@ -154,43 +164,35 @@ export class Governor implements Gate {
 
   leave(documents: number, commitMs?: number): void {
     this.#underway -= 1;
-    if (commitMs !== undefined) this.#judgeCommit(commitMs);
-    const { maxRate } = this.#pace();
-    if (maxRate === null) return;
-    this.#paidUntil = Math.max(this.#paidUntil, performance.now()) + (documents / maxRate) * 1_000;
+    if (commitMs !== undefined) this.#commits.add(commitMs);
+    this.#rate.spend(documents, this.#pace().maxRate);
   }
 
-  /** Slow commits are waited for a moment: what they say of the next one is not known before it is tried. */
-  #judgeCommit(ms: number): void {
-    const { maxCommitMs } = this.facts;
-    this.#commits.push(ms);
-    if (this.#commits.length < COMMITS) return;
-    const median = [...this.#commits].sort((a, b) => a - b)[COMMITS / 2] ?? 0;
-    this.#commits.length = 0;
-    if (maxCommitMs === 0 || median <= maxCommitMs) return;
-    const slow = { reason: SLOW_COMMITS, measured: Math.round(median), limit: maxCommitMs, unit: 'ms', node: null };
-    this.#slow = { until: performance.now() + HOLD_MS, throttle: { ...slow, since: new Date() } };
+  mayWork(worker: number): boolean {
+    return worker < (this.#pace().workers ?? this.facts.workers);
+  }
+
+  get waitsFor(): readonly string[] {
+    return this.#active().map(describeThrottle);
   }
 
   #pace(): Pace {
     const asked = this.#control.pace;
-    return { maxRate: asked?.maxRate ?? this.facts.maxRate, batchSize: asked?.batchSize ?? null };
+    return {
+      maxRate: asked?.maxRate ?? this.facts.maxRate,
+      batchSize: asked?.batchSize ?? null,
+      workers: asked?.workers ?? null,
+    };
   }
 
   /** What forbids a batch now; the rate is a reason among the others while it is what is waited for. */
   #active(): Throttle[] {
-    const isAhead = performance.now() < this.#paidUntil;
-    const isSlow = this.#slow !== null && performance.now() < this.#slow.until;
-    return [
-      ...this.#reasons.values(),
-      ...(isSlow && this.#slow ? [this.#slow.throttle] : []),
-      ...(isAhead ? [this.#rate()] : []),
-    ];
+    const slow = this.#commits.reason;
+    return [...this.#reasons.values(), ...(slow ? [slow] : []), ...(this.#rate.isSpent ? [this.#rated()] : [])];
   }
 
-  #rate(): Throttle {
-    const limit = this.#pace().maxRate;
-    return { reason: MAX_RATE, measured: null, limit, unit: 'documents/s', node: null, since: new Date() };
+  #rated(): Throttle {
+    return this.#rate.reason(this.#pace().maxRate);
   }
 
   #waits(): boolean {
@@ -217,7 +219,7 @@ export class Governor implements Gate {
     const isNew =
       control.requestedAt !== null && control.requestedAt.getTime() !== this.#control.requestedAt?.getTime();
     this.#control = control;
-    if (this.#pace().maxRate === null) this.#paidUntil = 0;
+    if (this.#pace().maxRate === null) this.#rate.spend(0, null);
     this.#obey(control);
     if (isNew && control.requestedAt) await answer(state, run, fence, control.requestedAt, 'acknowledgedAt');
     // Done is what the run's state says as well.
@@ -274,7 +276,7 @@ export class Governor implements Gate {
     // A rate is waited for a moment at a time: it was what held the run back since the last look.
     const now = this.#active();
     const isRated = MAX_RATE in this.#waitedMs && !now.some(({ reason }) => reason === MAX_RATE);
-    const active = isRated ? [...now, this.#rate()] : now;
+    const active = isRated ? [...now, this.#rated()] : now;
     const isDue = performance.now() - this.#storedAt >= STORE_MS;
     if (isDue && (active.length > 0 || this.#isShown)) await this.#store(active);
   }

@@ -13,8 +13,8 @@ import { storeRestored } from '../mongo/runs.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
 import { readStateIds } from '../mongo/state.js';
 import { findTarget } from '../mongo/target.js';
+import { leaseLost } from './doubt.js';
 import { whoami } from './owner.js';
-import { leaseLost } from './run-batch.js';
 import { type RunFacts, withLease } from './with-lease.js';
 
 type GroundFacts = Pick<RunFacts, 'client' | 'db' | 'state'>;

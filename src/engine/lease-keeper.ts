@@ -18,9 +18,9 @@ import { findRun } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import type { State } from '../mongo/state.js';
 import { findTarget } from '../mongo/target.js';
+import { leaseLost } from './doubt.js';
 import { faultPoint } from './fault-points.js';
 import { currentOwner, lifeOf } from './owner.js';
-import { leaseLost } from './run-batch.js';
 
 export interface LeaseFacts {
   readonly client: MongoClient;

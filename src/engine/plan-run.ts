@@ -140,6 +140,7 @@ function newRun(
     control: NO_CONTROL,
     throttled: [],
     signalsOff: [],
+    stalled: null,
     throttledMs: {},
     workedMs: 0,
     startedAt: now,

@@ -8,10 +8,10 @@ import { firstOpenChunk } from '../mongo/chunks.js';
 import { reconnect } from '../mongo/connect.js';
 import { findRun, storeProgress, transition } from '../mongo/runs.js';
 import { isLoggedOut, isNetworkError, translateServerError } from '../mongo/server-errors.js';
+import { leaseLost } from './doubt.js';
 import { faultPoint } from './fault-points.js';
 import { whoami } from './owner.js';
 import { patiently } from './patiently.js';
-import { leaseLost } from './run-batch.js';
 import type { RunContext } from './run-context.js';
 
 /** How often the figures are stored for others to see, in ms. */

@@ -5,7 +5,7 @@ import { chunkId, idsChunk, recount } from '../mongo/chunks.js';
 import { forgetFailure, listQuarantined, type Quarantined } from '../mongo/failures.js';
 import { bothFilters, readBatch } from '../mongo/read-batch.js';
 import { inTransaction } from '../mongo/transaction.js';
-import { leaseLost } from './run-batch.js';
+import { leaseLost } from './doubt.js';
 import { runIds } from './run-chunk.js';
 import { commitPatience, readFrom, type StepContext } from './run-context.js';
 

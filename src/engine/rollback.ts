@@ -30,6 +30,7 @@ import { NO_WATCH } from './sentinel.js';
 import { Tally } from './tally.js';
 import { decideUndoBatch, nextUndo } from './undo-batch.js';
 import { undoOnly } from './undo-single.js';
+import { Activity } from './watchdog.js';
 import { type RunFacts, withLease } from './with-lease.js';
 
 export interface RollbackOutcome {
@@ -195,6 +196,7 @@ export const lookingContext = (facts: RunFacts, run: RunDocument): RunContext =>
   locate: locateIn(facts.loaded),
   tally: Tally.fresh(0),
   watch: NO_WATCH,
+  activity: new Activity(),
   gate: OPEN_GATE,
   stop: () => undefined,
 });

@@ -10,23 +10,23 @@ import { journal } from '../audit/journal.js';
 import type { DecidedBatch, JournaledBatch, ReadBatch } from '../domain/batch.js';
 import type { Decision } from '../domain/change.js';
 import type { Chunk, Counters } from '../domain/chunk.js';
+import { PHASES, type Phase } from '../domain/phases.js';
 import { type StoredDocument, typedId } from '../domain/stored-document.js';
-import { GodwitError } from '../errors.js';
 import type { BatchTimes } from '../events.js';
-import { withoutHead } from '../mongo/audit-entries.js';
-import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter, findChunk } from '../mongo/chunks.js';
+import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter } from '../mongo/chunks.js';
 import { clearFailures, quarantinedAmong, storeFailures } from '../mongo/failures.js';
 import { lockDocument } from '../mongo/lock-first.js';
 import { withoutMark } from '../mongo/lock-mark.js';
-import { isDuplicateKey, isNetworkError } from '../mongo/server-errors.js';
-import { CommitUnknown, inTransaction } from '../mongo/transaction.js';
+import { isDuplicateKey } from '../mongo/server-errors.js';
+import { inTransaction } from '../mongo/transaction.js';
 import { inPlace, PipelineFailed } from './apply-pipeline.js';
 import { checkFirst } from './check-first.js';
 import { decideBatch } from './decide-batch.js';
-import { Effort, serverGone } from './effort.js';
+import { BatchTaken, CheckpointMismatch, requireAudit, settle } from './doubt.js';
+import { Effort } from './effort.js';
 import { evaluate, evaluationOf } from './evaluate.js';
 import { faultPoint } from './fault-points.js';
-import { commitPatience, isRange, type RunContext, type StepContext } from './run-context.js';
+import { commitPatience, isRange, type StepContext } from './run-context.js';
 import type { Counting, Source } from './source.js';
 import { nameFailing, writeChanges } from './step-batch.js';
 
@@ -42,21 +42,6 @@ export interface BatchOutcome {
   readonly times: BatchTimes;
 }
 
-/** Thrown inside the transaction when the checkpoint matched nothing; `afterMismatch` finds out why. */
-class CheckpointMismatch extends Error {}
-
-/** Thrown inside the transaction when the audit has a batch of that number already. */
-class BatchTaken extends CheckpointMismatch {}
-
-export const leaseLost = (migration: string): GodwitError =>
-  new GodwitError(
-    'GODWIT_LEASE_LOST',
-    `wanted to go on with ${migration}, found that its lease is another runner's by now, or gone; this process committed nothing since`,
-    {
-      next: [`godwit status ${migration}`],
-    },
-  );
-
 /** Carries out the next batch of the chunk; redone until it is committed, or an error ends the run. */
 export async function runBatch(
   context: StepContext,
@@ -70,10 +55,13 @@ export async function runBatch(
   for (;;) {
     const attempt = new Attempt(context, current, source, session, effort);
     try {
-      return await attempt.run();
+      const outcome = await attempt.run();
+      context.activity.through(session);
+      return outcome;
     } catch (error) {
       const seen = await settle(context, current, error);
       if (seen === 'committed' && attempt.outcome) return attempt.outcome;
+      context.activity.redone(error);
       if (seen !== 'committed' && seen !== 'open') current = seen;
       const met = error instanceof PipelineFailed ? await nameFailing(context, effort, error) : error;
       if (met !== null && !(met instanceof CheckpointMismatch))
@@ -81,53 +69,6 @@ export async function runBatch(
       if (context.signal.aborted) throw context.signal.reason;
     }
   }
-}
-
-/**
- * After an error that leaves the batch in doubt: the stored sequence number, read with majority, decides.
- *
- * @returns `open` when the batch is not there, `committed` when it is, or the chunk as another commit left it
- */
-async function settle(context: StepContext, chunk: Chunk, error: unknown): Promise<'open' | 'committed' | Chunk> {
-  if (!(error instanceof CommitUnknown) && !(error instanceof CheckpointMismatch)) return 'open';
-  const stored = await findChunk(context.state, chunk._id).catch((second: unknown) => {
-    throw error instanceof CommitUnknown && isNetworkError(second)
-      ? serverGone(second, context.settings.outageMs)
-      : second;
-  });
-  if (!stored)
-    throw new GodwitError('GODWIT_STATE_LOST', `wanted chunk ${chunk._id}, found that the state is gone`, {
-      next: ['restore the state collections from a backup', `godwit verify ${context.run.migration}`],
-    });
-  if (stored.fence !== chunk.fence) throw leaseLost(context.run.migration);
-  if (stored.seq === chunk.seq && !(error instanceof BatchTaken)) return 'open';
-  if (stored.seq !== chunk.seq + 1)
-    throw new GodwitError(
-      'GODWIT_STATE_EDITED',
-      `wanted chunk ${chunk._id} at batch ${chunk.seq}, found ${stored.seq}`,
-      {
-        next: [`godwit status ${context.run.migration}`],
-      },
-    );
-  return error instanceof CommitUnknown ? 'committed' : stored;
-}
-
-/**
- * Nothing is added to an audit that has lost what came before: an insert into a dropped collection makes it anew,
- * without history. @throws GodwitError GODWIT_STATE_LOST
- */
-export async function requireAudit(
-  { state, run, tally }: RunContext,
-  chunks: readonly Chunk[],
-  session?: ClientSession,
-): Promise<void> {
-  const [lost] = await withoutHead(state, chunks, session);
-  if (!lost) return;
-  throw new GodwitError(
-    'GODWIT_STATE_LOST',
-    `wanted batch ${lost.seq} of chunk ${lost._id} in the audit as its checkpoint has it, found it gone or changed; the ${tally.counters.changed} documents that were migrated stay migrated`,
-    { next: ['restore the audit collection from a backup', `godwit verify ${run.migration}   names what is missing`] },
-  );
 }
 
 /**
@@ -158,6 +99,7 @@ class Attempt {
   ) {}
 
   async run(): Promise<BatchOutcome> {
+    this.#at('read');
     await faultPoint('batch:before-read');
     const outcome = await this.#inTransaction();
     await faultPoint('batch:after-commit');
@@ -173,10 +115,16 @@ class Attempt {
     }
   }
 
-  #lap(phase: keyof BatchTimes): void {
+  #lap(phase: Phase): void {
     const now = performance.now();
     this.#times[phase] += now - this.#mark;
     this.#mark = now;
+    const next = PHASES[PHASES.indexOf(phase) + 1];
+    if (next) this.#at(next);
+  }
+
+  #at(phase: Phase): void {
+    this.context.activity.at(this.session, phase);
   }
 
   async #body(): Promise<BatchOutcome> {

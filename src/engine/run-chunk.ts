@@ -51,13 +51,21 @@ function limitAfter(
   return Math.min(batchSize, 2 * limit);
 }
 
-/** @returns the chunk as far as it came */
-export async function runChunk(context: StepContext, chunk: Chunk, session: ClientSession): Promise<Chunk> {
+/**
+ * @param mayWork false: the worker is one too many for now, and leaves the chunk to another one
+ * @returns the chunk as far as it came
+ */
+export async function runChunk(
+  context: StepContext,
+  chunk: Chunk,
+  session: ClientSession,
+  mayWork: () => boolean,
+): Promise<Chunk> {
   await faultPoint('chunk:after-claim');
   let current = chunk;
   const window = new Window();
   let limit = context.settings.batchSize;
-  while (current.state === 'open' && mayGoOn(context)) {
+  while (current.state === 'open' && mayGoOn(context) && mayWork()) {
     const source = collectionSource(readFrom(context), context.step.filter, current, window);
     const outcome = await nextBatch(context, current, source, session, limit);
     limit = limitAfter(context.settings, outcome);

@@ -3,6 +3,7 @@ import type { ClientSession, Collection, Db, MongoClient } from 'mongodb';
 import type { Chunk } from '../domain/chunk.js';
 import type { Step } from '../domain/migration.js';
 import type { RunDocument } from '../domain/run.js';
+import type { Window } from '../domain/window.js';
 import type { GodwitError } from '../errors.js';
 import type { Events } from '../events.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
@@ -13,6 +14,7 @@ import type { Gate } from './governor.js';
 import type { Watch } from './sentinel.js';
 import type { ThrottleSettings } from './signals.js';
 import type { Tally } from './tally.js';
+import type { Activity } from './watchdog.js';
 
 export interface RunSettings {
   /** Documents of a batch; of the first one, where it adapts. */
@@ -20,6 +22,8 @@ export interface RunSettings {
   /** Batches adapt to the time for which they hold documents. */
   readonly isAdaptive: boolean;
   readonly throttle: ThrottleSettings;
+  /** When batches may be written; null: at any time. */
+  readonly window: Window | null;
   /** From a batch's first write to its commit, in ms: what adaptive batches aim at. */
   readonly targetMs: number;
   /** Documents a second, of all workers together; null: no limit. */
@@ -27,9 +31,13 @@ export interface RunSettings {
   /** Images of one batch, in bytes. */
   readonly maxBatchBytes: number;
   readonly workers: number;
+  /** As many may be asked for while the run is under way: each has a session from the beginning. */
+  readonly mostWorkers: number;
   readonly leaseMs: number;
   /** How long a server that does not answer is waited for, in ms. */
   readonly outageMs: number;
+  /** After how long without a committed batch that is said, in ms. */
+  readonly stallMs: number;
   readonly maxFailures: number;
   /** Longest time of one call of up(), in ms. */
   readonly transformTimeoutMs: number;
@@ -45,6 +53,8 @@ export interface RunContext {
   readonly locate: Locate;
   readonly tally: Tally;
   readonly events: Events;
+  /** What the batches under way are at. */
+  readonly activity: Activity;
   /** Passed before every batch. */
   readonly gate: Gate;
   /** Told when documents are held: ends the transaction when this process can't any more. */

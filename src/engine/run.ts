@@ -14,19 +14,20 @@ import { retireRun } from '../mongo/runs.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
 import { requireTarget } from '../mongo/target.js';
 import { CatchUp, drainUntilQuiet, follow } from './catch-up.js';
+import { leaseLost, requireAudit } from './doubt.js';
 import { faultPoint } from './fault-points.js';
 import { throughGate } from './governor.js';
 import { targetReplaced } from './lease-keeper.js';
 import { patiently } from './patiently.js';
 import { Recorder } from './recorder.js';
 import { retryStep } from './retry-step.js';
-import { leaseLost, requireAudit } from './run-batch.js';
 import { mayGoOn, runChunk } from './run-chunk.js';
 import type { RunContext, StepContext } from './run-context.js';
 import { runOnly } from './run-only.js';
 import { settleStrays } from './settle-strays.js';
+import { watchOver } from './watchdog.js';
 import { type RunFacts, withLease } from './with-lease.js';
-import { shareOut } from './workers.js';
+import { type Sharing, shareOut } from './workers.js';
 
 export interface ForwardOptions {
   /** Changes to make at most (a canary). */
@@ -187,9 +188,11 @@ class Forward {
     const store = (): void => this.recorder.storeNowAndThen();
     step.events.on('run:batch', store);
     try {
-      await shareOut(open, this.sessions, step.signal, async (chunk, own, signal) => {
-        await runChunk({ ...step, signal }, { ...chunk, fence: step.fence }, own);
-      });
+      const work: Sharing<Chunk>['work'] = async (chunk, own, signal, mayWork) => {
+        const after = await runChunk({ ...step, signal }, { ...chunk, fence: step.fence }, own, mayWork);
+        return after.state === 'open' && mayGoOn({ ...step, signal }) ? after : undefined;
+      };
+      await watchOver(step, () => shareOut(open, { ...step, sessions: this.sessions, work }));
     } finally {
       step.events.off('run:batch', store);
       await this.recorder.idle();

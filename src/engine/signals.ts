@@ -4,9 +4,13 @@
  */
 import type { MongoClient } from 'mongodb';
 import type { Throttle } from '../domain/control.js';
-import type { Fact } from '../mongo/server-facts.js';
+import { phaseOf, shown, type Window } from '../domain/window.js';
+import { GodwitError } from '../errors.js';
+import { type Fact, type OplogWindow, readOplogWindow, readServerTime } from '../mongo/server-facts.js';
 import { readFlowControl, readReplicaLag } from '../mongo/signals.js';
 
+/** Share of its size from which on an oplog counts as full. */
+const FULL = 0.9;
 /** How long one reading may take, in ms. */
 const READ_MS = 5_000;
 
@@ -15,6 +19,8 @@ export interface ThrottleSettings {
   readonly maxLagMs: number;
   /** Median of the last commits, in ms; 0: not looked at. */
   readonly maxCommitMs: number;
+  /** How far a full oplog must reach back, in ms; 0: not looked at. */
+  readonly minOplogMs: number;
   /** Address that answers with 2xx while all is well; null: none. */
   readonly probe: string | null;
   /** True: wait. */
@@ -51,6 +57,48 @@ const flowControl = (client: MongoClient): Signal => ({
   },
 });
 
+/** A full oplog forgets something with every entry; one that is not full yet loses nothing. */
+const isFull = ({ bytes, maxBytes }: OplogWindow): boolean => bytes >= FULL * maxBytes;
+
+/**
+ * Others read the oplog, too: secondaries, backups, change streams. One that did not reach back so far when the run began
+ * may shrink to half of that.
+ */
+function oplog(client: MongoClient, minMs: number): Signal {
+  let least: number | undefined;
+  return {
+    name: 'oplog window',
+    read: async () => {
+      const fact = await readOplogWindow(client);
+      if (!fact.known) return fact;
+      const { hours } = fact.value;
+      least ??= Math.min(minMs / 3_600_000, hours / 2);
+      if (!isFull(fact.value) || hours >= least) return fine;
+      return over({ measured: tenths(hours), limit: tenths(least), unit: 'h', node: null });
+    },
+  };
+}
+
+const tenths = (hours: number): number => Math.round(hours * 10) / 10;
+
+/** Outside of it batches wait; where it has closed, that is the end of this runner. */
+const maintenanceWindow = (client: MongoClient, window: Window, stop: (error: GodwitError) => void): Signal => ({
+  name: 'window',
+  read: async () => {
+    const phase = phaseOf(window, await readServerTime(client));
+    if (phase === 'open') return fine;
+    const unit = phase === 'before' ? `opens ${shown(window, window.start)}` : `closed ${shown(window, window.end)}`;
+    if (phase === 'closed')
+      stop(
+        new GodwitError(
+          'GODWIT_STOPPED',
+          `stopped: its window closed ${shown(window, window.end)}; the batch under way was finished, the cursor is saved`,
+        ),
+      );
+    return over({ measured: null, limit: null, unit, node: null });
+  },
+});
+
 const probe = (url: string): Signal => ({
   name: 'probe',
   read: async () => {
@@ -64,8 +112,16 @@ const own = (when: () => boolean | Promise<boolean>): Signal => ({
   read: async () => ((await when()) ? over({ measured: null, limit: null, unit: null, node: null }) : fine),
 });
 
-export function signalsFor(client: MongoClient, settings: ThrottleSettings): Signal[] {
+/** @param stop ends the run at its next batch boundary */
+export function signalsFor(
+  client: MongoClient,
+  settings: ThrottleSettings,
+  window: Window | null,
+  stop: (error: GodwitError) => void,
+): Signal[] {
   return [
+    ...(window === null ? [] : [maintenanceWindow(client, window, stop)]),
+    ...(settings.minOplogMs > 0 ? [oplog(client, settings.minOplogMs)] : []),
     ...(settings.maxLagMs > 0 ? [lag(client, settings.maxLagMs), flowControl(client)] : []),
     ...(settings.probe === null ? [] : [probe(settings.probe)]),
     ...(settings.when === null ? [] : [own(settings.when)]),

@@ -25,9 +25,9 @@ import {
   wholeWrite,
 } from '../mongo/write-batch.js';
 import { applyTransform } from './apply-transform.js';
+import { BatchTaken, CheckpointMismatch, leaseLost } from './doubt.js';
 import { Effort, Inexact } from './effort.js';
 import { faultPoint } from './fault-points.js';
-import { leaseLost } from './run-batch.js';
 import { commitPatience, isRange, readFrom, type StepContext } from './run-context.js';
 
 export interface UndoOutcome {
@@ -38,11 +38,6 @@ export interface UndoOutcome {
 
 /** Number of the batch that is undone next; 0 when none is left. */
 export const nextUndo = (chunk: Chunk): number => (chunk.undo ? chunk.undo.seq - 1 : chunk.seq);
-
-class CheckpointMismatch extends Error {}
-
-/** Thrown inside the transaction when the audit has a rollback of that batch already. */
-class BatchTaken extends CheckpointMismatch {}
 
 export function restoreWrite({ change, how, order }: Restore): Write {
   if (how === 'whole') return wholeWrite({ bytes: change.after }, typedId(change.before));
@@ -176,6 +171,7 @@ export async function undoBatch(
   let outcome: UndoOutcome | undefined;
   for (;;) {
     try {
+      context.activity.at(session, 'read');
       await faultPoint('rollback:before-read');
       outcome = await inTransaction(
         session,
@@ -183,10 +179,12 @@ export async function undoBatch(
         commitPatience(context, session),
       ).finally(() => context.watch.release(session));
       await faultPoint('rollback:after-commit');
+      context.activity.through(session);
       return outcome;
     } catch (error) {
       const isThere = await settleUndo(context, chunk, seq, error);
       if (isThere) return { undone: NO_UNDO_BATCH, chunk: isThere, redone: effort.redone };
+      context.activity.redone(error);
       if (bypass === 'no' && error instanceof RefusedDocument && codeOf(error.cause) === 121) bypass = 'yes';
       else if (bypass === 'yes' && codeOf(causeOf(error)) === 13) bypass = 'denied';
       else if (!(error instanceof CheckpointMismatch))
@@ -209,6 +207,7 @@ async function body(context: StepContext, chunk: Chunk, seq: number, options: Bo
   const { effort, session } = options;
   const undone = await decideUndoBatch(context, chunk, seq, options);
   await faultPoint('rollback:after-read');
+  context.activity.at(session, 'audit');
   await journal(
     context.state,
     chunk,
@@ -226,6 +225,7 @@ async function body(context: StepContext, chunk: Chunk, seq: number, options: Bo
   effort.roundTripMs = performance.now() - askedAt;
   await faultPoint('rollback:after-checkpoint');
   effort.writing = undone.restores.map(({ change }) => change.before.key);
+  context.activity.at(session, 'write');
   context.watch.hold(session, effort.roundTripMs);
   await applyWrites(context.target, undone.restores.map(restoreWrite), {
     session,
@@ -234,6 +234,7 @@ async function body(context: StepContext, chunk: Chunk, seq: number, options: Bo
   });
   await requireExact(context, undone.restores, effort, session);
   await faultPoint('rollback:after-data');
+  context.activity.at(session, 'commit');
   await faultPoint('rollback:before-commit');
   return { undone, chunk: { ...chunk, undo }, redone: effort.redone };
 }

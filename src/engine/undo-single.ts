@@ -14,8 +14,8 @@ import { idsChunk, touchFence } from '../mongo/chunks.js';
 import { readBatch } from '../mongo/read-batch.js';
 import { inTransaction } from '../mongo/transaction.js';
 import { applyWrites } from '../mongo/write-batch.js';
+import { leaseLost } from './doubt.js';
 import { Effort } from './effort.js';
-import { leaseLost } from './run-batch.js';
 import { commitPatience, isRange, readFrom, type StepContext } from './run-context.js';
 import { downOf, requireExact, restoreWrite, toDecided } from './undo-batch.js';
 

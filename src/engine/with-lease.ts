@@ -8,13 +8,14 @@ import { killSessions, sessionId } from '../mongo/leases.js';
 import { findRun } from '../mongo/runs.js';
 import { isLoggedOut } from '../mongo/server-errors.js';
 import type { State } from '../mongo/state.js';
+import { leaseLost } from './doubt.js';
 import { Governor } from './governor.js';
 import { acquireLease, LeaseKeeper } from './lease-keeper.js';
-import { leaseLost } from './run-batch.js';
 import type { RunContext, RunSettings } from './run-context.js';
 import { NO_WATCH, Sentinel } from './sentinel.js';
 import { signalsFor } from './signals.js';
 import { Tally } from './tally.js';
+import { Activity } from './watchdog.js';
 
 export interface RunFacts {
   /** For the sentinel, which connects for itself. */
@@ -62,7 +63,7 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
 }
 
 async function holdLease(facts: RunFacts, run: RunDocument, limit: number, work: Work): Promise<RunDocument> {
-  const sessions = Array.from({ length: facts.settings.workers }, () => facts.client.startSession());
+  const sessions = Array.from({ length: facts.settings.mostWorkers }, () => facts.client.startSession());
   facts.onSessions?.(sessions);
   const leaseFacts = { ...facts, leaseMs: facts.settings.leaseMs, sessions };
   try {
@@ -80,7 +81,8 @@ async function holdLease(facts: RunFacts, run: RunDocument, limit: number, work:
       signal,
       since: taken.lease?.since ?? new Date(0),
       maxRate: settings.maxRate,
-      signals: signalsFor(client, settings.throttle),
+      workers: settings.workers,
+      signals: signalsFor(client, settings.throttle, settings.window, (error) => lost.abort(error)),
       maxCommitMs: settings.throttle.maxCommitMs,
       stop: (error) => lost.abort(error),
       note: (note) => events.emit('run:note', { run: taken._id, note }),
@@ -102,6 +104,7 @@ async function holdLease(facts: RunFacts, run: RunDocument, limit: number, work:
           signal,
           stop: (error) => lost.abort(error),
           watch: sentinel ?? NO_WATCH,
+          activity: new Activity(),
           gate: governor,
         },
         sessions,

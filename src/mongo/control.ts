@@ -1,6 +1,6 @@
 /** Requests in the run's document. They are written by whoever asks, without the lease; the answers by its holder. */
 import type { Document } from 'mongodb';
-import { type Control, NO_CONTROL, type SignalOff, type Throttle } from '../domain/control.js';
+import { type Control, NO_CONTROL, type Pace, type SignalOff, type Stall, type Throttle } from '../domain/control.js';
 import { type State, underLease } from './state.js';
 
 /** What is asked of the run by now; nothing where the run is gone. */
@@ -14,7 +14,7 @@ export interface Asked {
   readonly what: 'pause' | 'stop' | 'pace';
   readonly by: string;
   readonly because: string | null;
-  readonly pace?: { readonly maxRate: number | null; readonly batchSize: number | null };
+  readonly pace?: Pace;
   readonly isTakenBack?: boolean;
 }
 
@@ -53,6 +53,11 @@ export async function storeSignalsOff(
   signalsOff: readonly SignalOff[],
 ): Promise<void> {
   await state.runs.updateOne(underLease(run, fence), { $set: { signalsOff } } as Document);
+}
+
+/** Since when no batch has been committed, and why; null: batches go through. */
+export async function storeStall(state: State, run: string, fence: string, stalled: Stall | null): Promise<void> {
+  await state.runs.updateOne(underLease(run, fence), { $set: { stalled } } as Document);
 }
 
 /** Why the run waits now, and for how long it has waited for each reason since that was last stored, in ms. */

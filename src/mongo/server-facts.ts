@@ -29,6 +29,8 @@ export async function readReplicaSetId(client: MongoClient): Promise<string | nu
 
 export interface OplogWindow {
   readonly maxBytes: number;
+  readonly bytes: number;
+  /** From its first entry to now, by the server's clock. */
   readonly hours: number;
 }
 
@@ -38,14 +40,20 @@ export async function readOplogWindow(client: MongoClient): Promise<Fact<OplogWi
   const stats = await askAdmin(client, 'local', { collStats: 'oplog.rs' }, needs);
   if (!stats.known) return stats;
   const oplog = client.db('local').collection('oplog.rs');
-  const project = { projection: { wall: 1 } };
-  const [first, last] = await Promise.all([
-    oplog.find({}, project).sort({ $natural: 1 }).limit(1).next(),
-    oplog.find({}, project).sort({ $natural: -1 }).limit(1).next(),
-  ]);
-  const [from, to] = [first?.['wall'], last?.['wall']];
-  const hours = from instanceof Date && to instanceof Date ? (to.getTime() - from.getTime()) / 3_600_000 : 0;
-  return { known: true, value: { maxBytes: Number(stats.value['maxSize'] ?? 0), hours } };
+  const first = await oplog
+    .find({}, { projection: { wall: 1 } })
+    .sort({ $natural: 1 })
+    .limit(1)
+    .next();
+  const [from, now] = [first?.['wall'], await readServerTime(client)];
+  const hours = from instanceof Date ? (now.getTime() - from.getTime()) / 3_600_000 : 0;
+  const { maxSize, size } = stats.value as { readonly maxSize?: number; readonly size?: number };
+  return { known: true, value: { maxBytes: Number(maxSize ?? 0), bytes: Number(size ?? 0), hours } };
+}
+
+/** What the server's clock says. */
+export async function readServerTime(client: MongoClient): Promise<Date> {
+  return ((await client.db('admin').command({ hello: 1 })) as { readonly localTime: Date }).localTime;
 }
 
 export interface DiskSpace {

@@ -1,5 +1,5 @@
 /** `pause`, `resume`, `stop`, `throttle`: asks something of a run under way, from whatever machine, and waits for its answer. */
-import type { Control } from '../domain/control.js';
+import type { Control, Pace } from '../domain/control.js';
 import { isLive, type RunDocument, type RunState } from '../domain/run.js';
 import { lifeOf, whoami } from '../engine/owner.js';
 import { GodwitError } from '../errors.js';
@@ -23,6 +23,8 @@ export interface PaceOptions extends ControlOptions {
   readonly maxRate?: number | null | undefined;
   /** Documents of a batch, fixed; null takes it back. */
   readonly batchSize?: number | null | undefined;
+  /** Chunks worked on at once; null takes it back. */
+  readonly workers?: number | null | undefined;
 }
 
 export interface ControlResult {
@@ -39,6 +41,7 @@ export interface ControlResult {
   readonly paused: boolean;
   readonly maxRate: number | null;
   readonly batchSize: number | null;
+  readonly workers: number | null;
 }
 
 const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
@@ -57,6 +60,7 @@ function resultOf(run: RunDocument): ControlResult {
     paused: control.pause !== null,
     maxRate: control.pace?.maxRate ?? null,
     batchSize: control.pace?.batchSize ?? null,
+    workers: control.pace?.workers ?? null,
   };
 }
 
@@ -121,18 +125,37 @@ export async function resumeRun(session: Session, id: string, options: ControlOp
 export const stopRun = async (session: Session, id: string, options: ControlOptions = {}): Promise<ControlResult> =>
   request(session, await requireLive(session, id), { what: 'stop' }, options);
 
+/** What is asked for, what was asked before, or as the runner was started with. */
+const paceAfter = ({ pace }: Control, { maxRate, batchSize, workers }: PaceOptions): Pace => ({
+  maxRate: maxRate === undefined ? (pace?.maxRate ?? null) : maxRate,
+  batchSize: batchSize === undefined ? (pace?.batchSize ?? null) : batchSize,
+  workers: workers === undefined ? (pace?.workers ?? null) : workers,
+});
+
+/** A runner has its sessions from the beginning, and each worker needs one. @throws GodwitError GODWIT_USAGE */
+function requireSessions({ migration, lease }: RunDocument, workers: number): void {
+  const most = lease?.sessions.length ?? 0;
+  if (workers <= most) return;
+  throw new GodwitError(
+    'GODWIT_USAGE',
+    `wanted at most ${most} workers while ${migration} is under way, found ${workers}`,
+    {
+      next: [
+        `godwit throttle ${migration} --workers ${most}`,
+        `godwit stop ${migration}, then godwit run ${migration} --workers ${workers}`,
+      ],
+    },
+  );
+}
+
 /** Changes the pace of a run under way; without anything to change, it only tells the pace. */
 export async function throttleRun(session: Session, id: string, options: PaceOptions = {}): Promise<ControlResult> {
-  const { maxRate, batchSize } = options;
-  if (maxRate === undefined && batchSize === undefined) {
+  const { maxRate, batchSize, workers } = options;
+  if (maxRate === undefined && batchSize === undefined && workers === undefined) {
     const { id: migration } = await loadById(session, id);
     return resultOf(await requireRun(session, migration));
   }
   const run = await requireLive(session, id);
-  const { control } = run;
-  const pace = {
-    maxRate: maxRate === undefined ? (control.pace?.maxRate ?? null) : maxRate,
-    batchSize: batchSize === undefined ? (control.pace?.batchSize ?? null) : batchSize,
-  };
-  return request(session, run, { what: 'pace', pace }, options);
+  if (workers) requireSessions(run, workers);
+  return request(session, run, { what: 'pace', pace: paceAfter(run.control, options) }, options);
 }

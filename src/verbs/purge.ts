@@ -1,8 +1,8 @@
 /** `audit purge`: retention. */
 import { isFree, isOver } from '../audit/retention.js';
 import type { RunDocument } from '../domain/run.js';
+import { leaseLost } from '../engine/doubt.js';
 import { whoami } from '../engine/owner.js';
-import { leaseLost } from '../engine/run-batch.js';
 import { withLease } from '../engine/with-lease.js';
 import { GodwitError } from '../errors.js';
 import { auditTotals } from '../mongo/audit-entries.js';

@@ -2,6 +2,7 @@
 import type { ClientSession } from 'mongodb';
 import type { PhaseTable } from '../domain/phases.js';
 import { isSpent, type RunDocument, type RunState } from '../domain/run.js';
+import { phaseOf, shown } from '../domain/window.js';
 import { requireGround } from '../engine/ground.js';
 import { planRun } from '../engine/plan-run.js';
 import { carryOn, retire, rollbackUnderWay } from '../engine/run.js';
@@ -13,7 +14,7 @@ import { countFailures } from '../mongo/failures.js';
 import { killSessions, sessionId } from '../mongo/leases.js';
 import { findCurrentRun } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
-import { readReplicaSetId } from '../mongo/server-facts.js';
+import { readReplicaSetId, readServerTime } from '../mongo/server-facts.js';
 import { ensureState } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { ShownId } from '../report/shown-id.js';
@@ -132,6 +133,17 @@ async function plan(session: Session, { loaded, settings }: RunFacts): Promise<R
   });
 }
 
+/** A window that has closed does not open again. @throws GodwitError GODWIT_WINDOW_CLOSED */
+async function requireWindow({ client, config }: Session, { id }: LoadedMigration): Promise<void> {
+  const { window } = config.settings;
+  if (!window || phaseOf(window, await readServerTime(client)) !== 'closed') return;
+  throw new GodwitError(
+    'GODWIT_WINDOW_CLOSED',
+    `wanted to run ${id} in its window, found that it closed ${shown(window, window.end)}`,
+    { next: ['set the next one in the configuration: window: { zone, start, end }'] },
+  );
+}
+
 /** The run to carry on: the current one, or a new one. @param room asked before anything is written for it */
 async function planOrResume(
   session: Session,
@@ -173,6 +185,7 @@ async function prepare(session: Session, id: string, options: RunOptions): Promi
   const loaded = await loadById(session, id);
   if (options.retry) await requireQuarantine(session, loaded.id);
   requireTransactions(session.server);
+  await requireWindow(session, loaded);
   requireForeignTargets(session, loaded);
   for (const step of loaded.migration.steps) await requireTarget(session.db, step.collection, 'write');
   await requirePipelines(session, loaded);
@@ -201,7 +214,12 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
   const work = async (): Promise<RunResult> => {
     const loaded = await prepare(session, id, options);
     const isCanary = options.limit !== undefined || options.only !== undefined;
-    const settings = runSettings(session.config, isCanary ? { ...options, workers: 1 } : options);
+    const settings = runSettings(session.config, {
+      ...options,
+      ...(isCanary ? { workers: 1 } : {}),
+      isCanary,
+      isForwards: true,
+    });
     const only = options.only === undefined ? undefined : await idsOf(session, loaded, options.only);
     await ensureState(session.state);
     const facts = runFacts(session, loaded, settings, {

@@ -47,6 +47,8 @@ export const VERSION: string = (
  * included: three are a fifth faster than two, four no faster than three, and an application beside waits as long.
  */
 const AUTO_WORKERS = Math.min(4, availableParallelism() + 1);
+/** As many may be asked of a run under way, whatever it was started with. */
+const MOST_WORKERS = 8;
 
 /**
  * Reads the configuration and connects.
@@ -182,9 +184,14 @@ export interface SettingOverrides {
   readonly maxRate?: number | undefined;
 }
 
-export function runSettings(config: Config, overrides: SettingOverrides = {}): RunSettings {
+/** @param overrides `isCanary`: one worker, so that it stops exactly where it was asked to; `isForwards`: bound by the window */
+export function runSettings(
+  config: Config,
+  overrides: SettingOverrides & { readonly isCanary?: boolean; readonly isForwards?: boolean } = {},
+): RunSettings {
   const { settings } = config;
-  const workers = overrides.workers ?? settings.workers;
+  const asked = overrides.workers ?? settings.workers;
+  const workers = asked === 'auto' ? AUTO_WORKERS : asked;
   return {
     batchSize: overrides.batchSize ?? settings.batch.size,
     isAdaptive: overrides.batchSize === undefined,
@@ -192,9 +199,12 @@ export function runSettings(config: Config, overrides: SettingOverrides = {}): R
     throttle: { ...settings.throttle, probe: settings.throttle.probe ?? null, when: settings.throttle.when ?? null },
     maxRate: overrides.maxRate ?? null,
     maxBatchBytes: settings.batch.maxBytes,
-    workers: workers === 'auto' ? AUTO_WORKERS : workers,
+    workers,
+    mostWorkers: overrides.isCanary ? 1 : Math.max(workers, MOST_WORKERS),
     leaseMs: settings.leaseMs,
     outageMs: settings.outageMs,
+    stallMs: settings.stallMs,
+    window: overrides.isForwards ? (settings.window ?? null) : null,
     maxFailures: overrides.maxFailures ?? 0,
     transformTimeoutMs: settings.transform.timeoutMs,
   };

@@ -1,7 +1,7 @@
 /** `list` and `status`: the migrations of the project and what became of them, from files and database together. */
 
 import { NO_UNDO, undoTotal } from '../domain/chunk.js';
-import type { SignalOff, Throttle } from '../domain/control.js';
+import type { SignalOff, Stall, Throttle } from '../domain/control.js';
 import { describeOwner } from '../domain/lease.js';
 import type { PhaseTable } from '../domain/phases.js';
 import { isLive, type RunDocument, type RunState, type Transition } from '../domain/run.js';
@@ -56,6 +56,8 @@ export interface MigrationStatus {
   readonly etaUnknownBecause: string | null;
   /** Why the next batch waits now. */
   readonly throttled: readonly Throttle[];
+  /** No batch has been committed for a while; null: batches go through. */
+  readonly stalled: Stall | null;
   /** Signals that its runner may not look at, with what they need. */
   readonly signalsOff: readonly SignalOff[];
   readonly lease: LeaseView | null;
@@ -197,6 +199,7 @@ function withRun(
     cursor: run.resumeCursor ? new ShownId(run.resumeCursor.id) : null,
     ...estimateEnd(done, total, run.workedMs, isMoving),
     throttled: run.throttled ?? [],
+    stalled: run.stalled ?? null,
     signalsOff: run.signalsOff ?? [],
     lease,
     failures: failures.map(({ at, firstId, other, ...group }) => ({
@@ -238,6 +241,7 @@ function pending(id: string, file: FileFacts): MigrationStatus {
     cursor: null,
     ...unknownEta(null, 'it has not run'),
     throttled: [],
+    stalled: null,
     signalsOff: [],
     lease: null,
     failures: [],

@@ -22,7 +22,7 @@ export interface Mutant {
 const CHECKPOINT_FILTER = '{ _id: chunk._id, fence: chunk.fence, seq: chunk.seq }';
 
 const REDONE_UNASKED: Edit = {
-  file: 'engine/run-batch.ts',
+  file: 'engine/doubt.ts',
   find: "if (!(error instanceof CommitUnknown) && !(error instanceof CheckpointMismatch)) return 'open';",
   replace: "if (!(error instanceof CheckpointMismatch)) return 'open';",
 };

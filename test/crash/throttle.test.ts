@@ -84,6 +84,30 @@ describe('a secondary that is behind', () => {
   });
 });
 
+describe('an oplog that is full', () => {
+  const members = useMembers({ args: ['--oplogSize', '16', '--syncdelay', '1'] });
+  const scratch = useScratch('window', () => members().server.uri);
+
+  test('and reaches back for less than half of what it did is waited for', async () => {
+    const at = await prepare(scratch.make());
+    // It reaches back to the start of the server: too short a time before would be nothing to wait for.
+    await sleep(12_000);
+    const end = finished(startCommand([...RUN, '--max-rate', '20'], at));
+    await until(async () => (await audited(at.db)) > 0);
+    const filler = Buffer.alloc(1024 * 1024, 'x');
+    await until(async () => {
+      await at.db.collection('others').insertMany(Array.from({ length: 8 }, () => ({ filler })));
+      return waits(at);
+    });
+    expect((await currentRun(at.db)).throttled).toContainEqual(
+      expect.objectContaining({ reason: 'oplog window', unit: 'h' }),
+    );
+    // It reaches further back with every second that nobody writes.
+    expect((await end).code).toBe(0);
+    expect((await currentRun(at.db)).throttledMs['oplog window']).toBeGreaterThan(1_000);
+  });
+});
+
 describe('a user', () => {
   const server = useAuthServer();
   const scratch = useScratch('blind', () => server.rootUri());
@@ -106,6 +130,7 @@ describe('a user', () => {
     expect(stderr).toMatch(/replica lag is not looked at: it needs replSetGetStatus \(role clusterMonitor\)/);
     const { json } = await runJson(['status', 'm1'], at);
     expect((json['migrations'] as { signalsOff: unknown }[])[0]?.signalsOff).toEqual([
+      { signal: 'oplog window', needs: 'read on the database "local" (role clusterMonitor)' },
       { signal: 'replica lag', needs: 'replSetGetStatus (role clusterMonitor)' },
       { signal: 'flow control', needs: 'serverStatus (role clusterMonitor)' },
     ]);
@@ -124,6 +149,7 @@ describe('a user', () => {
     const { throttled } = await currentRun(at.db);
     expect(throttled.map(({ reason, unit }) => `${reason}: ${unit}`).sort()).toEqual([
       'flow control: no longer permitted',
+      'oplog window: no longer permitted',
       'replica lag: no longer permitted',
     ]);
     await users.command({ grantRolesToUser: 'writer', roles });

@@ -1,7 +1,7 @@
 /** Verbs that ask something of a run under way: pause, resume, stop, throttle. */
 import type { Command } from 'commander';
 import { pauseRun, resumeRun, stopRun, throttleRun } from '../../godwit.js';
-import type { ControlResult } from '../../verbs/control.js';
+import type { ControlResult, PaceOptions } from '../../verbs/control.js';
 import { action, whereLine } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { countingNumber } from '../options.js';
@@ -10,6 +10,20 @@ import { renderControl } from '../render/control.js';
 interface ControlFlags {
   readonly because?: string;
   readonly wait: boolean;
+}
+
+interface PaceFlags extends ControlFlags {
+  readonly maxRate?: number;
+  readonly batchSize?: number;
+  readonly workers?: number;
+  readonly reset?: boolean;
+}
+
+/** What is asked for; undefined where nothing is. */
+function paceOf({ reset, maxRate, batchSize, workers }: PaceFlags): Omit<PaceOptions, 'wait'> | undefined {
+  const none = reset ? null : undefined;
+  const pace = { maxRate: maxRate ?? none, batchSize: batchSize ?? none, workers: workers ?? none };
+  return Object.values(pace).some((value) => value !== undefined) ? pace : undefined;
 }
 
 type Act = typeof pauseRun;
@@ -42,25 +56,18 @@ export function addControl(program: Command, done: (code: number) => void): void
     .description('change the pace of a run under way; without an option, tell it')
     .option('--max-rate <n>', 'documents a second, of all workers together', countingNumber)
     .option('--batch-size <n>', 'documents in a batch', countingNumber)
+    .option('--workers <n>', 'chunks worked on at once', countingNumber)
     .option('--reset', 'take back what was asked before')
     .option('--no-wait', 'do not wait until the runner has answered')
     .action(
-      action<[string, ControlFlags & { maxRate?: number; batchSize?: number; reset?: boolean }]>(
-        done,
-        (invocation, _options, id, flags) =>
-          invocation.withSession(async (session) => {
-            const pace = flags.reset ? { maxRate: null, batchSize: null } : {};
-            const result: ControlResult = await throttleRun(session, id, {
-              ...pace,
-              ...(flags.maxRate === undefined ? {} : { maxRate: flags.maxRate }),
-              ...(flags.batchSize === undefined ? {} : { batchSize: flags.batchSize }),
-              wait: flags.wait,
-            });
-            invocation.io.json(result);
-            const isAsked = flags.reset || flags.maxRate !== undefined || flags.batchSize !== undefined;
-            invocation.io.print([whereLine(session), '', ...renderControl(isAsked ? 'throttle' : 'pace', result)]);
-            return EXIT.done;
-          }),
+      action<[string, PaceFlags]>(done, (invocation, _options, id, flags) =>
+        invocation.withSession(async (session) => {
+          const pace = paceOf(flags);
+          const result: ControlResult = await throttleRun(session, id, { ...pace, wait: flags.wait });
+          invocation.io.json(result);
+          invocation.io.print([whereLine(session), '', ...renderControl(pace ? 'throttle' : 'pace', result)]);
+          return EXIT.done;
+        }),
       ),
     );
 }

@@ -10,11 +10,12 @@ const DONE: Readonly<Record<string, string>> = {
   throttle: 'PACE CHANGED with the next batch.',
 };
 
-function paceOf({ maxRate, batchSize }: ControlResult): string {
+function paceOf({ maxRate, batchSize, workers }: ControlResult): string {
   const rate =
     maxRate === null ? 'no limit of documents a second' : `at most ${formatCount(maxRate)} documents a second`;
   const size = batchSize === null ? 'as the runner was started with, or adapts it' : formatCount(batchSize);
-  return `  ${rate}; batch size: ${size}`;
+  const at = workers === null ? 'as the runner was started with' : formatCount(workers);
+  return `  ${rate}; batch size: ${size}; workers: ${at}`;
 }
 
 function headOf(verb: string, result: ControlResult): string {

@@ -176,6 +176,9 @@ export function renderStatus(
         'waits for',
         `${describeThrottle(one)}, since ${formatTime(one.since)}`,
       ]),
+      ...(row.stalled
+        ? ([['STANDS STILL', `since ${formatTime(row.stalled.since)}: ${row.stalled.because}`]] as [string, string][])
+        : []),
       ...row.signalsOff.map(({ signal, needs }): [string, string] => ['not looked at', `${signal}: needs ${needs}`]),
       ['ends', row.finishedAt ? formatTime(row.finishedAt) : endText(row)],
       ['cursor', row.cursor === null ? '-' : row.cursor.text(clear)],

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const ENTRIES = ['index', 'cli/main', 'mongo/sentinel-main'];
+const ENTRIES = ['index', 'cli/main', 'mongo/sentinel-main', 'engine/transform-thread'];
 
 /** The packages that the package itself asks for, and those that it finds or does without. */
 function externals() {

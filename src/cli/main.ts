@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command: parses, runs one verb, and ends with the exit code of the contract. */
+import { Console } from 'node:console';
 import { CommanderError } from 'commander';
 import { GodwitError, isGodwitError } from '../errors.js';
 import { toGodwitError as fromServer } from '../godwit.js';
@@ -49,6 +50,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     return known.exitCode;
   }
 }
+
+// Standard output is the command's own: what a migration prints is a message like any other.
+globalThis.console = new Console(process.stderr);
 
 // A reader that went away (`godwit list | head -1`) is no error of ours, and must not end a batch half-way.
 for (const stream of [process.stdout, process.stderr])

@@ -4,12 +4,14 @@ import { type Change, type Decision, isDocumentCarried } from '../domain/change.
 import type { Step, TransformFunction, TransformStep } from '../domain/migration.js';
 import { type StoredDocument, storedDocument } from '../domain/stored-document.js';
 import { chosenAmong } from '../mongo/evaluate.js';
+import { tablesOf } from '../mongo/lookups.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import { pipelineRefusal } from '../mongo/server-errors.js';
 import { applyGiven, applyInside, applyOutside, type Inside, inPlace } from './apply-pipeline.js';
 import { applyTransform, type Locate } from './apply-transform.js';
 import { lookupsFor } from './lookups-for.js';
 import { readFrom, type StepContext } from './run-context.js';
+import { NO_THREADS, type Threads } from './transform-threads.js';
 
 export interface Evaluation {
   readonly step: Step;
@@ -17,6 +19,9 @@ export interface Evaluation {
   readonly locate: Locate;
   /** Longest time of one call of `up`, in ms. */
   readonly timeoutMs: number;
+  /** Where the step's place in the migration is known, and heavy transforms go to threads. */
+  readonly threads?: Pick<Threads, 'apply' | 'measured'>;
+  readonly stepIndex?: number;
 }
 
 export const evaluationOf = (context: StepContext): Evaluation => ({
@@ -24,6 +29,8 @@ export const evaluationOf = (context: StepContext): Evaluation => ({
   from: readFrom(context),
   locate: context.locate,
   timeoutMs: context.settings.transformTimeoutMs,
+  threads: context.threads,
+  stepIndex: context.stepIndex,
 });
 
 /** What each of the functions makes of the documents, which look up once for all of them. */
@@ -34,7 +41,7 @@ async function transformBy(
   documents: readonly StoredDocument[],
   session?: ClientSession,
 ): Promise<Decision[][]> {
-  const lookups = await lookupsFor(from.db, step, documents, session);
+  const lookups = tablesOf(step.lookup, await lookupsFor(from.db, step, documents, session));
   return functions.map((fn) => applyTransform(documents, { fn, locate, timeoutMs }, lookups));
 }
 
@@ -44,7 +51,13 @@ async function transform(
   documents: readonly StoredDocument[],
   session?: ClientSession,
 ): Promise<Decision[]> {
-  const [decisions = []] = await transformBy(how, step, [step.up], documents, session);
+  const { from, locate, timeoutMs, threads = NO_THREADS, stepIndex = 0 } = how;
+  const found = await lookupsFor(from.db, step, documents, session);
+  const elsewhere = await threads.apply(stepIndex, documents, found);
+  if (elsewhere) return elsewhere;
+  const startedAt = performance.now();
+  const decisions = applyTransform(documents, { fn: step.up, locate, timeoutMs }, tablesOf(step.lookup, found));
+  threads.measured(performance.now() - startedAt);
   return decisions;
 }
 

@@ -2,15 +2,15 @@ import type { ClientSession, Db, Document } from 'mongodb';
 import { plainOf } from '../domain/change.js';
 import type { TransformStep } from '../domain/migration.js';
 import type { StoredDocument } from '../domain/stored-document.js';
-import { type Lookups, readLookups } from '../mongo/lookups.js';
+import { type FoundDocuments, readLookups } from '../mongo/lookups.js';
 
-/** What a step looks up for these documents; nothing is asked when it looks nothing up. */
+/** What a step finds for these documents; nothing is asked when it looks nothing up. */
 export async function lookupsFor(
   db: Db,
   step: TransformStep,
   documents: readonly StoredDocument[],
   session?: ClientSession,
-): Promise<Lookups> {
+): Promise<FoundDocuments> {
   if (Object.keys(step.lookup).length === 0) return {};
   return readLookups(db, step.lookup, documents.map(readable), session);
 }

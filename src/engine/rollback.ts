@@ -28,6 +28,7 @@ import { requireChunks, stepContext } from './run.js';
 import type { RunContext } from './run-context.js';
 import { NO_WATCH } from './sentinel.js';
 import { Tally } from './tally.js';
+import { NO_THREADS } from './transform-threads.js';
 import { decideUndoBatch, nextUndo } from './undo-batch.js';
 import { undoOnly } from './undo-single.js';
 import { Activity } from './watchdog.js';
@@ -196,6 +197,7 @@ export const lookingContext = (facts: RunFacts, run: RunDocument): RunContext =>
   locate: locateIn(facts.loaded),
   tally: Tally.fresh(0),
   watch: NO_WATCH,
+  threads: NO_THREADS,
   activity: new Activity(),
   gate: OPEN_GATE,
   stop: () => undefined,

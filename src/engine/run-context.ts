@@ -14,6 +14,7 @@ import type { Gate } from './governor.js';
 import type { Watch } from './sentinel.js';
 import type { ThrottleSettings } from './signals.js';
 import type { Tally } from './tally.js';
+import type { Threads } from './transform-threads.js';
 import type { Activity } from './watchdog.js';
 
 export interface RunSettings {
@@ -53,6 +54,8 @@ export interface RunContext {
   readonly locate: Locate;
   readonly tally: Tally;
   readonly events: Events;
+  /** Where heavy transforms go. */
+  readonly threads: Threads;
   /** What the batches under way are at. */
   readonly activity: Activity;
   /** Passed before every batch. */

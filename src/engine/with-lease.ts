@@ -15,6 +15,7 @@ import type { RunContext, RunSettings } from './run-context.js';
 import { NO_WATCH, Sentinel } from './sentinel.js';
 import { signalsFor } from './signals.js';
 import { Tally } from './tally.js';
+import { TransformThreads } from './transform-threads.js';
 import { Activity } from './watchdog.js';
 
 export interface RunFacts {
@@ -74,6 +75,9 @@ async function holdLease(facts: RunFacts, run: RunDocument, limit: number, work:
     const tally = new Tally(taken.counters, settings.maxFailures, limit);
     const signal = AbortSignal.any([facts.signal, lost.signal]);
     const sentinel = Sentinel.start(facts.uri, sessions);
+    const note = (text: string): void => {
+      events.emit('run:note', { run: taken._id, note: text });
+    };
     const governor = new Governor({
       state,
       run: taken._id,
@@ -85,8 +89,13 @@ async function holdLease(facts: RunFacts, run: RunDocument, limit: number, work:
       signals: signalsFor(client, settings.throttle, settings.window, (error) => lost.abort(error)),
       maxCommitMs: settings.throttle.maxCommitMs,
       stop: (error) => lost.abort(error),
-      note: (note) => events.emit('run:note', { run: taken._id, note }),
+      note,
     });
+    const threads = new TransformThreads(
+      { id: loaded.id, path: loaded.path, timeoutMs: settings.transformTimeoutMs },
+      settings.workers,
+      note,
+    );
     const stopListening = whenPrimaryIsLost(client, () => sentinel?.endHeld());
     let isOpen = true;
     try {
@@ -104,6 +113,7 @@ async function holdLease(facts: RunFacts, run: RunDocument, limit: number, work:
           signal,
           stop: (error) => lost.abort(error),
           watch: sentinel ?? NO_WATCH,
+          threads,
           activity: new Activity(),
           gate: governor,
         },
@@ -115,6 +125,7 @@ async function holdLease(facts: RunFacts, run: RunDocument, limit: number, work:
       throw error;
     } finally {
       stopListening();
+      await threads.close();
       await governor.close();
       sentinel?.close();
       // With the lease the next runner finds the sessions: it is not given back while one may hold documents.

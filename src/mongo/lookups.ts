@@ -40,40 +40,53 @@ class Table implements LookupTable<Document> {
   }
 }
 
+/** Documents that each lookup has found, by ascending `_id`. */
+export type FoundDocuments = Readonly<Record<string, readonly Buffer[]>>;
+
 async function readLookup(
   db: Db,
   spec: LookupSpec,
   documents: readonly Document[],
   session?: ClientSession,
-): Promise<Table> {
+): Promise<Buffer[]> {
   const path = spec.localField.split('.');
   const wanted = new Map<string, unknown>();
   for (const document of documents)
     for (const value of valuesAt(document, path)) if (value !== null) wanted.set(keyOf(value), value);
-  const table = new Table();
-  if (wanted.size === 0) return table;
+  if (wanted.size === 0) return [];
   const cursor = db
     .collection(spec.from)
     .find(
       { [spec.foreignField]: { $in: [...wanted.values()] } },
       { raw: true, sort: { _id: 1 }, ...(session ? { session } : {}) },
     );
-  const foreign = spec.foreignField.split('.');
-  for await (const raw of cursor as AsyncIterable<unknown>) {
-    const found = deepFreeze(toPlain(raw as Buffer));
-    for (const key of new Set(valuesAt(found, foreign).map(keyOf))) table.add(key, found);
-  }
-  return table;
+  const found: Buffer[] = [];
+  for await (const raw of cursor as AsyncIterable<unknown>) found.push(raw as Buffer);
+  return found;
 }
 
-/** Every lookup of a step for these documents. */
+/** What every lookup of a step finds for these documents. */
 export async function readLookups(
   db: Db,
   specs: Readonly<Record<string, LookupSpec>>,
   documents: readonly Document[],
   session?: ClientSession,
-): Promise<Lookups> {
-  const tables: Record<string, Table> = {};
-  for (const [name, spec] of Object.entries(specs)) tables[name] = await readLookup(db, spec, documents, session);
-  return tables;
+): Promise<FoundDocuments> {
+  const found: Record<string, Buffer[]> = {};
+  for (const [name, spec] of Object.entries(specs)) found[name] = await readLookup(db, spec, documents, session);
+  return found;
 }
+
+function tableOf({ foreignField }: LookupSpec, raws: readonly Buffer[]): Table {
+  const table = new Table();
+  const foreign = foreignField.split('.');
+  for (const raw of raws) {
+    const document = deepFreeze(toPlain(raw));
+    for (const key of new Set(valuesAt(document, foreign).map(keyOf))) table.add(key, document);
+  }
+  return table;
+}
+
+/** The tables that a transform is given. */
+export const tablesOf = (specs: Readonly<Record<string, LookupSpec>>, found: FoundDocuments): Lookups =>
+  Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, tableOf(spec, found[name] ?? [])]));

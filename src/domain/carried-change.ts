@@ -1,0 +1,30 @@
+/** A change from its bytes: what another thread, or the audit, has made of it. */
+import { BSON_TYPE, scanFields } from '../kernel/raw-bson.js';
+import { toTyped } from '../kernel/values.js';
+import type { Change } from './change.js';
+import type { StoredDocument } from './stored-document.js';
+
+export interface CarriedChange extends Pick<Change, 'after' | 'hash' | 'patch' | 'unset'> {
+  readonly before: StoredDocument;
+}
+
+/** New values in the order of the patch, which a plain object would lose for names that look like numbers. */
+function valuesIn(patch: Buffer): Map<string, unknown> {
+  const values = scanFields(patch).find(({ name, type }) => name === 's' && type === BSON_TYPE.object);
+  if (!values) throw new RangeError('wanted the new values in a patch, found none');
+  const fields = patch.subarray(values.valueStart, values.end);
+  const typed = toTyped(fields);
+  return new Map(scanFields(fields).map(({ name }) => [name, typed[name]]));
+}
+
+/** The change; its values are read when they are asked for. */
+export function carriedChange(carried: CarriedChange): Change {
+  let values: ReadonlyMap<string, unknown> | undefined;
+  return {
+    ...carried,
+    get set() {
+      values ??= valuesIn(carried.patch);
+      return values;
+    },
+  };
+}

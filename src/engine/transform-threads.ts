@@ -1,0 +1,90 @@
+/**
+ * Threads for heavy transforms. A transform is ordinary code in the runner's own thread until it is measured slow: then
+ * every worker's batches can be transformed at once, while the runner's thread goes on talking to the server.
+ */
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type { Piscina } from 'piscina';
+import type { Decision } from '../domain/change.js';
+import type { StoredDocument } from '../domain/stored-document.js';
+import type { FoundDocuments } from '../mongo/lookups.js';
+import { decisionsOf, type ThreadAnswer, type ThreadFacts, taskOf } from './thread-task.js';
+
+const MAIN = fileURLToPath(new URL('../engine/transform-thread.js', import.meta.url));
+
+/** Time that a batch's transform takes, in ms, above which it goes to threads. */
+const SLOW_MS = 50;
+/** Batches whose median is looked at. */
+const BATCHES = 3;
+
+export interface Threads {
+  /** @returns null while this thread does it */
+  apply(step: number, documents: readonly StoredDocument[], found: FoundDocuments): Promise<Decision[] | null>;
+  /** A batch was transformed in this thread, in so many ms. */
+  measured(ms: number): void;
+  close(): Promise<void>;
+}
+
+/** Everything in this thread. */
+export const NO_THREADS: Threads = { apply: async () => null, measured: () => undefined, close: async () => undefined };
+
+export class TransformThreads implements Threads {
+  readonly #times: number[] = [];
+  readonly #count: number;
+  #pool: Promise<Piscina | null> | undefined;
+
+  /**
+   * @param workers batches that are under way at once
+   * @param note told when threads are used, or cannot be
+   */
+  constructor(
+    private readonly facts: ThreadFacts,
+    workers: number,
+    private readonly note: (text: string) => void,
+  ) {
+    this.#count = Math.min(workers, availableParallelism());
+  }
+
+  measured(ms: number): void {
+    if (this.#pool || this.#count < 2) return;
+    this.#times.push(ms);
+    if (this.#times.length < BATCHES) return;
+    const median = [...this.#times].sort((a, b) => a - b)[Math.floor(BATCHES / 2)] ?? 0;
+    this.#times.length = 0;
+    // A package that is not built has no thread to start (its own unit tests).
+    if (median < SLOW_MS || !existsSync(MAIN)) return;
+    this.note(`up() takes ${Math.round(median)} ms of a batch: it runs in ${this.#count} threads from here on`);
+    this.#pool = this.#start();
+  }
+
+  async #start(): Promise<Piscina> {
+    const { Piscina } = await import('piscina');
+    return new Piscina({
+      filename: MAIN,
+      minThreads: this.#count,
+      maxThreads: this.#count,
+      workerData: this.facts,
+    });
+  }
+
+  async apply(step: number, documents: readonly StoredDocument[], found: FoundDocuments): Promise<Decision[] | null> {
+    const pool = await this.#pool;
+    if (!pool || documents.length === 0) return null;
+    try {
+      return decisionsOf(documents, (await pool.run(taskOf(step, documents, found))) as ThreadAnswer);
+    } catch (error) {
+      // What a thread cannot do, this one can, and its errors are the ones that people know.
+      this.note(
+        `a thread failed (${error instanceof Error ? error.name : 'unknown'}): up() runs in the runner's own again`,
+      );
+      this.#pool = Promise.resolve(null);
+      await pool.destroy();
+      return null;
+    }
+  }
+
+  async close(): Promise<void> {
+    await (await this.#pool?.catch(() => null))?.destroy();
+  }
+}

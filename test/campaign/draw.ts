@@ -77,6 +77,9 @@ const MIGRATION_WEIGHTS = { set: 13, unset: 11, rename: 16, mark: 40, whole: 20 
 const LOAD_WEIGHTS = { none: 30, edits: 25, inserts: 15, saves: 10, transactions: 8, hot: 7, all: 5 };
 const ENDING_WEIGHTS = { complete: 45, rollback: 35, 'rollback-killed': 10, 'run-rollback-run': 7, abandon: 3 };
 
+/** Share of the transforms that are heavy, where one may be. */
+const HEAVY = 0.25;
+
 function drawDocs(dice: Dice, focus: Focus): number {
   const size = dice.weighted(DOCS);
   const [low, high] = { few: [0, 3], some: [10, 200], many: [200, 3_000], huge: [20_000, 20_000] }[size] as [
@@ -229,7 +232,7 @@ function drawFault(dice: Dice, focus: Focus, extent: Extent): Fault {
     case 'only':
       return { kind, nth: dice.int(0, 3_000) };
     case 'pause':
-      return { kind, delayMs: dice.int(300, 1_500), ms: dice.int(0, 1_500) };
+      return { kind, delayMs: dice.int(300, 1_500), ms: dice.int(0, 1_500), workers: dice.int(1, 4) };
     case 'rollback':
     case 'retry':
       return { kind };
@@ -281,13 +284,24 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
   };
   // Drawn last, so that the rest of a seed is what it was before there were pipelines.
   const isPipeline = dice.chance(focus.pipelines ?? 0.3) && mayBePipeline(drawn);
-  const whole = isPipeline ? { ...drawn, migration: { ...migration, isPipeline } } : drawn;
+  const isHeavy = dice.chance(HEAVY) && !isPipeline && mayBeHeavy(drawn);
+  const whole = {
+    ...drawn,
+    migration: { ...migration, ...(isPipeline && { isPipeline }), ...(isHeavy && { isHeavy }) },
+  };
   return isRefused(whole) ? asRefused(whole) : whole;
 }
 
 /** A pipeline looks nothing up, has no `down`, and does not hang. */
 const mayBePipeline = ({ migration, faults }: Schedule): boolean =>
   hasPipeline(migration.kind) && !migration.lookup && !migration.down && !faults.some(({ kind }) => kind === 'hang');
+
+/** Enough batches to be measured, each slow enough; a call that hangs is counted in one thread only. */
+const mayBeHeavy = ({ collection, settings, faults }: Schedule): boolean =>
+  settings.batchSize >= 60 &&
+  collection.docs >= 4 * settings.batchSize &&
+  collection.docs <= 3_000 &&
+  !faults.some(({ kind }) => kind === 'hang');
 
 /** What is refused at once has no moments. */
 const asRefused = (schedule: Schedule): Schedule => ({

@@ -282,12 +282,13 @@ async function changeCollection({ db, schedule }: Stage, what: FaultOf<'ddl'>['w
 /** Nobody may be at work yet, or any more: then there is nothing to be asked. */
 const ASKED = ['0', '2:GODWIT_USAGE', '2:GODWIT_NOT_RUN'];
 
-async function paused(stage: Stage, verb: Forwards, { delayMs, ms }: FaultOf<'pause'>): Promise<Attempt> {
+async function paused(stage: Stage, verb: Forwards, { delayMs, ms, workers }: FaultOf<'pause'>): Promise<Attempt> {
   const runner = startRunner(stage, verb);
   await Promise.race([sleep(delayMs), runner.end]);
   const answers: string[] = [];
-  for (const what of ['pause', 'resume'] as const) {
-    const { outcome } = await startRunner(stage, what).end;
+  for (const what of ['pause', ...(workers === undefined ? [] : (['throttle'] as const)), 'resume'] as const) {
+    const args = what === 'throttle' ? ['--workers', String(workers)] : [];
+    const { outcome } = await startRunner(stage, what, { args }).end;
     answers.push(outcome);
     if (!ASKED.includes(outcome)) stage.violate('I11', `${what} to end with one of ${ASKED.join(' ')}`, outcome);
     if (what === 'pause') await sleep(ms);

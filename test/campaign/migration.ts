@@ -55,6 +55,9 @@ const DOWNS: Readonly<Partial<Record<MigrationKind, string>>> = {
 /** Environment variable: the call of `up` that never returns. */
 export const HANGS_AT = 'CAMPAIGN_HANGS_AT';
 
+/** A millisecond. */
+const SPIN = '      for (const end = performance.now() + 1; performance.now() < end; );\n';
+
 /** The migration file of a schedule. */
 export function sourceOf(schedule: Schedule): string {
   const { migration, collection } = schedule;
@@ -76,7 +79,7 @@ export default defineMigration({
     ${migration.lookup ? `lookup: { team: { from: '${LOOKED_UP}', localField: 'team', foreignField: '_id' } },` : ''}
     up: (doc, { keep, lookup }) => {
       calls += 1;
-      if (calls === HANGS_AT) for (;;);
+${migration.isHeavy ? SPIN : ''}      if (calls === HANGS_AT) for (;;);
       if (doc.bad === 1) throw new Error('a bad document');
       return ${shared.length > 0 ? `{ ...shape(doc, keep), ${shared.join(', ')} }` : 'shape(doc, keep)'};
     },

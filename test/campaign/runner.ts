@@ -7,7 +7,7 @@ import { CANARY } from './documents.js';
 import type { Moment } from './schedule.js';
 import type { Stage } from './stage.js';
 
-export type Verb = 'run' | 'retry' | 'rollback' | 'verify' | 'dry-run' | 'pause' | 'resume';
+export type Verb = 'run' | 'retry' | 'rollback' | 'verify' | 'dry-run' | 'pause' | 'resume' | 'throttle';
 
 export interface Exit {
   readonly verb: Verb;
@@ -34,6 +34,7 @@ function argsOf(verb: Verb, { schedule, maxFailures }: Stage, more: readonly str
     verify: [],
     'dry-run': ['--batch-size', batchSize],
     pause: [],
+    throttle: [],
     resume: [],
   };
   return [verb, 'm1', ...own[verb].map(String), ...more, '--progress', 'none', '--json'];

@@ -65,8 +65,8 @@ export type Fault =
   | { readonly kind: 'limit'; readonly limit: number }
   /** A canary of one document: `--only`. */
   | { readonly kind: 'only'; readonly nth: number }
-  /** Paused from another process, and resumed. */
-  | { readonly kind: 'pause'; readonly delayMs: number; readonly ms: number }
+  /** Paused from another process, and resumed, with another number of workers where one is given. */
+  | { readonly kind: 'pause'; readonly delayMs: number; readonly ms: number; readonly workers?: number }
   /** `retry`, where there is a quarantine. */
   | { readonly kind: 'retry' }
   | { readonly kind: 'rollback' };
@@ -114,6 +114,8 @@ export interface Schedule {
     readonly lookup: boolean;
     /** The same as a pipeline inside the server. */
     readonly isPipeline?: boolean;
+    /** A millisecond for each document: `up` runs in threads, once that is measured. */
+    readonly isHeavy?: boolean;
     /** Documents on which `up` throws, in percent. */
     readonly badPercent: number;
   };

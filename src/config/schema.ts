@@ -55,10 +55,13 @@ export const configSchema = z.strictObject({
     .default(60_000)
     .describe('After how long without a committed batch a run says so, and why, in ms'),
   window: z
-    .strictObject({ zone, start: moment, end: moment })
+    .strictObject({
+      zone: zone.describe("IANA name of the time zone of the maintenance window, like 'Europe/Lisbon'"),
+      start: moment.describe('When batches of a run may begin to be written, as a clock in that zone shows it'),
+      end: moment.describe('When the run stops, to go on in the next window'),
+    })
     .refine(isForwards, 'wanted an end behind the start')
-    .optional()
-    .describe('When batches may be written: `{ zone, start, end }`, times as a clock in that zone shows them'),
+    .optional(),
   throttle: z
     .strictObject({
       maxLagMs: duration

@@ -126,7 +126,7 @@ export async function evaluateResults(
 ): Promise<Decision[]> {
   const { step, from } = how;
   const results = changes.map(({ after }) => storedDocument(after));
-  if (step.kind === 'transform') return transform(how, step, results, session);
+  if (step.kind === 'transform') return (await transformBy(how, step, [step.up], results, session))[0] ?? [];
   const open = await chosen(how, results.filter(isDocumentCarried));
   const decided = await applyGiven(from, step, open);
   return inPlace(results, open, decided, (document) => ({ kind: 'unchanged', document }));

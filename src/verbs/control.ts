@@ -132,6 +132,12 @@ const paceAfter = ({ pace }: Control, { maxRate, batchSize, workers }: PaceOptio
   workers: workers === undefined ? (pace?.workers ?? null) : workers,
 });
 
+/** @throws GodwitError GODWIT_USAGE for what would hold a run for ever */
+function requireCount(name: string, value: number | null | undefined): void {
+  if (value === undefined || value === null || (Number.isInteger(value) && value > 0)) return;
+  throw new GodwitError('GODWIT_USAGE', `wanted a whole number above 0 as ${name}, found ${value}`);
+}
+
 /** A runner has its sessions from the beginning, and each worker needs one. @throws GodwitError GODWIT_USAGE */
 function requireSessions({ migration, lease }: RunDocument, workers: number): void {
   const most = lease?.sessions.length ?? 0;
@@ -155,6 +161,7 @@ export async function throttleRun(session: Session, id: string, options: PaceOpt
     const { id: migration } = await loadById(session, id);
     return resultOf(await requireRun(session, migration));
   }
+  for (const [name, value] of Object.entries({ maxRate, batchSize, workers })) requireCount(name, value);
   const run = await requireLive(session, id);
   if (workers) requireSessions(run, workers);
   return request(session, run, { what: 'pace', pace: paceAfter(run.control, options) }, options);

@@ -116,6 +116,7 @@ describe('the workers of a run under way', () => {
 
   test('are at most as many as have sessions', async () => {
     const { at, end } = await underway(1);
+    expect(await runJson(['throttle', 'm1', '--workers', '0'], at)).toMatchObject({ code: 2 });
     expect(await runJson(['throttle', 'm1', '--workers', '99'], at)).toMatchObject({
       code: 2,
       json: { error: { code: 'GODWIT_USAGE', message: expect.stringContaining('wanted at most 8 workers') } },

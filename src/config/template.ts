@@ -14,10 +14,12 @@ export default defineConfig({
 
   // migrations: 'scripts/migrations', // the folder of the migrations
   // batch: { size: 500, targetMs: 75, maxBytes: '8MiB' }, // the first batch; how long the others hold their documents; bytes at most
-  // throttle: { maxLagMs: 2_000, maxCommitMs: 250 }, // what batches wait for; { probe: 'http://…', when: () => false } ask you
+  // throttle: { maxLagMs: 2_000, maxCommitMs: 250, minOplogMs: '1h' }, // what batches wait for; { probe: 'http://…', when: () => false } ask you
+  // (window: { zone: 'Europe/Lisbon', start: '2026-12-01T01:00', end: '2026-12-01T05:00' } binds runs to a maintenance window)
   // workers: 'auto', // chunks worked on at once
   // leaseMs: 15_000, // how long a runner that is gone keeps others from taking over
   // outageMs: '10m', // how long a run waits for a server that does not answer
+  // stallMs: '1m', // after how long without a committed batch a run says so, and why
   // transform: { timeoutMs: 5_000 }, // longest time of one call of \`up\`
   // audit: { retention: '90d' }, // how long the images of runs that were rolled back are kept
   // room: 'refuse', // a run that would not fit the disk or half of the oplog; 'warn' says so, 'off' asks nobody

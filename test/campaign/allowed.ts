@@ -1,6 +1,6 @@
 /** Which ends of a process are allowed, by what was done to it. Everything else violates I11. */
 import type { Verb } from './runner.js';
-import { type Fault, has, type Schedule } from './schedule.js';
+import { type Fault, has, isRestore, type Schedule } from './schedule.js';
 
 /** What befalls the set or the wire to it. */
 const TROUBLE = ['stepdown', 'kill-primary', 'no-majority', 'wire'] as const;
@@ -29,6 +29,8 @@ function ofRun(schedule: Schedule): string[] {
     ...(mayConflict(schedule) ? ['1:GODWIT_CONFLICTS'] : []),
     // After the stream's history was lost, and beside an application that never rests.
     ...(has(schedule, 'fail-command', ...TROUBLE) && schedule.load.kind !== 'none' ? ['1:GODWIT_STILL_WRITTEN'] : []),
+    // Said once; the next run is planned anew.
+    ...(schedule.faults.some(isRestore) ? ['1:GODWIT_RESTORED'] : []),
     // Whose `up` hung once stays in quarantine until it is retried.
     ...(has(schedule, 'hang') ? ['4', '1:GODWIT_FAILURES'] : []),
   ];
@@ -66,6 +68,7 @@ function byFault(fault: Fault): string[] {
         ? []
         : ['1:GODWIT_TARGET_REPLACED', '2:GODWIT_TARGET'];
     case 'state':
+      if (fault.what === 'restore') return ['SIGKILL'];
       return fault.what === 'fence'
         ? ['5:GODWIT_LEASE_LOST']
         : fault.what === 'cursor'

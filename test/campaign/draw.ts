@@ -11,7 +11,9 @@ import {
   type FieldKind,
   FORWARD_POINTS,
   type IdKind,
+  isOfRollback,
   isRefused,
+  isRestore,
   type LoadKind,
   type MigrationKind,
   type Moment,
@@ -209,7 +211,7 @@ function drawFault(dice: Dice, focus: Focus, extent: Extent): Fault {
     case 'ddl':
       return { kind, at: inBatch, what: dice.weighted({ index: 2, validator: 2, recreate: 2, drop: 1, rename: 2 }) };
     case 'state':
-      return { kind, at: inBatch, what: dice.weighted({ fence: 3, cursor: 3, 'drop-chunks': 1 }) };
+      return { kind, at: inBatch, what: dice.weighted({ fence: 3, cursor: 3, 'drop-chunks': 1, restore: 2 }) };
     case 'second':
       return { kind, delayMs: dice.int(0, 600) };
     case 'stepdown':
@@ -289,8 +291,18 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
     ...drawn,
     migration: { ...migration, ...(isPipeline && { isPipeline }), ...(isHeavy && { isHeavy }) },
   };
-  return isRefused(whole) ? asRefused(whole) : whole;
+  if (isRefused(whole)) return asRefused(whole);
+  return whole.faults.some(isRestore) ? asRestored(whole) : whole;
 }
+
+/** What the restored state does not know has no way back; the rest may befall the run as it likes. */
+const asRestored = (schedule: Schedule): Schedule => ({
+  ...schedule,
+  faults: schedule.faults.filter(
+    (fault) => !isOfRollback(fault) && !['rollback', 'ddl', 'hang', 'retry'].includes(fault.kind),
+  ),
+  ending: 'complete',
+});
 
 /** A pipeline looks nothing up, has no `down`, and does not hang. */
 const mayBePipeline = ({ migration, faults }: Schedule): boolean =>

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deserialize, EJSON } from 'bson';
 import { wrongClock } from '../support/clock.js';
+import { type Dump, dump, restore, STATE } from '../support/dump.js';
 import { killSentinelsOf } from '../support/observe.js';
 import { allowedOutcomes } from './allowed.js';
 import { COLLECTION, HANGS_AT, validatorOf } from './migration.js';
@@ -15,6 +16,8 @@ const PAST_MS = 400;
 const BESIDE_MS = 150;
 /** Longer than the engine asks again for a commit's answer, in ms. */
 const UNKNOWN_MS = 24_000;
+/** A runner whose state is brought back has gone on for so long, in ms. */
+const GOES_ON_MS = 700;
 /** The woken runner has that long to notice, while the second one is held, in ms. */
 const NOTICE_MS = 3_000;
 const HELD_AT = { run: 'batch:before-read', retry: 'batch:before-read', rollback: 'rollback:before-read' } as const;
@@ -76,6 +79,7 @@ function carryOut(stage: Stage, verb: Forwards, fault: Carried): Promise<Attempt
     case 'ddl':
       return ddl(stage, verb, fault);
     case 'state':
+      if (fault.what === 'restore') return restored(stage, verb, fault.at);
       return held(stage, verb, fault.at, () => beside(editState(stage, fault.what)));
     case 'second':
       return second(stage, verb, fault.delayMs);
@@ -238,6 +242,22 @@ async function editState({ db }: Stage, what: FaultOf<'state'>['what']): Promise
     const open = { kind: 'range', state: 'open', 'range.upper': { $exists: true } };
     await chunks.updateOne(open, [{ $set: { cursor: { id: '$range.upper' } } }]);
   }
+}
+
+/** The state as it was at the moment, once the runner has gone on for a while, and is dead. */
+async function restored(stage: Stage, verb: Forwards, at: Moment): Promise<Attempt> {
+  let backup: Dump = [];
+  const runner = startRunner(stage, verb, { act: { at, action: 'stop' } });
+  const isHit = await stops(runner);
+  if (isHit) {
+    backup = await dump(stage.db, STATE);
+    runner.child.kill('SIGCONT');
+    await Promise.race([sleep(GOES_ON_MS), runner.end]);
+    runner.child.kill('SIGKILL');
+  }
+  const exit = await runner.end;
+  await restore(stage.db, backup);
+  return { exits: [exit], isHit };
 }
 
 const RENAMED = `${COLLECTION}_old`;

@@ -51,7 +51,7 @@ export type Fault =
   | { readonly kind: 'commit-unknown'; readonly at: Moment }
   | { readonly kind: 'restart'; readonly at: Moment }
   | { readonly kind: 'ddl'; readonly at: Moment; readonly what: 'index' | 'validator' | 'recreate' | 'drop' | 'rename' }
-  | { readonly kind: 'state'; readonly at: Moment; readonly what: 'fence' | 'cursor' | 'drop-chunks' }
+  | { readonly kind: 'state'; readonly at: Moment; readonly what: 'fence' | 'cursor' | 'drop-chunks' | 'restore' }
   | { readonly kind: 'second'; readonly delayMs: number }
   | { readonly kind: 'stepdown'; readonly at: Moment }
   | { readonly kind: 'kill-primary'; readonly at: Moment; readonly downMs: number }
@@ -143,6 +143,9 @@ export const isRefused = ({ collection }: Schedule): boolean => REFUSED_SHAPES.i
 export const isFinal = (fault: Fault): boolean =>
   (fault.kind === 'ddl' && (fault.what === 'drop' || fault.what === 'recreate')) ||
   (fault.kind === 'state' && fault.what === 'drop-chunks');
+
+/** The state comes back from a backup: what it knew since is lost, and the run is planned anew. */
+export const isRestore = (fault: Fault | undefined): boolean => fault?.kind === 'state' && fault.what === 'restore';
 
 export const has = (schedule: Schedule, ...kinds: readonly FaultKind[]): boolean =>
   schedule.faults.some(({ kind }) => kinds.includes(kind));

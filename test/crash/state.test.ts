@@ -5,6 +5,7 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { type CommandResult, finished, killLeftovers, runCommand, startCommand } from '../support/command.js';
 import { until } from '../support/crash.js';
 import { dataHash, useDatabase } from '../support/database.js';
+import { ALL, dump, restore, STATE } from '../support/dump.js';
 import { isStopped } from '../support/observe.js';
 import { makeMigration } from '../support/project.js';
 
@@ -19,27 +20,6 @@ const outcome = ({ code, stdout }: CommandResult): unknown[] => {
   return [code, error?.code ?? state];
 };
 
-/** A collection's documents, as a dump would hold them. */
-type Dump = readonly { readonly name: string; readonly documents: readonly Document[] }[];
-
-async function dump(db: Db, only: RegExp): Promise<Dump> {
-  const listed = await db.listCollections({}, { nameOnly: true }).toArray();
-  const names = listed.map(({ name }) => name).filter((name) => only.test(name));
-  const read = (name: string): Promise<Document[]> => db.collection(name).find({}, { promoteValues: false }).toArray();
-  return Promise.all(names.map(async (name) => ({ name, documents: await read(name) })));
-}
-
-/** Drops and inserts, as a restore does: the collections have other UUIDs afterwards. */
-async function restore(db: Db, dumped: Dump): Promise<void> {
-  for (const { name, documents } of dumped) {
-    await db.collection(name).drop();
-    await db.createCollection(name);
-    if (documents.length > 0) await db.collection(name).insertMany([...documents], { forceServerObjectId: true });
-  }
-}
-
-const ALL = /./;
-const STATE = /^migrations/;
 const TARGET = /^people$/;
 
 describe('the state', () => {

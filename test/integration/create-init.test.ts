@@ -239,7 +239,14 @@ describe('init', () => {
     await put('godwit.config.mjs', text.replace(/^ {2}\/\/ (\w+: )/gm, '  $1'));
     const { settings, origins } = await loadConfig({ cwd, env: {} });
     const unwritten = SETTINGS.filter(({ path }) => origins[path] !== 'file').map(({ path }) => path);
-    expect(unwritten).toEqual(['throttle.probe', 'throttle.when', 'state.db']);
+    expect(unwritten).toEqual([
+      'window.zone',
+      'window.start',
+      'window.end',
+      'throttle.probe',
+      'throttle.when',
+      'state.db',
+    ]);
     const { environments, db, redact, ...rest } = settings;
     expect(db).toBe('crm');
     expect(redact).toHaveLength(1);

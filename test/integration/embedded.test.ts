@@ -12,8 +12,6 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type EmbeddedServer, startEmbedded } from '../../src/embedded/start.js';
 
 const fixture = fileURLToPath(new URL('../fixtures/embedded-parent.mjs', import.meta.url));
-/** GODWIT_DIST: a build elsewhere, for trying a change without touching dist. */
-const dist = process.env['GODWIT_DIST'] ?? fileURLToPath(new URL('../../dist', import.meta.url));
 
 /** A zombie (its parent has not asked yet) is as good as gone. */
 function isAlive(pid: number): boolean {
@@ -140,9 +138,7 @@ describe('an embedded server', () => {
 
 describe('the process that started an embedded server', () => {
   async function startParent(mode: 'stay' | 'leave') {
-    const built = join(dist, 'embedded', 'start.js');
-    if (!existsSync(built)) throw new Error(`${built} is not there: run "npm run build" first`);
-    const parent: ChildProcess = spawn(process.execPath, [fixture, built, mode], {
+    const parent: ChildProcess = spawn(process.execPath, [fixture, mode], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     if (!parent.stdout) throw new Error('no stdout');

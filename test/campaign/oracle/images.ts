@@ -1,7 +1,7 @@
 /** Before images against the model: I2, I3, I5, and what the change stream must have told. */
 import { migrated } from '../migration.js';
 import { bytesOf, type Fields, fieldsOf, get, unordered } from '../raw.js';
-import { has } from '../schedule.js';
+import { has, isRestore } from '../schedule.js';
 import type { Stage } from '../stage.js';
 import { type Batch, batchesOf, hashOf } from './audit.js';
 import type { Found } from './documents.js';
@@ -14,7 +14,8 @@ export async function checkImages(stage: Stage, found: Found): Promise<void> {
       stage,
       batches.filter((batch) => batch.run === run),
     );
-  checkAudited(stage, batches, found);
+  // What the restored state does not know any more has its images in no audit.
+  if (!stage.schedule.faults.some(isRestore)) checkAudited(stage, batches, found);
   await checkAlone(stage, batches);
 }
 
@@ -66,7 +67,7 @@ interface Told {
 /** I8's ground: what was inserted while the run went on is on record, or a rollback would take it for older. */
 export async function checkInserts(stage: Stage, { from, to }: Told, isStreamLost: boolean): Promise<void> {
   const { db, model, schedule } = stage;
-  if (isStreamLost || has(schedule, 'rollback')) return;
+  if (isStreamLost || has(schedule, 'rollback') || schedule.faults.some(isRestore)) return;
   const raw = await db.collection('migrations_touched').find({ inserted: true }, { raw: true }).toArray();
   const known = new Set(raw.map((bytes) => get(fieldsOf(bytes as unknown as Uint8Array), 'id')?.toString('hex')));
   for (const { key, isInserted, isUncertain, sentAt, shapedAt, fields } of model.documents.values())

@@ -5,7 +5,7 @@ import { brokenInvariants } from '../../support/crash.js';
 import { brokenHistory, brokenSums, openTransactions } from '../../support/observe.js';
 import { COLLECTION } from '../migration.js';
 import type { Exit } from '../runner.js';
-import { type Fault, has } from '../schedule.js';
+import { type Fault, has, isRestore } from '../schedule.js';
 import type { Stage } from '../stage.js';
 import { batchesOf, checkChains, checkCursors, checkOplog } from './audit.js';
 
@@ -90,8 +90,11 @@ export async function checkState(stage: Stage, since: Timestamp): Promise<void> 
   await checkOplog(stage, since, COLLECTION);
   const now = await runNow(stage);
   if (now?.state !== 'completed' && now?.state !== 'rolled-back') return;
-  // Chunks that are dropped after the last look at them leave a run without its parts.
-  const hasParts = !stage.schedule.faults.some((fault) => fault.kind === 'state' && fault.what === 'drop-chunks');
+  // Chunks that are dropped after the last look at them leave a run without its parts; a restored run has the figures of
+  // its last second, and is retired with them.
+  const hasParts = !stage.schedule.faults.some(
+    (fault) => (fault.kind === 'state' && fault.what === 'drop-chunks') || isRestore(fault),
+  );
   if (hasParts)
     for (const broken of await brokenSums(stage.db)) stage.violate('I15', 'the run as the sum of its chunks', broken);
   if (now.state !== 'completed') return;

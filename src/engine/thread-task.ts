@@ -9,6 +9,8 @@ import type { FoundDocuments } from '../mongo/lookups.js';
 export interface ThreadFacts {
   readonly id: string;
   readonly path: string;
+  /** Of the file that the runner has loaded: a thread must not run another one. */
+  readonly checksum: string;
   /** Longest time of one call of `up`, in ms. */
   readonly timeoutMs: number;
 }

@@ -16,6 +16,8 @@ const loading = loadMigration(facts);
 
 export default async function transform({ step: index, documents, found }: ThreadTask): Promise<ThreadAnswer> {
   const loaded = await loading;
+  if (loaded.checksum !== facts.checksum)
+    throw new GodwitError('GODWIT_CHECKSUM', `wanted ${facts.id} as the runner has loaded it, found it changed`);
   const step = loaded.migration.steps[index];
   if (step?.kind !== 'transform')
     throw new GodwitError('GODWIT_CHECKSUM', `wanted a transform as step ${index + 1}, found ${step?.kind ?? 'none'}`);

@@ -33,6 +33,7 @@ export class TransformThreads implements Threads {
   readonly #times: number[] = [];
   readonly #count: number;
   #pool: Promise<Piscina | null> | undefined;
+  #hasFailed = false;
 
   /**
    * @param workers batches that are under way at once
@@ -58,14 +59,25 @@ export class TransformThreads implements Threads {
     this.#pool = this.#start();
   }
 
-  async #start(): Promise<Piscina> {
-    const { Piscina } = await import('piscina');
-    return new Piscina({
-      filename: MAIN,
-      minThreads: this.#count,
-      maxThreads: this.#count,
-      workerData: this.facts,
-    });
+  async #start(): Promise<Piscina | null> {
+    try {
+      const { Piscina } = await import('piscina');
+      const { id, path, checksum, timeoutMs } = this.facts;
+      const threads = { minThreads: this.#count, maxThreads: this.#count };
+      return new Piscina({ filename: MAIN, ...threads, workerData: { id, path, checksum, timeoutMs } });
+    } catch (error) {
+      this.#giveUp(error);
+      return null;
+    }
+  }
+
+  /** What a thread cannot do, this one can, and its errors are the ones that people know. */
+  #giveUp(error: unknown): void {
+    this.#pool = Promise.resolve(null);
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
+    const what = error instanceof Error ? error.message : String(error);
+    this.note(`a thread failed (${what}): up() runs in the runner's own again`);
   }
 
   async apply(step: number, documents: readonly StoredDocument[], found: FoundDocuments): Promise<Decision[] | null> {
@@ -74,17 +86,13 @@ export class TransformThreads implements Threads {
     try {
       return decisionsOf(documents, (await pool.run(taskOf(step, documents, found))) as ThreadAnswer);
     } catch (error) {
-      // What a thread cannot do, this one can, and its errors are the ones that people know.
-      this.note(
-        `a thread failed (${error instanceof Error ? error.name : 'unknown'}): up() runs in the runner's own again`,
-      );
-      this.#pool = Promise.resolve(null);
+      this.#giveUp(error);
       await pool.destroy();
       return null;
     }
   }
 
   async close(): Promise<void> {
-    await (await this.#pool?.catch(() => null))?.destroy();
+    await (await this.#pool)?.destroy();
   }
 }

@@ -62,10 +62,11 @@ export async function watchOver<T>(context: RunContext, work: () => Promise<T>):
   let movedAt = Date.now();
   let toldAt = movedAt;
   let isStored = false;
+  let storing: Promise<void> = Promise.resolve();
   const store = (stalled: { readonly since: Date; readonly because: string } | null): void => {
     isStored = stalled !== null;
     // Only for people to see: a server that is away is what it would tell of.
-    storeStall(state, run._id, fence, stalled).catch(() => undefined);
+    storing = storing.then(() => storeStall(state, run._id, fence, stalled)).catch(() => undefined);
   };
   const look = (): void => {
     const now = Date.now();
@@ -89,5 +90,6 @@ export async function watchOver<T>(context: RunContext, work: () => Promise<T>):
   } finally {
     clearInterval(timer);
     if (isStored) store(null);
+    await storing;
   }
 }

@@ -91,11 +91,7 @@ async function holdLease(facts: RunFacts, run: RunDocument, limit: number, work:
       stop: (error) => lost.abort(error),
       note,
     });
-    const threads = new TransformThreads(
-      { id: loaded.id, path: loaded.path, timeoutMs: settings.transformTimeoutMs },
-      settings.workers,
-      note,
-    );
+    const threads = new TransformThreads({ ...loaded, timeoutMs: settings.transformTimeoutMs }, settings.workers, note);
     const stopListening = whenPrimaryIsLost(client, () => sentinel?.endHeld());
     let isOpen = true;
     try {

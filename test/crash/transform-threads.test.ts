@@ -1,4 +1,6 @@
 /** A transform that is measured slow runs in threads, and does there what it does in the runner's own. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Document } from 'mongodb';
 import { afterAll, describe, expect, inject, test } from 'vitest';
 import { finished, killLeftovers, runCommand, runJson, startCommand } from '../support/command.js';
@@ -97,6 +99,21 @@ describe('a heavy transform', () => {
       scanned: COUNT,
     });
     expect([...(await brokenInvariants(at.db)), ...(await brokenHistory(at.db))]).toEqual([]);
+  });
+
+  test('whose file is changed meanwhile runs on as it was loaded', async () => {
+    const at = await place(`(doc) => { ${SPIN} return { ...doc, mark: 'as it was' }; }`);
+    const child = startCommand([...RUN, '--workers', '3', '--max-rate', '400'], at);
+    const end = finished(child);
+    await until(async () => (await audited(at.db)) > 0);
+    const file = join(at.cwd, 'scripts/migrations/m1.mjs');
+    await writeFile(file, (await readFile(file, 'utf8')).replace('as it was', 'another'));
+    const { code, stderr } = await end;
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringMatching(/a thread failed \(wanted m1 as the runner has loaded it/),
+    ]);
+    expect(await at.db.collection('people').countDocuments({ mark: 'as it was' })).toBe(COUNT);
   });
 
   test('that never returns is found out in a thread, too', async () => {

@@ -242,7 +242,7 @@ describe('a server without room', () => {
     await members().whole();
     const told = await heldAt(
       at,
-      { at: 'batch:before-read:3', env: { GODWIT_OUTAGE_MS: '1000' } },
+      { at: 'batch:before-read:3', env: { GODWIT_OUTAGE_MS: '1000' }, hangsMs: 100_000 },
       async () => undefined,
     );
     await members().ended(0);

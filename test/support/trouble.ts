@@ -57,6 +57,8 @@ export interface HeldOptions {
   readonly at: string;
   readonly env?: NodeJS.ProcessEnv;
   readonly args?: readonly string[];
+  /** Where there is much to do: after how long the runner hangs, in ms. */
+  readonly hangsMs?: number;
 }
 
 /** Stops the process at the point, lets `trouble` happen, and lets it go on. */
@@ -73,7 +75,7 @@ export async function heldAt(place: Place, options: HeldOptions, trouble: () => 
   }
   const startedAt = performance.now();
   // One that hangs is ended while the test can still show what it said.
-  const limit = setTimeout(() => child.kill('SIGKILL'), HANGS_MS);
+  const limit = setTimeout(() => child.kill('SIGKILL'), options.hangsMs ?? HANGS_MS);
   const result = await end.finally(() => clearTimeout(limit));
   const seconds = (performance.now() - startedAt) / 1_000;
   return { ...result, json: JSON.parse(result.stdout || '{}') as Record<string, unknown>, seconds };

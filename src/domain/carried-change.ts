@@ -1,4 +1,4 @@
-/** A change from its bytes: what another thread, or the audit, has made of it. */
+/** A change from its bytes: what a pipeline, or another thread, has made of a document. */
 import { BSON_TYPE, scanFields } from '../kernel/raw-bson.js';
 import { toTyped } from '../kernel/values.js';
 import type { Change } from './change.js';

@@ -3,8 +3,8 @@
  * the pipeline makes of it: so an update does it (MongoDB 6.0.5; pinned by test/integration/pipeline.test.ts).
  */
 import { assemble, MAX_DOCUMENT_BYTES, type RawField, scanFields, sha256 } from '../kernel/raw-bson.js';
-import { toTyped } from '../kernel/values.js';
-import { type Change, type Decision, fail, oddity } from './change.js';
+import { carriedChange } from './carried-change.js';
+import { type Decision, fail, oddity } from './change.js';
 import { encodePatch } from './patch.js';
 import { type StoredDocument, slice } from './stored-document.js';
 
@@ -21,27 +21,6 @@ function storedResult(document: StoredDocument, result: Buffer): Buffer | null {
   if (given && !elementOf(result, given).equals(own)) return null;
   if (at === 0) return result;
   return assemble([own, ...fields.filter((_, index) => index !== at).map((field) => elementOf(result, field))]);
-}
-
-/** Typed only when it is asked for: a forward run writes bytes that it never looks at. */
-function changeTo(
-  before: StoredDocument,
-  after: Buffer,
-  elements: readonly Buffer[],
-  unset: readonly string[],
-): Change {
-  let typed: ReadonlyMap<string, unknown> | undefined;
-  return {
-    before,
-    after,
-    hash: sha256(after),
-    unset,
-    patch: encodePatch(elements, unset),
-    get set() {
-      typed ??= new Map(Object.entries(toTyped(assemble(elements))));
-      return typed;
-    },
-  };
 }
 
 /** Decides what the pipeline's result for a document means. */
@@ -65,6 +44,9 @@ export function decideResult(document: StoredDocument, result: Buffer): Decision
   const changed = fields.filter(({ name }) => !kept.has(name));
   const odd = oddity(document, touched) ?? oddity({ bytes: after, fields, key: document.key }, changed);
   if (odd) return fail(document, 'GODWIT_NOT_CARRIED', odd);
-  const elements = changed.map((field) => elementOf(after, field));
-  return { kind: 'changed', change: changeTo(document, after, elements, unset) };
+  const patch = encodePatch(
+    changed.map((field) => elementOf(after, field)),
+    unset,
+  );
+  return { kind: 'changed', change: carriedChange({ before: document, after, hash: sha256(after), patch, unset }) };
 }

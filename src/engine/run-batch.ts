@@ -60,7 +60,10 @@ export async function runBatch(
       return outcome;
     } catch (error) {
       const seen = await settle(context, current, error);
-      if (seen === 'committed' && attempt.outcome) return attempt.outcome;
+      if (seen === 'committed' && attempt.outcome) {
+        context.activity.through(session);
+        return attempt.outcome;
+      }
       context.activity.redone(error);
       if (seen !== 'committed' && seen !== 'open') current = seen;
       const met = error instanceof PipelineFailed ? await nameFailing(context, effort, error) : error;

@@ -183,7 +183,10 @@ export async function undoBatch(
       return outcome;
     } catch (error) {
       const isThere = await settleUndo(context, chunk, seq, error);
-      if (isThere) return { undone: NO_UNDO_BATCH, chunk: isThere, redone: effort.redone };
+      if (isThere) {
+        context.activity.through(session);
+        return { undone: NO_UNDO_BATCH, chunk: isThere, redone: effort.redone };
+      }
       context.activity.redone(error);
       if (bypass === 'no' && error instanceof RefusedDocument && codeOf(error.cause) === 121) bypass = 'yes';
       else if (bypass === 'yes' && codeOf(causeOf(error)) === 13) bypass = 'denied';

@@ -247,17 +247,12 @@ async function editState({ db }: Stage, what: FaultOf<'state'>['what']): Promise
 /** The state as it was at the moment, once the runner has gone on for a while, and is dead. */
 async function restored(stage: Stage, verb: Forwards, at: Moment): Promise<Attempt> {
   let backup: Dump = [];
-  const runner = startRunner(stage, verb, { act: { at, action: 'stop' } });
-  const isHit = await stops(runner);
-  if (isHit) {
+  const done = await held(stage, verb, at, async ({ child }) => {
     backup = await dump(stage.db, STATE);
-    runner.child.kill('SIGCONT');
-    await Promise.race([sleep(GOES_ON_MS), runner.end]);
-    runner.child.kill('SIGKILL');
-  }
-  const exit = await runner.end;
+    setTimeout(() => child.kill('SIGKILL'), GOES_ON_MS);
+  });
   await restore(stage.db, backup);
-  return { exits: [exit], isHit };
+  return done;
 }
 
 const RENAMED = `${COLLECTION}_old`;

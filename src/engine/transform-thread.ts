@@ -13,6 +13,8 @@ globalThis.console = new Console(process.stderr);
 
 const facts = workerData as ThreadFacts;
 const loading = loadMigration(facts);
+// Told by the first task: a thread that dies of it would take the runner with it.
+loading.catch(() => undefined);
 
 export default async function transform({ step: index, documents, found }: ThreadTask): Promise<ThreadAnswer> {
   const loaded = await loading;

@@ -64,7 +64,9 @@ export class TransformThreads implements Threads {
       const { Piscina } = await import('piscina');
       const { id, path, checksum, timeoutMs } = this.facts;
       const threads = { minThreads: this.#count, maxThreads: this.#count };
-      return new Piscina({ filename: MAIN, ...threads, workerData: { id, path, checksum, timeoutMs } });
+      const pool = new Piscina({ filename: MAIN, ...threads, workerData: { id, path, checksum, timeoutMs } });
+      // Of a thread without a task: nobody else would hear of it.
+      return pool.on('error', (error) => this.#giveUp(error));
     } catch (error) {
       this.#giveUp(error);
       return null;

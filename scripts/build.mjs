@@ -15,6 +15,17 @@ function externals() {
   return Object.keys({ ...dependencies, ...optionalDependencies });
 }
 
+/** The driver's own bson, which it requires: an imported one would be a second copy, loaded and warmed up beside it. */
+const ONE_BSON = {
+  name: 'one-bson',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^bson$/ }, ({ kind }) =>
+      kind === 'require-call' ? { path: 'bson', external: true } : { path: 'bson', namespace: 'one-bson' },
+    );
+    onLoad({ filter: /^bson$/, namespace: 'one-bson' }, () => ({ contents: "module.exports = require('bson');" }));
+  },
+};
+
 /** Bundles `src/` of the folder into its `dist/`. Chunks lie as deep as the sources, since these name files beside them. */
 export async function bundle(folder) {
   const { metafile } = await build({
@@ -28,6 +39,7 @@ export async function bundle(folder) {
     format: 'esm',
     target: 'node20.19',
     external: externals(),
+    plugins: [ONE_BSON],
     metafile: true,
     logLevel: 'warning',
     // Of the bundled packages that are CommonJS.

@@ -2,7 +2,7 @@
 import { access, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import * as authoring from '../domain/authoring.js';
 import { GodwitError } from '../errors.js';
 import { loadDefault } from '../kernel/load-module.js';

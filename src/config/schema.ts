@@ -1,5 +1,5 @@
 /** The configuration's shape, checked; every default stands here. docs/reference/config.md is generated from it. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { isForwards, isMoment, isZone } from '../domain/window.js';
 import { parseDuration, parseSize } from '../kernel/units.js';
 

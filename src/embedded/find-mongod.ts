@@ -7,7 +7,8 @@
 import { access, constants } from 'node:fs/promises';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { GodwitError } from '../errors.js';
-import { cacheFolder, fromCache } from './cache.js';
+import { cacheFolder } from '../kernel/cache-folder.js';
+import { fromCache } from './cache.js';
 import { fromMemoryServer } from './memory-server.js';
 import { type FoundMongod, type Look, probeMongod } from './mongod-binary.js';
 import { fromWheel } from './wheel.js';

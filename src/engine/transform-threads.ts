@@ -17,6 +17,11 @@ const MAIN = fileURLToPath(new URL('../engine/transform-thread.js', import.meta.
 const SLOW_MS = 50;
 /** Batches whose median is looked at. */
 const BATCHES = 3;
+/**
+ * Time that transforms must have taken in the runner's own thread first, in ms: about what it costs to start threads
+ * (two: 0.4 s of CPU on a quick machine, 2.2 s on a slow one), so that a run that is soon over never pays for them.
+ */
+const SPENT_MS = 1_000;
 
 export interface Threads {
   /** @returns null while this thread does it */
@@ -34,6 +39,7 @@ export class TransformThreads implements Threads {
   readonly #count: number;
   #pool: Promise<Piscina | null> | undefined;
   #hasFailed = false;
+  #spentMs = 0;
 
   /**
    * @param workers batches that are under way at once
@@ -49,10 +55,11 @@ export class TransformThreads implements Threads {
 
   measured(ms: number): void {
     if (this.#pool || this.#count < 2) return;
+    this.#spentMs += ms;
     this.#times.push(ms);
-    if (this.#times.length < BATCHES) return;
+    if (this.#times.length > BATCHES) this.#times.shift();
+    if (this.#spentMs < SPENT_MS || this.#times.length < BATCHES) return;
     const median = [...this.#times].sort((a, b) => a - b)[Math.floor(BATCHES / 2)] ?? 0;
-    this.#times.length = 0;
     // A package that is not built has no thread to start (its own unit tests).
     if (median < SLOW_MS || !existsSync(MAIN)) return;
     this.note(`up() takes ${Math.round(median)} ms of a batch: it runs in ${this.#count} threads from here on`);

@@ -3,7 +3,9 @@
  * and keeps the lines, so that errors point into the user's file.
  */
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createJiti } from 'jiti';
+import { cacheFolder } from './cache-folder.js';
 
 /** By its words: jiti does not tell. */
 async function isCommonJs(path: string): Promise<boolean> {
@@ -18,7 +20,8 @@ async function isCommonJs(path: string): Promise<boolean> {
 export async function loadDefault(path: string, virtual: Readonly<Record<string, unknown>>): Promise<unknown> {
   const jiti = createJiti(path, {
     virtualModules: { ...virtual },
-    fsCache: false,
+    // By the source's hash. Not jiti's own folder: that may lie in the machine's temporary one, where others write.
+    fsCache: join(cacheFolder(process.env), 'compiled'),
     moduleCache: false,
     tryNative: false,
     interopDefault: false,

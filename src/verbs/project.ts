@@ -1,7 +1,7 @@
 /** What a project's `package.json` and files say about it: which language, module system and packages it uses. */
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { GodwitError } from '../errors.js';
 
 export interface Project {

@@ -311,8 +311,8 @@ const mayBePipeline = ({ migration, faults }: Schedule): boolean =>
 /** Enough batches to be measured, each slow enough; a call that hangs is counted in one thread only. */
 const mayBeHeavy = ({ collection, settings, faults }: Schedule): boolean =>
   settings.batchSize >= 60 &&
-  collection.docs >= 4 * settings.batchSize &&
-  collection.docs <= 3_000 &&
+  collection.docs >= Math.max(500, 4 * settings.batchSize) &&
+  collection.docs <= 2_000 &&
   !faults.some(({ kind }) => kind === 'hang');
 
 /** What is refused at once has no moments. */

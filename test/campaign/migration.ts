@@ -55,8 +55,8 @@ const DOWNS: Readonly<Partial<Record<MigrationKind, string>>> = {
 /** Environment variable: the call of `up` that never returns. */
 export const HANGS_AT = 'CAMPAIGN_HANGS_AT';
 
-/** A millisecond. */
-const SPIN = '      for (const end = performance.now() + 1; performance.now() < end; );\n';
+/** Three milliseconds: threads are started after some 350 documents. */
+const SPIN = '      for (const end = performance.now() + 3; performance.now() < end; );\n';
 
 /** The migration file of a schedule. */
 export function sourceOf(schedule: Schedule): string {

@@ -8,7 +8,7 @@ import { useDatabase } from '../support/database.js';
 import { brokenHistory, brokenSums } from '../support/observe.js';
 import { makeMigration } from '../support/project.js';
 
-const COUNT = 4_000;
+const COUNT = 2_000;
 const RUN = ['run', 'm1', '--batch-size', '100', '--progress', 'none'];
 const BACK = ['rollback', 'm1', '--progress', 'none'];
 
@@ -68,5 +68,5 @@ describe('an application at full speed', () => {
       await application.stop();
       await application.close();
     }
-  }, 180_000);
+  }, 400_000);
 });

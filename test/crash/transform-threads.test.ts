@@ -12,8 +12,8 @@ import { hashOf, useScratch } from '../support/scratch.js';
 afterAll(killLeftovers);
 
 const COUNT = 1_200;
-/** A millisecond for each document. */
-const SPIN = 'const end = performance.now() + 1; while (performance.now() < end);';
+/** Two milliseconds for each document: threads come after some 500. */
+const SPIN = 'const end = performance.now() + 2; while (performance.now() < end);';
 /** Of every kind of end: changed in several ways, skipped, rejected, thrown, given back as it was. */
 const UP = `(doc, { lookup, skip, reject, keep }) => {
   ${SPIN}
@@ -103,9 +103,9 @@ describe('a heavy transform', () => {
 
   test('whose file is changed meanwhile runs on as it was loaded', async () => {
     const at = await place(`(doc) => { ${SPIN} return { ...doc, mark: 'as it was' }; }`);
-    const child = startCommand([...RUN, '--workers', '3', '--max-rate', '400'], at);
+    const child = startCommand([...RUN, '--workers', '3', '--max-rate', '300'], at);
     const end = finished(child);
-    // Planned, it has loaded the file; threads come three slow batches later.
+    // Planned, it has loaded the file; threads come five slow batches later.
     await until(async () => (await at.db.collection('migrations').countDocuments()) === 1);
     const file = join(at.cwd, 'scripts/migrations/m1.mjs');
     await writeFile(file, (await readFile(file, 'utf8')).replace('as it was', 'another'));

@@ -6,7 +6,7 @@ import { type Dump, dump, restore, STATE } from '../support/dump.js';
 import { killSentinelsOf } from '../support/observe.js';
 import { allowedOutcomes } from './allowed.js';
 import { COLLECTION, HANGS_AT, validatorOf } from './migration.js';
-import { type Exit, type How, type Runner, startRunner, stops } from './runner.js';
+import { type Exit, type How, type Runner, startRunner, stops, undisturbed } from './runner.js';
 import { actionOf, type Fault, type Moment } from './schedule.js';
 import type { Stage } from './stage.js';
 
@@ -40,7 +40,7 @@ export async function attempt(stage: Stage, verb: Forwards, fault?: Fault): Prom
   const done =
     fault && fault.kind !== 'rollback' && fault.kind !== 'retry'
       ? await carryOut(stage, verb, fault)
-      : await plain(stage, verb);
+      : { exits: [await undisturbed(stage, verb)], isHit: true };
   for (const [index, exit] of done.exits.entries()) {
     const allowed = allowedOutcomes(stage.schedule, verb, fault, index > 0);
     if (!allowed.includes(exit.outcome))

@@ -6,6 +6,7 @@ import { buildMutant } from './build-mutant.js';
 import { Crew } from './crew.js';
 import { drawSchedule, type Focus } from './draw.js';
 import { MUTANTS, type Mutant } from './mutants.js';
+import { setPatience } from './patience.js';
 import type { Played } from './play.js';
 import { Coverage, writeFailure } from './report.js';
 import { type Schedule, TOPOLOGIES } from './schedule.js';
@@ -28,9 +29,12 @@ const { values } = parseArgs({
     mutant: { type: 'string' },
     main: { type: 'string', default: MAIN },
     out: { type: 'string', default: 'campaign-failures' },
+    patience: { type: 'string', default: '1' },
     'no-shrink': { type: 'boolean', default: false },
   },
 });
+
+setPatience(Number(values.patience));
 
 const topologies = TOPOLOGIES.filter((topology) => topology === values.topology);
 

@@ -15,9 +15,8 @@ import {
 } from './oracle/documents.js';
 import { checkImages, checkInserts, checkNewcomers } from './oracle/images.js';
 import { checkAtRest, checkNothingOpen, checkState, checkTruth, checkWaits, runNow } from './oracle/state.js';
-import { startRunner } from './runner.js';
+import { startRunner, undisturbed } from './runner.js';
 import { type Fault, has, isFinal, isOfRollback, isRefused, isRestore, type Schedule } from './schedule.js';
-import type { CampaignServer } from './server.js';
 import { clearStage, type Stage, setStage, type Violation } from './stage.js';
 
 /** Starts until a run must be at its end: I16. */
@@ -159,12 +158,12 @@ class Play {
       .living()
       .filter(({ shapedAt, isUncertain }) => shapedAt >= verifyingAt || isUncertain).length;
     const failures = await stage.db.collection('migrations_failures').countDocuments();
-    const { json } = await startRunner(stage, 'dry-run').end;
+    const { json } = await undisturbed(stage, 'dry-run');
     // What the server refuses, `up` would change again.
     if (Number(json['wouldChange']) > late + failures)
       stage.violate('I6', `at most ${late + failures} documents to change`, json['wouldChange']);
     if (late > 0 || has(stage.schedule, 'state', 'ddl')) return;
-    const { outcome, json: verdict } = await startRunner(stage, 'verify').end;
+    const { outcome, json: verdict } = await undisturbed(stage, 'verify');
     if (outcome !== '0' && failures === 0) stage.violate('I6', 'verify to find nothing', failing(verdict));
   }
 
@@ -181,7 +180,7 @@ class Play {
     await this.load.stop();
     const found = await foundIn(stage.db);
     checkBack(stage, found);
-    const { json } = await startRunner(stage, 'rollback').end;
+    const { json } = await undisturbed(stage, 'rollback');
     const now = await runNow(stage);
     if (stage.schedule.load.kind === 'none' && !now?.isStreamLost && json['identical'] !== true)
       stage.violate('I8', 'a rollback without load to be identical', JSON.stringify(json).slice(0, 400));
@@ -249,9 +248,12 @@ async function everything(db: Db): Promise<string> {
 }
 
 /** Plays the schedule in a database of its own. */
-export async function play(schedule: Schedule, server: CampaignServer, main: string): Promise<Played> {
+export async function play(
+  schedule: Schedule,
+  { server, library, main }: Pick<Stage, 'server' | 'library' | 'main'>,
+): Promise<Played> {
   const startedAt = performance.now();
-  const stage = await setStage(schedule, server, main);
+  const stage = await setStage(schedule, { server, library, main });
   const { operationTime } = await stage.db.command({ ping: 1 });
   const load = Load.start(server.uri, stage.db.databaseName, schedule, stage.model);
   try {

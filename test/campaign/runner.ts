@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { finished, startCommand } from '../support/command.js';
 import { isStopped } from '../support/observe.js';
 import { CANARY } from './documents.js';
+import type { Answer } from './library.js';
+import { patient } from './patience.js';
 import type { Moment } from './schedule.js';
 import type { Stage } from './stage.js';
 
@@ -24,6 +26,14 @@ export interface Runner {
 /** A runner that is still there after this long hangs, in ms; behind a slow wire every statement takes its time. */
 const HANGS_MS = 90_000;
 const HANGS_SLOW_MS = 300_000;
+
+const limitOf = ({ schedule }: Stage): number =>
+  patient(schedule.faults.some((fault) => fault.kind === 'wire' && fault.what === 'slow') ? HANGS_SLOW_MS : HANGS_MS);
+
+const envOf = ({ schedule }: Stage): Record<string, string> => ({
+  GODWIT_TEST: '1',
+  GODWIT_LEASE_MS: String(schedule.settings.leaseMs),
+});
 
 function argsOf(verb: Verb, { schedule, maxFailures }: Stage, more: readonly string[]): string[] {
   const { batchSize, workers } = schedule.settings;
@@ -53,16 +63,14 @@ export interface How {
 }
 
 export function startRunner(stage: Stage, verb: Verb, { act, args = [], env: more = {} }: How = {}): Runner {
-  const { cwd, uri, main, schedule } = stage;
+  const { cwd, uri, main } = stage;
   const env = {
-    GODWIT_TEST: '1',
-    GODWIT_LEASE_MS: String(schedule.settings.leaseMs),
+    ...envOf(stage),
     ...more,
     ...(act ? { GODWIT_FAULT: `${act.at.point}:${act.at.hit}:${act.action}` } : {}),
   };
   const child = startCommand(argsOf(verb, stage, args), { cwd, uri, main, env });
-  const isSlow = schedule.faults.some((fault) => fault.kind === 'wire' && fault.what === 'slow');
-  const limitMs = isSlow ? HANGS_SLOW_MS : HANGS_MS;
+  const limitMs = limitOf(stage);
   const limit = setTimeout(() => {
     stage.violate('I16', `${verb} ended within ${limitMs / 1_000} s`, 'that it went on');
     child.kill('SIGKILL');
@@ -85,6 +93,47 @@ async function exitOf(stage: Stage, verb: Verb, child: ChildProcess): Promise<Ex
   const outcome = error === undefined ? String(code) : `${code}:${error}`;
   stage.note(`${verb} ended with ${outcome} ${summaryOf(json ?? {})}`);
   return { verb, outcome, json: json ?? {} };
+}
+
+/** One in so many schedules does by the command what the others do by the library; what is killed is always a command. */
+const BY_COMMAND = 4;
+
+/** Done without a fault: by the command, or, which takes a third of the time, by the library in a warm process. */
+export function undisturbed(stage: Stage, verb: LibraryVerb): Promise<Exit> {
+  return stage.schedule.seed % BY_COMMAND === 0 ? startRunner(stage, verb).end : byLibrary(stage, verb);
+}
+
+type LibraryVerb = Extract<Verb, 'run' | 'retry' | 'rollback' | 'verify' | 'dry-run'>;
+
+async function byLibrary(stage: Stage, verb: LibraryVerb): Promise<Exit> {
+  const { cwd, uri, main, schedule, maxFailures } = stage;
+  const { batchSize, workers } = schedule.settings;
+  const options = {
+    run: { batchSize, workers, maxFailures },
+    retry: { batchSize, workers, maxFailures },
+    rollback: { workers },
+    verify: {},
+    'dry-run': { batchSize },
+  }[verb];
+  const answer = await stage.library.ask(main, { verb, uri, cwd, env: envOf(stage), options }, limitOf(stage));
+  if (JSON.stringify(answer).includes(CANARY)) stage.violate('I13', 'no value of a document in the result', CANARY);
+  const { json = {}, error } = answer;
+  // As the command puts it.
+  const shown = error ? { ...json, error } : json;
+  const exit = { verb, outcome: outcomeOf(verb, answer), json: shown };
+  stage.note(`${verb} by the library ended with ${exit.outcome} ${summaryOf(shown)}`);
+  return exit;
+}
+
+/** The exit code that the command makes of it: docs/reference/cli.md. */
+function outcomeOf(verb: LibraryVerb, { json = {}, error }: Answer): string {
+  if (error) return `${error.exitCode ?? 1}:${error.code ?? 'GODWIT_UNEXPECTED'}`;
+  if (verb === 'verify') return json['ok'] === true ? '0' : '6';
+  if (verb === 'dry-run') return '0';
+  if (verb === 'rollback') return Number(json['conflicts']) + Number(json['noBefore']) > 0 ? '4' : '0';
+  if (json['state'] === 'failed') return '1:GODWIT_FAILURES';
+  if (json['state'] !== 'completed') return '7';
+  return Number(json['failed']) > 0 ? '4' : '0';
 }
 
 function parsed(text: string): Record<string, unknown> | undefined {

@@ -7,6 +7,7 @@ import type { Db } from 'mongodb';
 import { throughProxy, Wires } from '../support/proxy.js';
 import { rawInsert } from '../support/raw-insert.js';
 import { initialDocuments } from './documents.js';
+import type { Library } from './library.js';
 import { COLLECTION, LOOKED_UP, sourceOf, TEAMS, validatorOf } from './migration.js';
 import { Model } from './model.js';
 import { isRefused, type Schedule } from './schedule.js';
@@ -24,6 +25,8 @@ export interface Stage {
   readonly server: CampaignServer;
   /** The command under test: main.js of the build, or of a mutant. */
   readonly main: string;
+  /** What uses the same build in a warm process. */
+  readonly library: Library;
   readonly db: Db;
   /** Of the command under test: through the wires, where there are some. */
   readonly uri: string;
@@ -109,7 +112,10 @@ async function fill(server: CampaignServer, database: string, documents: readonl
   if (portion.length > 0) await rawInsert(uri, database, COLLECTION, portion);
 }
 
-export async function setStage(schedule: Schedule, server: CampaignServer, main: string): Promise<Stage> {
+export async function setStage(
+  schedule: Schedule,
+  { server, library, main }: Pick<Stage, 'server' | 'library' | 'main'>,
+): Promise<Stage> {
   const name = `c_${schedule.seed}_${randomBytes(3).toString('hex')}`;
   const db = server.client.db(name);
   await createTeams(db);
@@ -126,7 +132,7 @@ export async function setStage(schedule: Schedule, server: CampaignServer, main:
   wires?.spare('godwit-sentinel');
   const [violations, timeline, hits]: [Violation[], string[], string[]] = [[], [], []];
   return {
-    ...{ schedule, server, main, db, cwd, initial, violations, timeline, hits, wires },
+    ...{ schedule, server, library, main, db, cwd, initial, violations, timeline, hits, wires },
     uri: wires ? throughProxy(server.uriOf(name), wires) : server.uriOf(name),
     model: new Model(initial),
     frame: await frameOf(db),

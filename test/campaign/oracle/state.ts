@@ -4,6 +4,7 @@ import type { Timestamp } from 'mongodb';
 import { brokenInvariants } from '../../support/crash.js';
 import { brokenHistory, brokenSums, openTransactions } from '../../support/observe.js';
 import { COLLECTION } from '../migration.js';
+import { patient } from '../patience.js';
 import type { Exit } from '../runner.js';
 import { type Fault, has, isRestore } from '../schedule.js';
 import type { Stage } from '../stage.js';
@@ -76,13 +77,13 @@ const FREE_MS = 6_000;
 /** I9: no open transaction of Godwit. Not asked where its sentinel was killed, until somebody has taken the run over. */
 export async function checkNothingOpen(stage: Stage): Promise<void> {
   if (stage.isUnwatched) return;
-  const deadline = performance.now() + FREE_MS;
+  const deadline = performance.now() + patient(FREE_MS);
   let open = await openTransactions(stage.db);
   while (open > 0 && performance.now() < deadline) {
     await sleep(100);
     open = await openTransactions(stage.db);
   }
-  if (open > 0) stage.violate('I9', `no open transaction ${FREE_MS / 1_000} s after the exit`, open);
+  if (open > 0) stage.violate('I9', `no open transaction ${patient(FREE_MS) / 1_000} s after the exit`, open);
 }
 
 /** What is asked at the end of a schedule only. */
@@ -121,6 +122,10 @@ export function checkWaits(stage: Stage): void {
       ['restart', 'commit-unknown', 'ddl', 'stepdown', 'kill-primary', 'no-majority'].includes(fault.kind) ||
       ('sentinelToo' in fault && fault.sentinelToo),
   );
-  if (!isExcused && model.longestWaitMs > LONGEST_WAIT_MS)
-    stage.violate('I16', `no write to wait for more than ${LONGEST_WAIT_MS} ms`, Math.round(model.longestWaitMs));
+  if (!isExcused && model.longestWaitMs > patient(LONGEST_WAIT_MS))
+    stage.violate(
+      'I16',
+      `no write to wait for more than ${patient(LONGEST_WAIT_MS)} ms`,
+      Math.round(model.longestWaitMs),
+    );
 }

@@ -15,16 +15,19 @@ export {
   MinKey,
   ObjectId,
   pipeline,
+  references,
   Timestamp,
   transform,
   UUID,
 } from './domain/authoring.js';
 export type {
+  Dangling,
   LookupSpec,
   LookupTable,
   Migration,
   MigrationDefinition,
   ReadOnlyDb,
+  References,
   Reject,
   Skip,
   Step,
@@ -34,6 +37,7 @@ export type {
   VerifyContext,
 } from './domain/migration.js';
 export type { PipelineOptions, PipelineStep } from './domain/pipeline-step.js';
+export type { ReferencesOptions } from './domain/references-step.js';
 export type { RunState } from './domain/run.js';
 export type { UserConfig } from './domain/user-config.js';
 export { type ErrorCode, GodwitError, isGodwitError } from './errors.js';

@@ -17,4 +17,5 @@ export {
 } from 'bson';
 export { defineMigration, transform } from './migration.js';
 export { pipeline } from './pipeline-step.js';
+export { references } from './references-step.js';
 export { defineConfig } from './user-config.js';

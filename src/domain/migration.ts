@@ -55,6 +55,12 @@ export interface TransformContext<Lookups extends object> {
   reject(reason: string): Reject;
 }
 
+/** As the engine reads it. */
+export interface StepLookup extends LookupSpec {
+  /** Only `_id` and the foreign field are needed. */
+  readonly keysOnly?: true;
+}
+
 /** What an author gives to `transform()`. */
 export interface TransformOptions<Before extends object, After extends object, Lookups extends object> {
   readonly collection: string;
@@ -71,15 +77,29 @@ export interface TransformOptions<Before extends object, After extends object, L
   readonly drops?: readonly string[];
 }
 
+/** What becomes of a value that refers to no document: it is left and listed, null, gone, or its document fails. */
+export type Dangling = 'report' | 'null' | 'remove' | 'reject';
+
+/** What a step that `references()` made does, beside being a transform. */
+export interface References {
+  /** Dotted; `*` is every name of a map. */
+  readonly path: string;
+  readonly to: string;
+  readonly by: string;
+  readonly dangling: Dangling;
+}
+
 /** A step as the engine sees it: the author's types are gone. */
 export interface TransformStep {
   readonly kind: 'transform';
   readonly collection: string;
   readonly filter: Filter<Document> | undefined;
-  readonly lookup: Readonly<Record<string, LookupSpec>>;
+  readonly lookup: Readonly<Record<string, StepLookup>>;
   readonly up: TransformFunction;
   readonly down: TransformFunction | undefined;
   readonly drops: readonly string[];
+  /** Of a step that `references()` made. */
+  readonly refers?: References;
 }
 
 export type TransformFunction = (doc: Document, context: TransformContext<Record<string, Document>>) => unknown;
@@ -154,7 +174,7 @@ export function transform<
   if (options.down !== undefined && typeof options.down !== 'function')
     throw broken('transform().down as a function', describe(options.down));
   requireChoice(options, 'transform()');
-  const lookup = (options.lookup ?? {}) as Readonly<Record<string, LookupSpec>>;
+  const lookup = (options.lookup ?? {}) as Readonly<Record<string, StepLookup>>;
   requireLookups(lookup);
   return Object.freeze({
     kind: 'transform',
@@ -171,7 +191,8 @@ function requireSteps(steps: readonly Step[] | undefined): void {
   if (!Array.isArray(steps) || steps.length === 0) throw broken('at least one step in `steps`', describe(steps));
   const seen = new Set<string>();
   for (const step of steps) {
-    if (!STEP_KINDS.includes(step?.kind)) throw broken('steps made by transform() or pipeline()', describe(step));
+    if (!STEP_KINDS.includes(step?.kind))
+      throw broken('steps made by transform(), pipeline() or references()', describe(step));
     if (seen.has(step.collection))
       throw broken(
         `one step for each collection (make one of the two, or two migrations)`,

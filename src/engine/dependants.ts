@@ -3,18 +3,12 @@
  * again (a snapshot does not conflict with a change of what was only read).
  */
 import type { Document, Filter } from 'mongodb';
+import { ANY_NAME, valuesAt } from '../kernel/paths.js';
 import type { ChangeEvent } from '../mongo/changes.js';
 import type { StepContext } from './run-context.js';
 
 export const lookedUpCollections = (steps: readonly StepContext[]): string[] =>
   steps.flatMap(({ step }) => Object.values(step.lookup).map(({ from }) => from));
-
-function valuesAt(value: unknown, path: readonly string[]): unknown[] {
-  if (Array.isArray(value)) return value.flatMap((item) => valuesAt(item, path));
-  const [name, ...rest] = path;
-  if (name === undefined) return value === undefined ? [] : [value];
-  return value !== null && typeof value === 'object' ? valuesAt((value as Document)[name], rest) : [];
-}
 
 /** Values by which the changed document is looked up now; null when it is gone or has none. */
 async function foreignValues(
@@ -39,7 +33,8 @@ export async function dependantsOf(context: StepContext, event: ChangeEvent): Pr
   for (const { from, localField, foreignField } of Object.values(context.step.lookup)) {
     if (from !== event.collection || event.kind === 'replaced-collection') continue;
     const values = await foreignValues(context, from, foreignField, event.id);
-    if (values === null) return 'unknown';
+    // No filter says "under any name".
+    if (values === null || localField.split('.').includes(ANY_NAME)) return 'unknown';
     const filter = { [localField]: { $in: values } } as Filter<Document>;
     const found = await context.target.find(filter, { projection: { _id: 1 }, promoteValues: false }).toArray();
     ids.push(...found.map(({ _id }) => _id as unknown));

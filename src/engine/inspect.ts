@@ -6,15 +6,7 @@
 import type { Db } from 'mongodb';
 import { decodeHashes } from '../domain/audit-entry.js';
 import type { Decision } from '../domain/change.js';
-import {
-  type Chunk,
-  type Cursor,
-  chunkOfRange,
-  chunksOfStep,
-  coveringRanges,
-  type IdRange,
-  rangeFilter,
-} from '../domain/chunk.js';
+import { type Chunk, chunkOfRange, chunksOfStep, coveringRanges, type IdRange } from '../domain/chunk.js';
 import type { Step } from '../domain/migration.js';
 import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import { sha256 } from '../kernel/raw-bson.js';
@@ -24,6 +16,7 @@ import { bothFilters, type ReadFrom, readBatch } from '../mongo/read-batch.js';
 import type { State } from '../mongo/state.js';
 import type { Locate } from './apply-transform.js';
 import { evaluate } from './evaluate.js';
+import { walk } from './walk.js';
 
 /** Documents read at once. */
 const READ_SIZE = 1_000;
@@ -116,15 +109,6 @@ async function* inspectRange(
   hashOf: HashOf,
   known: Set<string>,
 ): AsyncGenerator<Inspected> {
-  let cursor: Cursor | null = null;
-  for (;;) {
-    const filter = rangeFilter(range, cursor);
-    if (!filter) return;
-    const read = await readBatch(facts.from, filter, { limit: READ_SIZE, maxBytes: READ_BYTES });
-    const last = read.documents.at(-1);
-    if (!last) return;
-    yield await judge(facts, read.documents, hashOf, known);
-    if (!read.hasMore) return;
-    cursor = { id: typedId(last) };
-  }
+  const portion = { limit: READ_SIZE, maxBytes: READ_BYTES };
+  for await (const documents of walk(facts.from, range, portion)) yield await judge(facts, documents, hashOf, known);
 }

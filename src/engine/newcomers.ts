@@ -5,25 +5,16 @@
  */
 import type { ClientSession } from 'mongodb';
 import { decodeHashes, decodeUntouched } from '../domain/audit-entry.js';
-import {
-  type Chunk,
-  type Cursor,
-  chunkOfRange,
-  chunksOfStep,
-  coveringRanges,
-  type IdRange,
-  passedRange,
-  rangeFilter,
-} from '../domain/chunk.js';
+import { type Chunk, chunkOfRange, chunksOfStep, coveringRanges, type IdRange, passedRange } from '../domain/chunk.js';
 import { MAX_NEWCOMERS_LISTED, type Newcomers } from '../domain/newcomers.js';
 import { wasCompleted } from '../domain/run.js';
 import { typedId } from '../domain/stored-document.js';
 import { auditOfChunk } from '../mongo/audit-entries.js';
 import { quarantinedKeys } from '../mongo/failures.js';
-import { readBatch } from '../mongo/read-batch.js';
 import { insertedMeanwhile } from './inserted.js';
 import { readFrom, type StepContext } from './run-context.js';
 import { undoNewcomers } from './undo-single.js';
+import { walk } from './walk.js';
 
 const READ_SIZE = 500;
 const READ_BYTES = 8 * 1024 * 1024;
@@ -128,20 +119,13 @@ async function* strangers(
   range: IdRange,
   standing: (key: string) => Standing,
 ): AsyncGenerator<{ readonly new: readonly unknown[]; readonly back: number }> {
-  let cursor: Cursor | null = null;
-  for (;;) {
-    const filter = rangeFilter(range, cursor);
-    if (!filter) return;
-    const read = await readBatch(readFrom(context), filter, { limit: READ_SIZE, maxBytes: READ_BYTES });
+  for await (const documents of walk(readFrom(context), range, { limit: READ_SIZE, maxBytes: READ_BYTES })) {
     const found = { new: [] as unknown[], back: 0 };
-    for (const document of read.documents) {
+    for (const document of documents) {
       const is = standing(document.key);
       if (is === 'new') found.new.push(typedId(document));
       if (is === 'back') found.back += 1;
     }
     yield found;
-    const last = read.documents.at(-1);
-    if (!last || !read.hasMore) return;
-    cursor = { id: typedId(last) };
   }
 }

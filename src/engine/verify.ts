@@ -14,6 +14,7 @@ import { readOnlyDb } from '../mongo/read-only-db.js';
 import type { State } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { inspectStep } from './inspect.js';
+import { proveReferences } from './references.js';
 
 export interface Check {
   readonly name: string;
@@ -86,8 +87,29 @@ async function inspectAll(facts: VerifyFacts, index: number): Promise<{ checks: 
   const checks = [
     equal(`${step.collection}: the collection that was migrated`, planned.uuid, uuid),
     equal(`${step.collection}: documents that the migration would still change`, 0, strays),
+    ...(await checkReferences(facts, index, uuid)),
   ];
   return { checks, checked };
+}
+
+/** Of a step that `references()` made. */
+async function checkReferences(facts: VerifyFacts, stepIndex: number, uuid: string): Promise<Check[]> {
+  const step = facts.loaded.migration.steps[stepIndex];
+  if (step?.kind !== 'transform' || !step.refers) return [];
+  const { db, state, run, signal } = facts;
+  const from = { db, collection: step.collection, uuid };
+  const { counts, broken, listed } = await proveReferences({ db, state, run: run._id, step, stepIndex, from, signal });
+  const name = `${step.collection}.${step.refers.path}: documents with a reference`;
+  return [
+    { ...equal(`${name} that dangles, and did not before`, 0, broken.length), listed: broken.slice(0, MAX_LISTED) },
+    {
+      name: `${name} that names none or several of ${step.refers.to}, as before`,
+      ok: true,
+      expected: 'any',
+      found: counts.documents - broken.length,
+      listed: listed.slice(0, MAX_LISTED),
+    },
+  ];
 }
 
 async function checkAudit(facts: VerifyFacts): Promise<Check[]> {

@@ -1,25 +1,17 @@
 /** `lookup` of a transform: one query per lookup and batch, in the batch's snapshot. */
 import type { ClientSession, Db, Document } from 'mongodb';
-import type { LookupSpec, LookupTable } from '../domain/migration.js';
+import type { LookupTable, StepLookup } from '../domain/migration.js';
+import { valuesAt } from '../kernel/paths.js';
 import { deepFreeze, toBytes, toPlain } from '../kernel/values.js';
 
 export type Lookups = Readonly<Record<string, LookupTable<Document>>>;
 
 /** A key under which values meet that the server calls equal: numbers by value, the rest by type and bytes. */
-function keyOf(value: unknown): string {
+export function keyOf(value: unknown): string {
   if (typeof value === 'number') return `n:${value === 0 ? 0 : value}`;
   if (typeof value === 'bigint') return `n:${value}`;
   const bytes = toBytes(new Map([['', value]]));
   return bytes.toString('hex', 4);
-}
-
-/** The values at a dotted path, arrays value by value. */
-function valuesAt(value: unknown, path: readonly string[]): unknown[] {
-  if (Array.isArray(value)) return value.flatMap((item) => valuesAt(item, path));
-  const [name, ...rest] = path;
-  if (name === undefined) return value === undefined ? [] : [value];
-  if (value === null || typeof value !== 'object') return [];
-  return valuesAt((value as Document)[name], rest);
 }
 
 class Table implements LookupTable<Document> {
@@ -45,7 +37,7 @@ export type FoundDocuments = Readonly<Record<string, readonly Buffer[]>>;
 
 async function readLookup(
   db: Db,
-  spec: LookupSpec,
+  spec: StepLookup,
   documents: readonly Document[],
   session?: ClientSession,
 ): Promise<Buffer[]> {
@@ -54,12 +46,15 @@ async function readLookup(
   for (const document of documents)
     for (const value of valuesAt(document, path)) if (value !== null) wanted.set(keyOf(value), value);
   if (wanted.size === 0) return [];
-  const cursor = db
-    .collection(spec.from)
-    .find(
-      { [spec.foreignField]: { $in: [...wanted.values()] } },
-      { raw: true, sort: { _id: 1 }, ...(session ? { session } : {}) },
-    );
+  const cursor = db.collection(spec.from).find(
+    { [spec.foreignField]: { $in: [...wanted.values()] } },
+    {
+      raw: true,
+      sort: { _id: 1 },
+      ...(spec.keysOnly ? { projection: { [spec.foreignField]: 1 } } : {}),
+      ...(session ? { session } : {}),
+    },
+  );
   const found: Buffer[] = [];
   for await (const raw of cursor as AsyncIterable<unknown>) found.push(raw as Buffer);
   return found;
@@ -68,7 +63,7 @@ async function readLookup(
 /** What every lookup of a step finds for these documents. */
 export async function readLookups(
   db: Db,
-  specs: Readonly<Record<string, LookupSpec>>,
+  specs: Readonly<Record<string, StepLookup>>,
   documents: readonly Document[],
   session?: ClientSession,
 ): Promise<FoundDocuments> {
@@ -77,7 +72,7 @@ export async function readLookups(
   return found;
 }
 
-function tableOf({ foreignField }: LookupSpec, raws: readonly Buffer[]): Table {
+function tableOf({ foreignField }: StepLookup, raws: readonly Buffer[]): Table {
   const table = new Table();
   const foreign = foreignField.split('.');
   for (const raw of raws) {
@@ -88,5 +83,5 @@ function tableOf({ foreignField }: LookupSpec, raws: readonly Buffer[]): Table {
 }
 
 /** The tables that a transform is given. */
-export const tablesOf = (specs: Readonly<Record<string, LookupSpec>>, found: FoundDocuments): Lookups =>
+export const tablesOf = (specs: Readonly<Record<string, StepLookup>>, found: FoundDocuments): Lookups =>
   Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, tableOf(spec, found[name] ?? [])]));

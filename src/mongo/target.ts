@@ -99,6 +99,20 @@ function shownFilter({ _id }: Document): string {
   return `{ _id: { ${operator}: ${value instanceof Date ? `new Date(${value.getTime()})` : `'${value}'`} } }`;
 }
 
+async function notThere(db: Db, name: string, key: string): Promise<GodwitError> {
+  const names = (await db.listCollections({}, { nameOnly: true }).toArray()).map((listed) => listed.name);
+  return new GodwitError(
+    'GODWIT_TARGET',
+    `wanted the collection ${db.databaseName}.${name}, found none of that name.${didYouMean(name, names)}`,
+    { next: [`check \`${key}\` in the migration, and the database in MONGODB_URI or --db`] },
+  );
+}
+
+/** A collection that is only looked up must be there: without it, nothing would be found, and that be written. */
+export async function requireThere(db: Db, name: string): Promise<void> {
+  if (!(await findTarget(db, name))) throw await notThere(db, name, 'lookup.from` or `to');
+}
+
 /**
  * The collection, if its documents can be read one by one; for writing it must be an ordinary one.
  *
@@ -106,16 +120,7 @@ function shownFilter({ _id }: Document): string {
  */
 export async function requireTarget(db: Db, name: string, purpose: 'read' | 'write'): Promise<Target> {
   const target = await findTarget(db, name);
-  if (!target) {
-    const names = (await db.listCollections({}, { nameOnly: true }).toArray()).map((listed) => listed.name);
-    throw new GodwitError(
-      'GODWIT_TARGET',
-      `wanted the collection ${db.databaseName}.${name}, found none of that name.${didYouMean(name, names)}`,
-      {
-        next: ['check `collection` in the migration, and the database in MONGODB_URI or --db'],
-      },
-    );
-  }
+  if (!target) throw await notThere(db, name, 'collection');
   if (target.kind !== 'collection' && (purpose === 'write' || target.kind !== 'capped')) {
     const kind =
       target.kind === 'timeseries' ? 'time-series collection' : target.kind === 'capped' ? 'capped collection' : 'view';

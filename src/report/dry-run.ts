@@ -5,11 +5,19 @@
 import { deflateSync } from 'node:zlib';
 import type { Db } from 'mongodb';
 import type { Change, Decision } from '../domain/change.js';
-import { type Cursor, coveringRanges, rangeFilter } from '../domain/chunk.js';
+import { coveringRanges } from '../domain/chunk.js';
 import type { Step } from '../domain/migration.js';
 import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import type { Locate } from '../engine/apply-transform.js';
 import { evaluateBack, evaluateTwice } from '../engine/evaluate.js';
+import {
+  addReferenceCounts,
+  lookAtReferences,
+  NO_REFERENCES,
+  type ReferenceCounts,
+  type ReferenceLook,
+} from '../engine/references.js';
+import { walk } from '../engine/walk.js';
 import type { Events } from '../events.js';
 import { bothFilters, type ReadFrom, readBatch } from '../mongo/read-batch.js';
 import { sampleDocumentIds } from '../mongo/sample-ids.js';
@@ -65,6 +73,9 @@ export class StepAnalysis {
   readonly samples: Sample[] = [];
   /** The same with values: for a terminal, never for a file. Empty unless values were asked for. */
   readonly clearSamples: Sample[] = [];
+  /** Of a step that `references()` made. */
+  references: ReferenceCounts | null = null;
+  readonly unresolved: ShownId[] = [];
   readonly validationFailures: Listed[] = [];
   validationCount = 0;
   isValidatorUnknown = false;
@@ -103,6 +114,12 @@ export class StepAnalysis {
       this.clearSamples.push(sampleOf(this.step.collection, change, differences, this.visibility));
   }
 
+  addReferences({ counts, unresolved }: ReferenceLook): void {
+    this.references = addReferenceCounts(this.references ?? NO_REFERENCES, counts);
+    const room = MAX_LISTED - this.unresolved.length;
+    this.unresolved.push(...unresolved.slice(0, room).map((document) => new ShownId(typedId(document))));
+  }
+
   /** The audit is compressed as a run would, so that the projection is no guess. */
   weigh(changes: readonly Change[]): void {
     if (changes.length === 0) return;
@@ -135,6 +152,8 @@ async function takeBatch(
   const how = { step, from, locate: facts.locate, timeoutMs: facts.transformTimeoutMs };
   const { decisions, again } = await evaluateTwice(how, documents);
   analysis.take(decisions);
+  if (step.kind === 'transform' && step.refers)
+    analysis.addReferences(await lookAtReferences(facts.db, step, documents));
   const changes = decisions.flatMap((decision) => (decision.kind === 'changed' ? [decision.change] : []));
   analysis.weigh(changes);
   const findings = checkPurity(decisions, { again, ...(await evaluateBack(how, changes)) });
@@ -178,21 +197,8 @@ async function* allDocuments(
   from: ReadFrom,
   step: Step,
 ): AsyncGenerator<readonly StoredDocument[]> {
-  for (const range of coveringRanges([])) {
-    let cursor: Cursor | null = null;
-    for (;;) {
-      const filter = rangeFilter(range, cursor);
-      if (!filter) break;
-      const read = await readBatch(from, bothFilters(filter, step.filter), {
-        limit: facts.batchSize,
-        maxBytes: facts.maxBatchBytes,
-      });
-      const last = read.documents.at(-1);
-      if (last) yield read.documents;
-      if (!last || !read.hasMore) break;
-      cursor = { id: typedId(last) };
-    }
-  }
+  const portion = { limit: facts.batchSize, maxBytes: facts.maxBatchBytes };
+  for (const range of coveringRanges([])) yield* walk(from, range, portion, step.filter);
 }
 
 async function* sampledDocuments(

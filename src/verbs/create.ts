@@ -6,14 +6,16 @@ import { promisify } from 'node:util';
 import type { Config } from '../config/load.js';
 import { GodwitError } from '../errors.js';
 import { findMigrations } from '../migration/find.js';
-import { migrationId, migrationTestText, migrationText, requireKind } from '../migration/scaffold.js';
+import { migrationId } from '../migration/names.js';
+import { migrationText, requireKind } from '../migration/scaffold.js';
+import { migrationTestText } from '../migration/scaffold-test.js';
 import { exists, readProject } from './project.js';
 
 export interface CreateOptions {
   readonly config: Config;
   /** In any spelling: `Unify contacts`, `unify-contacts`. */
   readonly name: string;
-  /** `transform` (default) or `pipeline`. */
+  /** `transform` (default), `pipeline` or `references`. */
   readonly kind?: string | undefined;
   /** The minute in the file's name; now when left out. */
   readonly now?: Date | undefined;

@@ -1,6 +1,8 @@
 /** `run --dry-run`: the report of cli.md, nothing written to any database. A copy is kept in `.godwit/reports/`. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import type { Dangling } from '../domain/migration.js';
+import { NO_REFERENCES, type ReferenceCounts } from '../engine/references.js';
 import type { LoadedMigration } from '../migration/load.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
 import type { Collision } from '../report/collisions.js';
@@ -8,8 +10,9 @@ import type { Listed, StepAnalysis } from '../report/dry-run.js';
 import type { FailureGroup } from '../report/failure-groups.js';
 import type { FieldCounts } from '../report/fields.js';
 import type { Sample } from '../report/samples.js';
+import type { ShownId } from '../report/shown-id.js';
 import { type AnalysisOptions, analyse, type Estimate, estimateOf, scaleOf, sum } from './analysis.js';
-import { loadById, requireForeignTargets, requirePipelines, type Session, VERSION } from './session.js';
+import { loadById, requireForeignTargets, requireSteps, type Session, VERSION } from './session.js';
 import { writeWhole } from './write-file.js';
 
 export interface DryRunOptions extends AnalysisOptions {
@@ -53,6 +56,7 @@ export interface DryRunReport {
   /** What could not be checked, and why. */
   readonly notChecked: readonly string[];
   readonly warnings: readonly string[];
+  readonly references: readonly ReferencesReport[];
   readonly estimate: Estimate;
   readonly seconds: number;
   /** SHA-256 of the report without this field. */
@@ -100,6 +104,26 @@ function notCheckedOf(steps: readonly StepAnalysis[]): string[] {
     ...(isValidatorUnknown ? [`validator of ${step.collection}: this server cannot be asked without writing`] : []),
   ]);
 }
+
+/** What the values of one references step stand for; `first` are documents with values that name none or several. */
+export interface ReferencesReport extends ReferenceCounts {
+  readonly collection: string;
+  readonly path: string;
+  readonly to: string;
+  readonly by: string;
+  /** What happens to values that name none. */
+  readonly whenDangling: Dangling;
+  readonly first: readonly ShownId[];
+}
+
+const referencesOf = (steps: readonly StepAnalysis[]): ReferencesReport[] =>
+  steps.flatMap(({ step, references, unresolved }) => {
+    if (step.kind !== 'transform' || !step.refers) return [];
+    const { dangling: whenDangling, ...refers } = step.refers;
+    return [
+      { collection: step.collection, ...refers, whenDangling, ...(references ?? NO_REFERENCES), first: unresolved },
+    ];
+  });
 
 /** Keeps the report, masked, under `.godwit/reports/`, and where else it was asked for. */
 async function keep(
@@ -151,7 +175,7 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
   const startedAt = performance.now();
   const loaded = await loadById(session, id);
   requireForeignTargets(session, loaded);
-  await requirePipelines(session, loaded);
+  await requireSteps(session, loaded);
   const steps = await analyse(session, loaded, options, await progressOf(session, loaded, options.sample));
   const scanned = sum(steps, (step) => step.scanned);
   const scale = options.sample === undefined ? 1 : await scaleOf(session, loaded, scanned);
@@ -190,6 +214,7 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
     validationFailureCount: sum(steps, (step) => step.validationCount),
     notChecked: notCheckedOf(steps),
     warnings: await warningsOf(session, loaded),
+    references: referencesOf(steps),
     estimate: await estimateOf(session, steps, scale),
     seconds: (performance.now() - startedAt) / 1_000,
   };

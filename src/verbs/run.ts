@@ -25,9 +25,9 @@ import {
   loadById,
   requireAuditKept,
   requireForeignTargets,
-  requirePipelines,
   requireRun,
   requireSameFile,
+  requireSteps,
   runFacts,
   runSettings,
   type Session,
@@ -188,7 +188,7 @@ async function prepare(session: Session, id: string, options: RunOptions): Promi
   await requireWindow(session, loaded);
   requireForeignTargets(session, loaded);
   for (const step of loaded.migration.steps) await requireTarget(session.db, step.collection, 'write');
-  await requirePipelines(session, loaded);
+  await requireSteps(session, loaded);
   await requireDependencies(session, loaded);
   return loaded;
 }

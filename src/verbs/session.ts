@@ -3,7 +3,9 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { promisify } from 'node:util';
+import type { Db } from 'mongodb';
 import { type Config, type ConfigInput, loadConfig } from '../config/load.js';
+import type { PipelineStep } from '../domain/pipeline-step.js';
 import type { RunDocument } from '../domain/run.js';
 import type { RunSettings } from '../engine/run-context.js';
 import type { RunFacts } from '../engine/with-lease.js';
@@ -17,7 +19,7 @@ import { refusedPipeline } from '../mongo/evaluate.js';
 import { findCurrentRun, listCurrentRuns } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { checkState, isOwn, openState, type State } from '../mongo/state.js';
-import { requireTarget } from '../mongo/target.js';
+import { requireTarget, requireThere } from '../mongo/target.js';
 
 export interface SessionInput extends ConfigInput {
   /** A run is to be made: a dead network is noticed well before the lease ends. */
@@ -107,20 +109,28 @@ export function requireForeignTargets(session: Session, loaded: LoadedMigration)
   );
 }
 
-/** The server understands the pipelines, whatever documents there are. @throws GodwitError GODWIT_MIGRATION_BROKEN */
-export async function requirePipelines(session: Session, loaded: LoadedMigration): Promise<void> {
-  for (const step of loaded.migration.steps) {
-    if (step.kind !== 'pipeline') continue;
-    const { uuid } = await requireTarget(session.db, step.collection, 'read');
-    const from = { db: session.db, collection: step.collection, uuid };
-    const refusal = await refusedPipeline(from, step.update);
-    if (refusal !== null)
-      throw new GodwitError(
-        'GODWIT_MIGRATION_BROKEN',
-        `wanted a pipeline that the server understands for ${step.collection}, found: ${refusal}`,
-        { next: [`godwit run ${loaded.id} --dry-run   once it is mended`] },
-      );
+/**
+ * What the steps need of the server, whatever documents there are: it understands the pipelines, and what is looked up
+ * is there.
+ *
+ * @throws GodwitError GODWIT_MIGRATION_BROKEN, GODWIT_TARGET
+ */
+export async function requireSteps({ db }: Session, { id, migration }: LoadedMigration): Promise<void> {
+  for (const step of migration.steps) {
+    if (step.kind === 'pipeline') await requirePipeline(db, id, step);
+    for (const from of new Set(Object.values(step.lookup).map((lookup) => lookup.from))) await requireThere(db, from);
   }
+}
+
+async function requirePipeline(db: Db, id: string, { collection, update }: PipelineStep): Promise<void> {
+  const { uuid } = await requireTarget(db, collection, 'read');
+  const refusal = await refusedPipeline({ db, collection, uuid }, update);
+  if (refusal !== null)
+    throw new GodwitError(
+      'GODWIT_MIGRATION_BROKEN',
+      `wanted a pipeline that the server understands for ${collection}, found: ${refusal}`,
+      { next: [`godwit run ${id} --dry-run   once it is mended`] },
+    );
 }
 
 /** The whole id of a migration that has a file or a run; the date may be left out while that is clear. */

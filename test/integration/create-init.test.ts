@@ -68,7 +68,7 @@ async function installGodwit(): Promise<void> {
     'node_modules/godwit/index.js',
     `import { createJiti } from ${JSON.stringify(join(jiti, 'lib/jiti.mjs'))};
      const authoring = await createJiti(import.meta.url).import(${JSON.stringify(join(root, 'src/domain/authoring.ts'))});
-     export const { defineMigration, transform, pipeline, defineConfig } = authoring;`,
+     export const { defineMigration, transform, pipeline, references, defineConfig } = authoring;`,
   );
   await symlink(jiti, join(cwd, 'node_modules/jiti'));
 }
@@ -138,6 +138,19 @@ describe('create', () => {
     },
   );
 
+  it.each(LANGUAGES)(
+    'writes references in %s and their test, which knows a value that names nothing',
+    async (_language, manifest, extension) => {
+      await put('package.json', manifest);
+      await installGodwit();
+      const { file, test } = await create('Owners become references', { kind: 'references' });
+      const args = extension === 'ts' ? ['--import', 'jiti/register', '--test', test] : ['--test', test];
+      expect(await node(...args)).toMatchObject({ code: 0, output: expect.stringContaining('# pass 4') as unknown });
+      await put(file, (await read(file)).replace("dangling: 'report'", "dangling: 'null'"));
+      expect((await node(...args)).output).toContain('not ok 4 - a value that names no document stays');
+    },
+  );
+
   it('writes a test for Vitest where the project has Vitest', async () => {
     await put('package.json', { type: 'module', devDependencies: { typescript: '5', vitest: '4' } });
     await installGodwit();
@@ -152,6 +165,7 @@ describe('create', () => {
     await put('package.json', { ...TYPESCRIPT, type: 'module' });
     const { file } = await create('Unify contacts');
     await create('Count up', { kind: 'pipeline' });
+    await create('Owners become references', { kind: 'references' });
     await symlink(join(root, 'node_modules'), join(cwd, 'node_modules'));
     await initProject({ cwd });
     await put('tsconfig.json', {

@@ -1,12 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { isGodwitError } from '../../src/errors.js';
-import {
-  migrationId,
-  migrationTestText,
-  migrationText,
-  requireKind,
-  toKebabCase,
-} from '../../src/migration/scaffold.js';
+import { migrationId, toKebabCase } from '../../src/migration/names.js';
+import { migrationText, requireKind } from '../../src/migration/scaffold.js';
+import { migrationTestText } from '../../src/migration/scaffold-test.js';
 
 function refusalOf(work: () => unknown): string {
   try {
@@ -56,14 +52,14 @@ describe('the name of a migration', () => {
 });
 
 describe('the kind of a migration', () => {
-  it.each(['transform', 'pipeline'])('is %s', (kind) => {
+  it.each(['transform', 'pipeline', 'references'])('is %s', (kind) => {
     expect(requireKind(kind)).toBe(kind);
   });
 
   it('is refused with the nearest one when it has no template', () => {
     const refusal = refusalOf(() => requireKind('transfrom'));
     expect(refusal).toBe(
-      'GODWIT_USAGE: wanted a kind of migration (transform, pipeline), found "transfrom". Did you mean "transform"?',
+      'GODWIT_USAGE: wanted a kind of migration (transform, pipeline, references), found "transfrom". Did you mean "transform"?',
     );
     expect(refusalOf(() => requireKind('merge'))).toContain('GODWIT_USAGE');
     expect(refusalOf(() => requireKind(''))).toContain('GODWIT_USAGE');

@@ -35,7 +35,11 @@ export function addProject(program: Command, done: (code: number) => void): void
   program
     .command('create <name>')
     .description('write a typed migration file with its test')
-    .option('--kind <kind>', 'kind of its step: transform, or pipeline (inside the server)', 'transform')
+    .option(
+      '--kind <kind>',
+      'kind of its step: transform, pipeline (inside the server), or references (keys become _ids)',
+      'transform',
+    )
     .action(
       action<[string, { kind: string }]>(done, async (invocation, _options, name, flags) => {
         const { io, cwd } = invocation;

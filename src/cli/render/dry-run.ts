@@ -146,6 +146,38 @@ function sample(found: Sample, at: number, count: number, { columns, paint, clea
   return [cutEnd(head, columns), ...rows, ...(total > 8 ? [`    ... ${total - 8} fields more`] : [])];
 }
 
+const WHEN_DANGLING = {
+  report: 'left as they are',
+  null: 'become null',
+  remove: 'are taken away',
+  reject: 'their documents FAIL',
+} as const;
+
+function references({ report, paint, columns, clear }: DryRunView): string[] {
+  const lines = report.references.flatMap((found) => {
+    const { collection, path, to, by, keys, ids, dangling, several, documents, whenDangling, first } = found;
+    const rows: (readonly [string, number, string])[] = [
+      ['become _ids', keys, ''],
+      ['are _ids already', ids, ''],
+      ['DANGLE', dangling, `name no document of ${to}: ${WHEN_DANGLING[whenDangling]}`],
+      ['name several', several, whenDangling === 'report' ? 'left as they are' : 'their documents FAIL'],
+    ];
+    const shown = rows.filter(([, count], at) => count > 0 || at < 2);
+    const head = `  ${collection}.${path} -> ${to} by ${by}`;
+    const list =
+      documents > 0 ? [`      in ${formatCount(documents)} documents, first _id ${first[0]?.text(clear) ?? ''}`] : [];
+    return [
+      cutEnd(head, columns),
+      ...table(
+        shown.map(([name, count, note]) => [`    ${name}`, formatCount(count), note]),
+        [1],
+      ),
+      ...list,
+    ];
+  });
+  return lines.length === 0 ? [] : [paint('bold', 'references'), ...lines];
+}
+
 function failures({ report, columns, clear }: DryRunView): string[] {
   const lines: string[] = [];
   if (report.failures.length > 0)
@@ -211,6 +243,7 @@ export function renderDryRun(view: DryRunView): string[] {
           '  values are masked to their shape (_ is a blank at either end); --show-values shows them, on a terminal only',
         ]
       : [],
+    references(view),
     failures(view),
     [...report.notChecked.map((what) => `  ? not checked: ${what}`), ...report.warnings.map((what) => `  ! ${what}`)],
     estimate(view),

@@ -1,0 +1,30 @@
+/** Walks through the documents of a range, by `_id`, in portions. Reads only. */
+import type { Document, Filter } from 'mongodb';
+import { type Cursor, type IdRange, rangeFilter } from '../domain/chunk.js';
+import { type StoredDocument, typedId } from '../domain/stored-document.js';
+import { bothFilters, type ReadFrom, readBatch } from '../mongo/read-batch.js';
+
+/** Of one portion, in documents and bytes. */
+export interface Portion {
+  readonly limit: number;
+  readonly maxBytes: number;
+}
+
+/** A fresh query for each portion; none of them is empty. */
+export async function* walk(
+  from: ReadFrom,
+  range: IdRange,
+  portion: Portion,
+  only?: Filter<Document>,
+): AsyncGenerator<readonly StoredDocument[]> {
+  let cursor: Cursor | null = null;
+  for (;;) {
+    const filter = rangeFilter(range, cursor);
+    if (!filter) return;
+    const read = await readBatch(from, bothFilters(filter, only), portion);
+    const last = read.documents.at(-1);
+    if (last) yield read.documents;
+    if (!last || !read.hasMore) return;
+    cursor = { id: typedId(last) };
+  }
+}

@@ -1,0 +1,174 @@
+/** The test that `godwit create` writes beside a migration. Texts only; nothing is read or written here. */
+import type { MigrationKind } from './scaffold.js';
+
+export interface TestFacts {
+  readonly id: string;
+  readonly kind: MigrationKind;
+  readonly language: 'ts' | 'mjs';
+  readonly runner: 'node:test' | 'vitest';
+  /** The test's path, as it is given to the runner. */
+  readonly path: string;
+}
+
+function howToRun({ language, runner, path }: TestFacts): string {
+  if (runner === 'vitest') return ` * Run it:  npx vitest run ${path}`;
+  if (language === 'mjs') return ` * Run it:  node --test ${path}`;
+  return ` * Run it:  node --import jiti/register --test ${path}\n * or, from Node 22.18 on:  node --test ${path}`;
+}
+
+/** Types of the test's own functions, by language. */
+const TEST_WORDS = {
+  ts: {
+    doc: ': Doc',
+    path: ': string | readonly string[]',
+    reason: '?: string',
+    value: ': unknown',
+    step: '(at: unknown, name) => (at as Doc | undefined)?.[name]',
+  },
+  mjs: { doc: '', path: '', reason: '', value: '', step: '(at, name) => at?.[name]' },
+} as const;
+
+function importText({ id, language }: TestFacts): string {
+  if (language === 'mjs') return `import migration from './${id}.mjs';\n`;
+  return `
+// By a name in a variable: so every runner finds the .ts file, whatever tsconfig.json says about extensions.
+const MIGRATION: string = './${id}.ts';
+
+type Doc = Record<string, unknown>;
+`;
+}
+
+/** A test that passes as it is, and fails when \`up\` is not pure, not idempotent or wrong about the sample. */
+export function migrationTestText(facts: TestFacts): string {
+  return facts.kind === 'pipeline' ? pipelineTestText(facts) : functionTestText(facts);
+}
+
+const PIPELINE_ABOUT = [
+  'What the migration does to one document. The server itself evaluates it: give the address of one in MONGODB_URI.',
+  'Nothing is read there, and nothing written.',
+];
+
+/** In the old shape and in the new one. */
+const DOCUMENTS = {
+  transform: ['{ _id: 1 }', '{ _id: 1, schemaVersion: 2 }'],
+  pipeline: ['{ _id: 1 }', '{ _id: 1, schemaVersion: 2 }'],
+  references: ['{ _id: 1, owner: 7 }', "{ _id: 1, owner: 'a' }"],
+} as const;
+
+/** What every test begins with: what it is about, what it needs beside `assert` and `test`, and its two documents. */
+function headText(facts: TestFacts, about: readonly string[], needs: string): string {
+  const isVitest = facts.runner === 'vitest';
+  const { doc } = TEST_WORDS[facts.language];
+  const [before, after] = DOCUMENTS[facts.kind];
+  return `/**
+${about.map((line) => ` * ${line}`).join('\n')}
+ *
+${howToRun(facts)}
+ */
+import assert from 'node:assert/strict';
+${isVitest ? '' : "import { test } from 'node:test';\n"}${needs}
+${isVitest ? "import { test } from 'vitest';\n" : ''}${importText(facts)}
+/** A document in the old shape, and what it must become. <- yours */
+const before${doc} = ${before};
+const after${doc} = ${after};
+`;
+}
+
+const loadText = ({ language }: TestFacts): string =>
+  language === 'ts' ? '  const { default: migration } = await import(MIGRATION);\n' : '';
+
+/** The server evaluates the pipeline on a document that is stored nowhere: nothing is read, and nothing written. */
+function pipelineTestText(facts: TestFacts): string {
+  return `${headText(facts, PIPELINE_ABOUT, "import { MongoClient } from 'mongodb';")}
+const uri = process.env['MONGODB_URI'] ?? '';
+
+/** What becomes of the document; undefined when the filter does not choose it. */
+async function up(doc${TEST_WORDS[facts.language].doc}) {
+${loadText(facts)}  const [step] = migration.steps;
+  const client = await new MongoClient(uri).connect();
+  try {
+    const stages = [{ $documents: { $literal: [doc] } }, { $match: step.filter ?? {} }, ...step.update];
+    const [result] = await client.db('test').aggregate(stages).toArray();
+    return result;
+  } finally {
+    await client.close();
+  }
+}
+
+test('a document in the old shape gets the new one', { skip: uri === '' }, async () => {
+  assert.deepEqual(await up(before), after);
+});
+
+test('a second time changes nothing', { skip: uri === '' }, async () => {
+  assert.deepEqual((await up(after)) ?? after, after);
+});
+`;
+}
+
+const DANGLING_TEST = `
+test('a value that names no document stays', async () => {
+  assert.deepEqual(await up({ ...before, owner: 8 }), { ...before, owner: 8 });
+});
+`;
+
+/** The documents that are referred to, and how Godwit finds them. */
+function othersText({ language }: TestFacts): string {
+  const { doc, value } = TEST_WORDS[language];
+  const [docs, name] = language === 'ts' ? [`${doc}[]`, ': string'] : ['', ''];
+  return `
+/** Documents of the other collection. <- yours */
+const others${docs} = [{ _id: 'a', number: 7 }];
+
+const tableBy = (field${name}) => ({
+  get: (wanted${value}) => others.find((other) => other[field] === wanted),
+  all: (wanted${value}) => others.filter((other) => other[field] === wanted),
+});
+`;
+}
+
+function functionTestText(facts: TestFacts): string {
+  const word = TEST_WORDS[facts.language];
+  const isReferences = facts.kind === 'references';
+  const lookup = isReferences
+    ? "{ byKey: tableBy('number'), byId: tableBy('_id') }"
+    : '{}, // as in the migration: { owner: { get: (id) => ({ … }), all: (id) => [] } }';
+  return `${headText(facts, ['What the migration does to one document. It needs no database.'], "import { inspect } from 'node:util';")}${isReferences ? othersText(facts) : ''}
+/** What Godwit gives to \`up\` beside the document. */
+const contextFor = (doc${word.doc}) => ({
+  lookup: ${lookup}${isReferences ? ',' : ''}
+  keep: (path${word.path}) =>
+    (typeof path === 'string' ? path.split('.') : path).reduce(${word.step}, doc),
+  skip: (reason${word.reason}) => ({ skipped: reason ?? '' }),
+  reject: (reason${word.reason}) => ({ rejected: reason ?? '' }),
+});
+
+function deepFreeze(value${word.value}) {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return;
+  for (const inner of Object.values(value)) deepFreeze(inner);
+  Object.freeze(value);
+}
+
+async function up(doc${word.doc}) {
+${loadText(facts)}  deepFreeze(doc);
+  return migration.steps[0].up(doc, contextFor(doc));
+}
+
+const asText = (value${word.value}) => inspect(value, { depth: null, maxArrayLength: null, maxStringLength: null });
+
+test('a document in the old shape gets the new one', async () => {
+  assert.deepEqual(await up(before), after);
+});
+
+test('a second time changes nothing', async () => {
+  const once = await up(before);
+  const twice = await up(once);
+  if (!('skipped' in twice)) assert.deepEqual(twice, once);
+});
+
+test('the document that is given stays as it was', async () => {
+  const was = asText(before);
+  await up(before);
+  assert.equal(asText(before), was);
+});
+${isReferences ? DANGLING_TEST : ''}`;
+}

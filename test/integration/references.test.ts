@@ -1,0 +1,211 @@
+/** Keys become references, on a real server: as asked, found again by verify, and back to the same bytes. */
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { EJSON } from 'bson';
+import { type Db, type Document, Double, Int32, Long } from 'mongodb';
+import { describe, expect, inject, test } from 'vitest';
+import { finished, runCommand, runJson, startCommand } from '../support/command.js';
+import { audited, until } from '../support/crash.js';
+import { brokenHistory } from '../support/observe.js';
+import { makeProject } from '../support/project.js';
+import { errorOf } from '../support/refusal.js';
+import { hashOf, useScratch } from '../support/scratch.js';
+
+const DATA = fileURLToPath(new URL('../../../shared/data', import.meta.url));
+
+/** One Extended JSON document a line, every type kept. */
+function readLines(name: string): Document[] {
+  const path = `${DATA}/${name}`;
+  if (!existsSync(path))
+    throw new Error(`wanted the sample data beside the repository, found no ${name} in ../shared/data`);
+  const lines = readFileSync(path, 'utf8').trim().split('\n');
+  return lines.map((line) => EJSON.parse(line, { relaxed: false }) as Document);
+}
+
+const project = (step: string): Promise<string> =>
+  makeProject({
+    'scripts/migrations/m1.mjs': `import { defineMigration, references } from 'godwit';
+export default defineMigration({ description: 'a test', steps: [references(${step})] });
+`,
+  });
+
+const TEAMS = [
+  { _id: 100, no: 1 },
+  { _id: 200, no: new Long(2) },
+  { _id: new Double(300.5), no: new Double(3) },
+  { _id: 400, no: 4 },
+  { _id: 401, no: 4 },
+];
+
+async function fill(db: Db, people: readonly Document[]): Promise<void> {
+  await db.collection('teams').insertMany(TEAMS.map((team) => ({ ...team }) as Document));
+  await db.collection('teams').createIndex({ no: 1 });
+  await db.collection('people').insertMany(people.map((person) => ({ ...person })));
+}
+
+const RUN = ['run', 'm1', '--progress', 'none'];
+
+describe('references', () => {
+  const scratch = useScratch('references', () => inject('mongoUri'));
+
+  test('of real customers become _ids of their accounts; a number of two accounts is left and listed', async () => {
+    const { db, uri } = scratch.make();
+    const [customers, accounts] = [readLines('customers.json'), readLines('accounts.json')];
+    await db.collection('customers').insertMany(customers);
+    await db.collection('accounts').insertMany(accounts);
+    await db.collection('accounts').createIndex({ account_id: 1 });
+    const before = await hashOf(db, 'customers');
+    const cwd = await project(`{ collection: 'customers', path: 'accounts', to: 'accounts', by: 'account_id' }`);
+    const at = { cwd, uri };
+
+    const numbers = accounts.map(({ account_id }) => Number(account_id));
+    const twice = new Set(numbers.filter((number, index) => numbers.indexOf(number) !== index));
+    const used = customers.flatMap(({ accounts: own }) => (own as unknown[]).map(Number));
+    const several = used.filter((number) => twice.has(number)).length;
+    const dangling = used.filter((number) => !numbers.includes(number)).length;
+
+    const look = await runJson([...RUN, '--dry-run'], at);
+    expect([look.code, look.json]).toMatchObject([
+      0,
+      {
+        wouldChange: customers.length,
+        wouldFail: 0,
+        idempotent: true,
+        warnings: [],
+        references: [{ keys: used.length - several - dangling, ids: 0, dangling, several }],
+      },
+    ]);
+    expect((await runJson(RUN, at)).json).toMatchObject({ state: 'completed', changed: customers.length });
+
+    const byNumber = new Map(accounts.map(({ account_id, _id }) => [Number(account_id), String(_id)]));
+    const wanted = customers.map(({ _id, accounts: own }) => [
+      String(_id),
+      (own as unknown[]).map(Number).map((number) => (twice.has(number) ? String(number) : byNumber.get(number))),
+    ]);
+    const found = await db.collection('customers').find().toArray();
+    expect(new Map(found.map(({ _id, accounts: own }) => [String(_id), own.map(String)]))).toEqual(
+      new Map(wanted as [string, string[]][]),
+    );
+    const verified = await runJson(['verify', 'm1'], at);
+    expect([verified.code, verified.json['ok']]).toEqual([0, true]);
+    expect((await runJson(['rollback', 'm1'], at)).json).toMatchObject({ restored: customers.length, identical: true });
+    expect(await hashOf(db, 'customers')).toBe(before);
+    console.log(
+      `real customers: ${used.length} account numbers, ${used.length - several - dangling} became _ids, ${several} name two accounts, ${dangling} none; identical after the rollback`,
+    );
+  });
+
+  const PEOPLE = [
+    { _id: 1, items: [{ team: 1 }, { team: new Double(9) }, { n: 1 }], tag: 'x' },
+    { _id: 2, items: [{ team: new Int32(2) }] },
+    { _id: 3, items: [] },
+    { _id: 4 },
+  ];
+
+  test.each([
+    ['report', [{ team: 100 }, { team: 9 }, { n: 1 }], { code: 0, changed: 2, failed: 0 }],
+    ['null', [{ team: 100 }, { team: null }, { n: 1 }], { code: 0, changed: 2, failed: 0 }],
+    ['remove', [{ team: 100 }, {}, { n: 1 }], { code: 0, changed: 2, failed: 0 }],
+    [
+      'reject',
+      PEOPLE[0]?.items?.map(({ team, ...rest }) => (team ? { team: Number(team), ...rest } : rest)),
+      { code: 4, changed: 1, failed: 1 },
+    ],
+  ] as const)('that name nothing are treated as asked: %s', async (dangling, wanted, { code, changed, failed }) => {
+    const { db, uri } = scratch.make();
+    await fill(db, PEOPLE);
+    const before = await hashOf(db, 'people');
+    const at = {
+      uri,
+      cwd: await project(
+        `{ collection: 'people', path: 'items.team', to: 'teams', by: 'no', dangling: '${dangling}' }`,
+      ),
+    };
+    const look = await runJson([...RUN, '--dry-run'], at);
+    expect(look.json).toMatchObject({
+      references: [
+        {
+          keys: 2,
+          ids: 0,
+          dangling: 1,
+          several: 0,
+          documents: 1,
+          whenDangling: dangling,
+          first: [{ $numberInt: '1' }],
+        },
+      ],
+    });
+    const run = await runJson([...RUN, '--max-failures', '5'], at);
+    expect([run.code, run.json]).toMatchObject([code, { state: 'completed', changed, failed }]);
+    const people = db.collection<{ _id: number; items?: unknown }>('people');
+    expect((await people.findOne({ _id: 1 }))?.items).toEqual(wanted);
+    expect((await people.findOne({ _id: 2 }))?.items).toEqual([{ team: 200 }]);
+    const { json: verdict } = await runJson(['verify', 'm1'], at);
+    expect(verdict['ok']).toBe(failed === 0);
+    expect((await runJson(['rollback', 'm1'], at)).json).toMatchObject({ restored: changed, identical: true });
+    expect(await hashOf(db, 'people')).toBe(before);
+  });
+
+  test('that dangle since the run are found by verify, those that did before are listed', async () => {
+    const { db, uri } = scratch.make();
+    await fill(db, PEOPLE);
+    const at = { uri, cwd: await project(`{ collection: 'people', path: 'items.team', to: 'teams', by: 'no' }`) };
+    await runJson(RUN, at);
+    const checks = async (): Promise<unknown> => {
+      const { code, json } = await runJson(['verify', 'm1'], at);
+      const own = (json['checks'] as { name: string; ok: boolean; found: unknown }[]).filter(({ name }) =>
+        name.includes('a reference'),
+      );
+      return [code, ...own.map(({ name, ok, found }) => [/that dangles/.test(name) ? 'broken' : 'listed', ok, found])];
+    };
+    expect(await checks()).toEqual([0, ['broken', true, 0], ['listed', true, 1]]);
+    await db.collection<{ _id: number }>('teams').deleteOne({ _id: 200 });
+    expect(await checks()).toEqual([6, ['broken', false, 1], ['listed', true, 1]]);
+  });
+
+  test('are resolved, too, when the document they name comes while the run goes on', async () => {
+    const { db, uri } = scratch.make();
+    const count = 200;
+    await fill(
+      db,
+      Array.from({ length: count }, (_, _id) => ({ _id, team: _id === 0 ? 9 : 1 })),
+    );
+    const at = { uri, cwd: await project(`{ collection: 'people', path: 'team', to: 'teams', by: 'no' }`) };
+    const child = startCommand([...RUN, '--batch-size', '10', '--workers', '1', '--max-rate', '100', '--json'], at);
+    const end = finished(child);
+    await until(async () => (await audited(db)) >= 20);
+    await db.collection<{ _id: number; no: number }>('teams').insertOne({ _id: 900, no: 9 });
+    const { code, stdout } = await end;
+    expect([code, JSON.parse(stdout)]).toMatchObject([0, { state: 'completed', changed: count }]);
+    expect(await db.collection<{ _id: number }>('people').findOne({ _id: 0 })).toEqual({ _id: 0, team: 900 });
+    expect(await db.collection('people').countDocuments({ team: 100 })).toBe(count - 1);
+    expect(await brokenHistory(db)).toEqual([]);
+  });
+
+  test('to a collection that is not there are refused before anything is written', async () => {
+    const { db, uri } = scratch.make();
+    await fill(db, PEOPLE);
+    const at = { uri, cwd: await project(`{ collection: 'people', path: 'items.team', to: 'temas', by: 'no' }`) };
+    for (const args of [RUN, [...RUN, '--dry-run']]) {
+      const refused = await runCommand([...args, '--json'], at);
+      expect(refused.code).toBe(2);
+      expect(errorOf(refused)).toMatchObject({
+        code: 'GODWIT_TARGET',
+        message: expect.stringMatching(/temas.*Did you mean "teams"/),
+      });
+    }
+    expect(await db.collection('migrations').countDocuments()).toBe(0);
+  });
+
+  test('by a field without an index are warned of', async () => {
+    const { db, uri } = scratch.make();
+    await fill(db, PEOPLE);
+    await db.collection('teams').dropIndexes();
+    const at = { uri, cwd: await project(`{ collection: 'people', path: 'items.team', to: 'teams', by: 'no' }`) };
+    const { stdout } = await runCommand([...RUN, '--dry-run'], at);
+    expect(stdout).toContain('! lookup: teams.no has no index, so each batch reads the whole collection');
+    expect(stdout).toMatch(
+      /references\n\s+people\.items\.team -> teams by no\n\s+become _ids\s+2\n\s+are _ids already\s+0\n\s+DANGLE\s+1 {2}name no document of teams: left as they are/,
+    );
+  });
+});

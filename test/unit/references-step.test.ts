@@ -1,0 +1,138 @@
+import { describe, expect, test } from 'vitest';
+import { isReject, type TransformStep } from '../../src/domain/migration.js';
+import { references } from '../../src/domain/references-step.js';
+import type { Doc } from '../../src/kernel/values.js';
+
+const OTHERS = [
+  { _id: 'a', key: 1 },
+  { _id: 'b', key: 2 },
+  { _id: 'c', key: 3 },
+  { _id: 'd', key: 3 },
+  // A key that is another one's _id, and one that is its own.
+  { _id: 'e', key: 'a' },
+  { _id: 'f', key: 'f' },
+];
+
+const table = (field: '_id' | 'key') => ({
+  get: (value: unknown) => OTHERS.find((other) => other[field] === value),
+  all: (value: unknown) => OTHERS.filter((other) => other[field] === value),
+});
+const LOOKUP = { byKey: table('key'), byId: table('_id') };
+
+const stepFor = (path: string, more: object = {}): TransformStep =>
+  references({ collection: 'people', path, to: 'others', by: 'key', ...more });
+
+const up = (step: TransformStep, doc: Doc): unknown => step.up(doc, { lookup: LOOKUP } as never);
+
+const refused = (options: object): string => {
+  try {
+    references(options as never);
+    return 'nothing';
+  } catch (error) {
+    return `${(error as { code: string }).code}: ${(error as Error).message}`;
+  }
+};
+
+describe('references()', () => {
+  test('is a transform that looks the values up by the key and by the _id', () => {
+    expect(stepFor('team.owner', { filter: { n: 1 } })).toMatchObject({
+      kind: 'transform',
+      collection: 'people',
+      filter: { n: 1 },
+      lookup: {
+        byKey: { from: 'others', localField: 'team.owner', foreignField: 'key' },
+        byId: { from: 'others', localField: 'team.owner', foreignField: '_id' },
+      },
+      refers: { path: 'team.owner', to: 'others', by: 'key', dangling: 'report' },
+    });
+  });
+
+  test.each([
+    ['a field', 'owner', { owner: 1 }, { owner: 'a' }],
+    ['a nested field', 'team.owner', { team: { owner: 2, n: 1 } }, { team: { owner: 'b', n: 1 } }],
+    ['an array', 'owners', { owners: [1, 2, null, 1] }, { owners: ['a', 'b', null, 'a'] }],
+    [
+      'an array of documents',
+      'items.owner',
+      { items: [{ owner: 1 }, {}, { owner: 2 }] },
+      { items: [{ owner: 'a' }, {}, { owner: 'b' }] },
+    ],
+    [
+      'arrays in arrays',
+      'rows.owner',
+      { rows: [[{ owner: 1 }], [{ owner: [2] }]] },
+      { rows: [[{ owner: 'a' }], [{ owner: ['b'] }]] },
+    ],
+    ['a map', 'roles.*', { roles: { admin: 1, guest: 2 } }, { roles: { admin: 'a', guest: 'b' } }],
+    [
+      'a map of documents',
+      'roles.*.owner',
+      { roles: { x: { owner: 1 }, y: 7 } },
+      { roles: { x: { owner: 'a' }, y: 7 } },
+    ],
+  ])('resolves %s, and what it made stays', (_, path, before, after) => {
+    const step = stepFor(path);
+    expect(up(step, before)).toEqual(after);
+    expect(up(step, after)).toBe(after);
+  });
+
+  test('gives the very same document back where nothing is to change', () => {
+    const doc = { owners: [9, 'a', Number.NaN, { x: 1 }], other: [1] };
+    expect(up(stepFor('owners'), doc)).toBe(doc);
+    expect(up(stepFor('nothing.there'), doc)).toBe(doc);
+    const mixed = { list: [{ owner: 1 }, { n: [1] }] };
+    expect((up(stepFor('list.owner'), mixed) as typeof mixed).list[1]).toBe(mixed.list[1]);
+  });
+
+  test.each([
+    ['report', { owner: 9, owners: [1, 9] }, { owner: 9, owners: ['a', 9] }],
+    ['null', { owner: null, owners: [1, 9] }, { owner: 9, owners: ['a', null] }],
+    ['remove', { owners: [1, 9] }, { owner: 9, owners: ['a'] }],
+  ] as const)('does as it is asked (%s) with values that name nothing', (dangling, field, array) => {
+    const doc = { owner: 9, owners: [1, 9] };
+    expect(up(stepFor('owner', { dangling }), doc)).toEqual(field);
+    expect(up(stepFor('owners', { dangling }), doc)).toEqual(array);
+    expect(stepFor('owner', { dangling }).drops).toEqual(dangling === 'report' ? [] : ['owner']);
+  });
+
+  test('rejects the document where it is asked to, and where a value names several it would have to lose', () => {
+    const rejected = (dangling: string, owner: unknown): unknown => {
+      const result = up(stepFor('owner', { dangling }), { owner });
+      return isReject(result) ? result.reason : result;
+    };
+    expect(rejected('reject', 9)).toMatch(
+      /one document of others by key .* at "owner", found a value that names no document/,
+    );
+    expect(rejected('reject', 1)).toEqual({ owner: 'a' });
+    for (const dangling of ['null', 'remove', 'reject'])
+      expect(rejected(dangling, 3)).toMatch(/found a value that names more than one document/);
+    expect(rejected('report', 3)).toEqual({ owner: 3 });
+  });
+
+  test('does not guess whether a value is a key or an _id', () => {
+    expect(up(stepFor('owner'), { owner: 'a' })).toEqual({ owner: 'a' });
+    expect(isReject(up(stepFor('owner', { dangling: 'null' }), { owner: 'a' }))).toBe(true);
+    expect(up(stepFor('owner', { dangling: 'null' }), { owner: 'f' })).toEqual({ owner: 'f' });
+  });
+
+  test('does not hide an error that is none of its own', () => {
+    const lookup = { ...LOOKUP, byKey: { all: () => JSON.parse('{') } };
+    expect(() => stepFor('owner').up({ owner: 1 }, { lookup } as never)).toThrow(SyntaxError);
+  });
+
+  test.each([
+    ['no path', { path: '' }, 'references().path as a text'],
+    ['a path with a hole', { path: 'a..b' }, 'names between the dots'],
+    ['the _id', { path: '_id.n' }, 'a path other than "_id"'],
+    ['no other collection', { to: undefined }, 'references().to as a text'],
+    ['no key', { by: undefined }, 'references().by as a text'],
+    ['the _id as a key', { by: '_id' }, 'a field other than "_id"'],
+    ['an unknown way with what dangles', { dangling: 'drop' }, 'one of report, null, remove, reject'],
+    ['an unknown key', { from: 'clients' }, 'found "from"'],
+    ['an empty filter', { filter: {} }, 'an empty filter'],
+  ])('refuses %s', (_, options, says) => {
+    const all = { collection: 'people', path: 'owner', to: 'others', by: 'key', ...options };
+    expect(refused(all)).toContain('GODWIT_MIGRATION_BROKEN');
+    expect(refused(all)).toContain(says);
+  });
+});

@@ -190,14 +190,16 @@ export function transform<
 function requireSteps(steps: readonly Step[] | undefined): void {
   if (!Array.isArray(steps) || steps.length === 0) throw broken('at least one step in `steps`', describe(steps));
   const seen = new Set<string>();
+  let last: string | undefined;
   for (const step of steps) {
     if (!STEP_KINDS.includes(step?.kind))
       throw broken('steps made by transform(), pipeline() or references()', describe(step));
-    if (seen.has(step.collection))
+    if (seen.has(step.collection) && step.collection !== last)
       throw broken(
-        `one step for each collection (make one of the two, or two migrations)`,
-        `two for "${step.collection}"`,
+        'the steps of a collection one after the other (or two migrations)',
+        `others between those of "${step.collection}"`,
       );
+    last = step.collection;
     seen.add(step.collection);
   }
 }

@@ -7,9 +7,9 @@ import { type Edge, findEdge } from '../kernel/state-machine.js';
 import type { Counters, Cursor, UndoConflict, UndoCounters } from './chunk.js';
 import type { Control, SignalOff, Stall, Throttle } from './control.js';
 import type { Lease } from './lease.js';
-import type { Step } from './migration.js';
 import type { Newcomers } from './newcomers.js';
 import type { PhaseTable } from './phases.js';
+import type { Unit } from './series-step.js';
 
 export const RUN_STATES = [
   'planned',
@@ -131,7 +131,7 @@ export interface StateIds {
 
 /** One step of the plan, frozen. */
 export interface PlannedStep {
-  readonly kind: Step['kind'];
+  readonly kind: Unit['kind'];
   readonly collection: string;
   /** The collection's UUID, in hex: another collection of the same name is not the one that was planned. */
   readonly uuid: string;

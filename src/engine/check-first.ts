@@ -25,7 +25,7 @@ export async function checkFirst(
     checked.map(({ change }) => change),
     session,
   );
-  const name = how.step.kind === 'transform' ? 'up()' : 'the pipeline';
+  const name = { transform: 'up()', pipeline: 'the pipeline', series: 'the steps' }[how.step.kind];
   const judged = [...decisions];
   for (const [index, second] of results.entries()) {
     const first = checked[index];

@@ -1,20 +1,23 @@
 /** What a step makes of documents: `up` in this process, or a pipeline inside the server. */
 import type { ClientSession } from 'mongodb';
 import { type Change, type Decision, isDocumentCarried } from '../domain/change.js';
-import type { Step, TransformFunction, TransformStep } from '../domain/migration.js';
+import type { TransformFunction, TransformStep } from '../domain/migration.js';
+import type { PipelineStep } from '../domain/pipeline-step.js';
+import { decideSeries, downsOf, partsOf, type SeriesStep, type Unit } from '../domain/series-step.js';
 import { type StoredDocument, storedDocument } from '../domain/stored-document.js';
 import { chosenAmong } from '../mongo/evaluate.js';
 import { tablesOf } from '../mongo/lookups.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import { pipelineRefusal } from '../mongo/server-errors.js';
 import { applyGiven, applyInside, applyOutside, type Inside, inPlace } from './apply-pipeline.js';
+import { applySeries, type Met, type PartEvaluation } from './apply-series.js';
 import { applyTransform, type Locate } from './apply-transform.js';
 import { lookupsFor } from './lookups-for.js';
 import { readFrom, type StepContext } from './run-context.js';
 import { NO_THREADS, type Threads } from './transform-threads.js';
 
 export interface Evaluation {
-  readonly step: Step;
+  readonly step: Unit;
   readonly from: ReadFrom;
   readonly locate: Locate;
   /** Longest time of one call of `up`, in ms. */
@@ -61,6 +64,29 @@ async function transform(
   return decisions;
 }
 
+/** Each step of a series in this thread; the filter of the second is asked about what the first has made. */
+const partsOfSeries = (how: Evaluation): PartEvaluation => ({
+  chosen: async ({ filter }, documents) => {
+    if (!filter || documents.length === 0) return documents;
+    const given = documents.map(({ bytes }) => bytes);
+    const keys = await chosenAmong(how.from.db, filter, given);
+    return documents.filter(({ key }) => keys.has(key));
+  },
+  decided: async (step, documents, session) =>
+    step.kind === 'transform'
+      ? ((await transformBy(how, step, [step.up], documents, session))[0] ?? [])
+      : applyGiven(how.from, step, documents),
+});
+
+/** @param met told which documents each step meets */
+export const series = (
+  how: Evaluation,
+  step: SeriesStep,
+  documents: readonly StoredDocument[],
+  session?: ClientSession,
+  met?: Met,
+): Promise<Decision[]> => applySeries(partsOfSeries(how), step, documents, session, met);
+
 /**
  * One decision a document, in their order.
  *
@@ -75,12 +101,14 @@ export async function evaluate(
   const { step, from } = how;
   if (documents.length === 0) return [];
   if (step.kind === 'transform') return transform(how, step, documents, inside?.session);
+  if (step.kind === 'series') return series(how, step, documents, inside?.session);
   return inside ? applyInside(from, step, documents, inside) : applyOutside(from, step, documents);
 }
 
 /** Those that the filter chooses; all where it cannot be asked about documents that are stored nowhere (`$text`). */
 async function chosen(
-  { step, from }: Evaluation,
+  { from }: Evaluation,
+  step: PipelineStep,
   documents: readonly StoredDocument[],
 ): Promise<readonly StoredDocument[]> {
   if (!step.filter || documents.length === 0) return documents;
@@ -99,6 +127,8 @@ export async function evaluateTwice(
 ): Promise<{ readonly decisions: readonly Decision[]; readonly again: readonly Decision[] | null }> {
   const { step } = how;
   if (step.kind === 'pipeline') return { decisions: await evaluate(how, documents), again: null };
+  if (step.kind === 'series')
+    return { decisions: await series(how, step, documents), again: await series(how, step, documents) };
   const [decisions = [], again = []] = await transformBy(how, step, [step.up, step.up], documents);
   return { decisions, again };
 }
@@ -109,10 +139,30 @@ export async function evaluateBack(
   changes: readonly Change[],
 ): Promise<{ readonly results: readonly Decision[]; readonly back: readonly Decision[] | null }> {
   const { step } = how;
-  if (!step.down) return { results: await evaluateResults(how, changes), back: null };
   const documents = changes.map(({ after }) => storedDocument(after));
+  if (step.kind !== 'transform' || !step.down) {
+    const results = await evaluateResults(how, changes);
+    return { results, back: downsOf(step) ? await backThrough(how, documents) : null };
+  }
   const [results = [], back = []] = await transformBy(how, step, [step.up, step.down], documents);
   return { results, back };
+}
+
+/** Through the inverses of a series, last step first. */
+async function backThrough(how: Evaluation, documents: readonly StoredDocument[]): Promise<Decision[]> {
+  let now = [...documents];
+  const failed = new Map<StoredDocument, Decision>();
+  for (const part of partsOf(how.step).toReversed()) {
+    if (part.kind !== 'transform' || !part.down) continue;
+    const [decisions = []] = await transformBy(how, part, [part.down], now);
+    for (const [at, document] of documents.entries())
+      if (decisions[at]?.kind === 'failed') failed.set(document, { ...decisions[at], document });
+    now = now.map((document, at) => {
+      const decision = decisions[at];
+      return decision?.kind === 'changed' ? storedDocument(decision.change.after) : document;
+    });
+  }
+  return documents.map((document, at) => failed.get(document) ?? decideSeries(document, now[at] ?? document));
 }
 
 /**
@@ -127,7 +177,8 @@ export async function evaluateResults(
   const { step, from } = how;
   const results = changes.map(({ after }) => storedDocument(after));
   if (step.kind === 'transform') return (await transformBy(how, step, [step.up], results, session))[0] ?? [];
-  const open = await chosen(how, results.filter(isDocumentCarried));
+  if (step.kind === 'series') return series(how, step, results, session);
+  const open = await chosen(how, step, results.filter(isDocumentCarried));
   const decided = await applyGiven(from, step, open);
   return inPlace(results, open, decided, (document) => ({ kind: 'unchanged', document }));
 }

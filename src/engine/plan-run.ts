@@ -10,6 +10,7 @@ import { type Chunk, NO_COUNTERS } from '../domain/chunk.js';
 import { NO_CONTROL } from '../domain/control.js';
 import { NO_FENCE } from '../domain/lease.js';
 import type { PlannedStep, RunDocument, StateIds } from '../domain/run.js';
+import type { Unit } from '../domain/series-step.js';
 import type { Events } from '../events.js';
 import type { LoadedMigration } from '../migration/load.js';
 import { clusterTime } from '../mongo/changes.js';
@@ -45,7 +46,7 @@ export function chunkCount(documents: number, workers: number): number {
   return Math.min(MAX_CHUNKS, Math.max(workers, Math.ceil(documents / CHUNK_DOCUMENTS)));
 }
 
-async function estimateOf(db: Db, step: LoadedMigration['migration']['steps'][number]): Promise<number> {
+async function estimateOf(db: Db, step: Unit): Promise<number> {
   const collection = db.collection(step.collection);
   const all = await collection.estimatedDocumentCount();
   if (!step.filter) return all;
@@ -57,12 +58,7 @@ interface PlannedChunks {
   readonly chunks: readonly Chunk[];
 }
 
-async function planStep(
-  facts: PlanFacts,
-  run: string,
-  index: number,
-  step: LoadedMigration['migration']['steps'][number],
-): Promise<PlannedChunks> {
+async function planStep(facts: PlanFacts, run: string, index: number, step: Unit): Promise<PlannedChunks> {
   const target = await requireTarget(facts.db, step.collection, 'write');
   const collection = facts.db.collection(step.collection);
   const documents = await collection.estimatedDocumentCount();
@@ -165,7 +161,7 @@ export async function planRun(loaded: LoadedMigration, facts: PlanFacts): Promis
   // The change stream begins here, before the first look at the data.
   const since = await clusterTime(facts.db);
   const planned: PlannedChunks[] = [];
-  for (const [index, step] of loaded.migration.steps.entries()) planned.push(await planStep(facts, id, index, step));
+  for (const [index, step] of loaded.units.entries()) planned.push(await planStep(facts, id, index, step));
   const run = newRun(
     id,
     loaded,

@@ -1,23 +1,14 @@
-/** What the values of a references step stand for: counted and listed for the dry run and for `verify`. Reads only. */
+/** What the values of a references step stand for: counted, and listed. Reads only. */
 import type { Db } from 'mongodb';
-import { decodeEntries } from '../domain/audit-entry.js';
 import { plainOf } from '../domain/change.js';
-import { coveringRanges } from '../domain/chunk.js';
-import type { TransformStep } from '../domain/migration.js';
-import { standings, type Tables, unresolvedIn } from '../domain/references-step.js';
-import { type StoredDocument, typedId } from '../domain/stored-document.js';
-import { valuesAt } from '../kernel/paths.js';
-import { auditAround } from '../mongo/audit-entries.js';
-import { keyOf, tablesOf } from '../mongo/lookups.js';
-import type { ReadFrom } from '../mongo/read-batch.js';
-import type { State } from '../mongo/state.js';
+import type { Step, TransformStep } from '../domain/migration.js';
+import { standings, type Tables } from '../domain/references-step.js';
+import { partsOf, type Unit } from '../domain/series-step.js';
+import type { StoredDocument } from '../domain/stored-document.js';
+import { tablesOf } from '../mongo/lookups.js';
+import type { Met } from './apply-series.js';
+import { type Evaluation, series } from './evaluate.js';
 import { lookupsFor } from './lookups-for.js';
-import { walk } from './walk.js';
-
-/** Documents read at once. */
-const PORTION = { limit: 1_000, maxBytes: 16 * 1024 * 1024 };
-/** Documents whose image of before the run is looked at, at most: one search of the audit each. */
-const MAX_EXAMINED = 1_000;
 
 /** Values, not documents; `documents` are those that hold at least one that names none or several. */
 export interface ReferenceCounts {
@@ -69,6 +60,24 @@ export async function lookAtReferences(
   return { counts, unresolved };
 }
 
+const isReferences = (step: Step): step is TransformStep => step.kind === 'transform' && step.refers !== undefined;
+
+/** The references steps of a unit. */
+export const referencesIn = (unit: Unit): TransformStep[] => partsOf(unit).filter(isReferences);
+
+/** Tells of each references step which documents it meets, as the steps before it have made them. */
+export async function metReferences(
+  how: Evaluation,
+  documents: readonly StoredDocument[],
+  tell: (step: TransformStep, documents: readonly StoredDocument[]) => Promise<void>,
+): Promise<void> {
+  const { step } = how;
+  if (referencesIn(step).length === 0) return;
+  const met: Met = async (part, some) => (isReferences(part) ? tell(part, some) : undefined);
+  if (step.kind === 'series') await series(how, step, documents, undefined, met);
+  else await met(step, documents);
+}
+
 function kindsOf(document: StoredDocument, { refers }: TransformStep, tables: Tables): string[] {
   if (!refers) return [];
   try {
@@ -76,55 +85,4 @@ function kindsOf(document: StoredDocument, { refers }: TransformStep, tables: Ta
   } catch {
     return [];
   }
-}
-
-export interface ReferenceProof {
-  readonly counts: ReferenceCounts;
-  /** `_id`s of documents with a reference that dangles now, and did not before the run. */
-  readonly broken: readonly unknown[];
-  /** `_id`s of documents with one that names none or several, as it did before: the first of them. */
-  readonly listed: readonly unknown[];
-}
-
-export interface ProofFacts {
-  readonly db: Db;
-  readonly state: State;
-  readonly run: string;
-  readonly step: TransformStep;
-  readonly stepIndex: number;
-  readonly from: ReadFrom;
-  readonly signal: AbortSignal;
-}
-
-/** Looks at every reference of a step: which name nothing, and which of these the run, or what came after it, broke. */
-export async function proveReferences(facts: ProofFacts): Promise<ReferenceProof> {
-  let counts = NO_REFERENCES;
-  const broken: unknown[] = [];
-  const listed: unknown[] = [];
-  for (const range of coveringRanges([]))
-    for await (const documents of walk(facts.from, range, PORTION, facts.step.filter)) {
-      if (facts.signal.aborted) throw facts.signal.reason;
-      const look = await lookAtReferences(facts.db, facts.step, documents);
-      counts = addReferenceCounts(counts, look.counts);
-      for (const document of look.unresolved) {
-        if (broken.length + listed.length >= MAX_EXAMINED) break;
-        ((await wasBroken(facts, document)) ? broken : listed).push(typedId(document));
-      }
-    }
-  return { counts, broken, listed };
-}
-
-/** True when a value that names nothing is not one that the document had before the run. */
-async function wasBroken({ db, state, run, step, stepIndex }: ProofFacts, document: StoredDocument): Promise<boolean> {
-  const { refers } = step;
-  const batches = await auditAround(state, run, typedId(document));
-  const own = batches.filter(({ head, isIntact }) => isIntact && head.direction === 'up' && head.step === stepIndex);
-  const [first] = own.flatMap(({ images }) =>
-    decodeEntries(images).filter(({ before }) => before.key === document.key),
-  );
-  // What the run has not changed is as it was, or the application's.
-  if (!first || !refers) return false;
-  const had = new Set(valuesAt(plainOf(first.before), refers.path.split('.')).map(keyOf));
-  const tables = tablesOf(step.lookup, await lookupsFor(db, step, [document])) as Tables;
-  return unresolvedIn(plainOf(document), refers, tables).some((value) => !had.has(keyOf(value)));
 }

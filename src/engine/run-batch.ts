@@ -220,7 +220,7 @@ class Attempt {
     const { context, effort, session } = this;
     const how = evaluationOf(context);
     // A pipeline fails as a whole: documents on which it did are not evaluated again.
-    const isOpen = ({ key }: StoredDocument): boolean => how.step.kind === 'transform' || !effort.refused.has(key);
+    const isOpen = ({ key }: StoredDocument): boolean => how.step.kind !== 'pipeline' || !effort.refused.has(key);
     const open = documents.filter(isOpen);
     const decided = await evaluate(how, open, { session, isMarked: effort.hot !== null });
     const decisions = this.#isFirst ? await checkFirst(how, decided, session) : decided;

@@ -1,8 +1,8 @@
 /** What every part of a run needs: handles, the frozen plan, limits, and who listens. */
 import type { ClientSession, Collection, Db, MongoClient } from 'mongodb';
 import type { Chunk } from '../domain/chunk.js';
-import type { Step } from '../domain/migration.js';
 import type { RunDocument } from '../domain/run.js';
+import type { Unit } from '../domain/series-step.js';
 import type { Window } from '../domain/window.js';
 import type { GodwitError } from '../errors.js';
 import type { Events } from '../events.js';
@@ -70,7 +70,7 @@ export interface RunContext {
 
 /** A step of the migration with its place in the plan. */
 export interface StepContext extends RunContext {
-  readonly step: Step;
+  readonly step: Unit;
   readonly stepIndex: number;
   readonly uuid: string;
   readonly target: Collection;

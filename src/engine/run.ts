@@ -112,7 +112,7 @@ export async function requireChunks(context: RunContext): Promise<Chunk[]> {
 
 /** The step's place in the plan, with its collection, which must still be the planned one. */
 export async function stepContext(facts: RunFacts, context: RunContext, index: number): Promise<StepContext> {
-  const step = facts.loaded.migration.steps[index];
+  const step = facts.loaded.units[index];
   const planned = context.run.steps[index];
   if (!step || !planned)
     throw new GodwitError('GODWIT_CHECKSUM', `wanted step ${index + 1} of the plan in the migration, found none`);

@@ -60,7 +60,7 @@ interface WriteHow {
 export async function writeChanges(context: StepContext, batch: JournaledBatch, how: WriteHow): Promise<void> {
   const { step, target } = context;
   const { session, hot } = how;
-  if (step.kind === 'transform') await writeBatch(target, batch, how);
+  if (step.kind !== 'pipeline') await writeBatch(target, batch, how);
   else await writeByPipeline(target, batch, pastMark(step.update, hot !== null), how);
   if (hot) await unmarkDocument(target, hot.id, session);
   if (step.kind === 'pipeline' && how.isFirst) await requireAsEvaluated(context, batch, session);

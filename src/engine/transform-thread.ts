@@ -20,7 +20,7 @@ export default async function transform({ step: index, documents, found }: Threa
   const loaded = await loading;
   if (loaded.checksum !== facts.checksum)
     throw new GodwitError('GODWIT_CHECKSUM', `wanted ${facts.id} as the runner has loaded it, found it changed`);
-  const step = loaded.migration.steps[index];
+  const step = loaded.units[index];
   if (step?.kind !== 'transform')
     throw new GodwitError('GODWIT_CHECKSUM', `wanted a transform as step ${index + 1}, found ${step?.kind ?? 'none'}`);
   const raws = Object.fromEntries(Object.entries(found).map(([name, bytes]) => [name, documentsIn(bytes)]));

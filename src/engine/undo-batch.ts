@@ -8,6 +8,7 @@ import { type AuditDocument, decodeEntries } from '../domain/audit-entry.js';
 import type { DecidedBatch } from '../domain/batch.js';
 import type { Change } from '../domain/change.js';
 import { addUndo, type Chunk, type ChunkUndo, MAX_LISTED_CONFLICTS, NO_COUNTERS, NO_UNDO } from '../domain/chunk.js';
+import { decideSeries, downsOf } from '../domain/series-step.js';
 import { type StoredDocument, storedDocument, typedId } from '../domain/stored-document.js';
 import { decideUndo, NO_UNDO_BATCH, type Restore, refuseUndo, type UndoBatch } from '../domain/undo.js';
 import { GodwitError } from '../errors.js';
@@ -65,14 +66,22 @@ export async function requireExact(
   if (wrong.length > 0) throw new Inexact('put together otherwise');
 }
 
-/** The author's `down` on one document, as a change; null when it does not give one. */
+/** The author's `down` on one document, as a change; null when it does not give one. Of a series, one after the other. */
 export function downOf(context: StepContext): ((current: StoredDocument) => Change | null) | undefined {
-  const { down } = context.step;
-  if (!down) return undefined;
-  const transformer = { fn: down, locate: context.locate, timeoutMs: context.settings.transformTimeoutMs };
+  const downs = downsOf(context.step);
+  if (!downs) return undefined;
+  const { locate } = context;
+  const timeoutMs = context.settings.transformTimeoutMs;
   return (current) => {
-    const [decision] = applyTransform([current], transformer, {});
-    return decision?.kind === 'changed' ? decision.change : null;
+    let now = current;
+    for (const fn of downs) {
+      const [decision] = applyTransform([now], { fn, locate, timeoutMs }, {});
+      if (downs.length === 1) return decision?.kind === 'changed' ? decision.change : null;
+      if (decision?.kind === 'failed') return null;
+      if (decision?.kind === 'changed') now = storedDocument(decision.change.after);
+    }
+    const whole = decideSeries(current, now);
+    return whole.kind === 'changed' ? whole.change : null;
   };
 }
 

@@ -14,7 +14,8 @@ import { readOnlyDb } from '../mongo/read-only-db.js';
 import type { State } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { inspectStep } from './inspect.js';
-import { proveReferences } from './references.js';
+import { proveReferences } from './prove-references.js';
+import { referencesIn } from './references.js';
 
 export interface Check {
   readonly name: string;
@@ -56,7 +57,7 @@ const equal = (name: string, expected: number | string, found: number | string):
 
 /** Every document of a step: as the run left it, or right as it is. */
 async function inspectAll(facts: VerifyFacts, index: number): Promise<{ checks: Check[]; checked: number }> {
-  const step = facts.loaded.migration.steps[index];
+  const step = facts.loaded.units[index];
   const planned = facts.run.steps[index];
   if (!step || !planned)
     throw new GodwitError('GODWIT_CHECKSUM', `wanted step ${index + 1} of the plan in the migration, found none`);
@@ -92,24 +93,32 @@ async function inspectAll(facts: VerifyFacts, index: number): Promise<{ checks: 
   return { checks, checked };
 }
 
-/** Of a step that `references()` made. */
+/** Of the steps that `references()` made. */
 async function checkReferences(facts: VerifyFacts, stepIndex: number, uuid: string): Promise<Check[]> {
-  const step = facts.loaded.migration.steps[stepIndex];
-  if (step?.kind !== 'transform' || !step.refers) return [];
+  const unit = facts.loaded.units[stepIndex];
   const { db, state, run, signal } = facts;
-  const from = { db, collection: step.collection, uuid };
-  const { counts, broken, listed } = await proveReferences({ db, state, run: run._id, step, stepIndex, from, signal });
-  const name = `${step.collection}.${step.refers.path}: documents with a reference`;
-  return [
-    { ...equal(`${name} that dangles, and did not before`, 0, broken.length), listed: broken.slice(0, MAX_LISTED) },
-    {
-      name: `${name} that names none or several of ${step.refers.to}, as before`,
-      ok: true,
-      expected: 'any',
-      found: counts.documents - broken.length,
-      listed: listed.slice(0, MAX_LISTED),
-    },
-  ];
+  const checks: Check[] = [];
+  for (const step of unit ? referencesIn(unit) : []) {
+    const from = { db, collection: step.collection, uuid };
+    // What the other steps of a series have made of a document may be what its filter was about.
+    const filter = unit?.kind === 'series' ? undefined : step.filter;
+    const proof = await proveReferences({ db, state, run: run._id, step, stepIndex, from, filter, signal });
+    const name = `${step.collection}.${step.refers?.path}: documents with a reference`;
+    checks.push(
+      {
+        ...equal(`${name} that dangles, and did not before`, 0, proof.broken.length),
+        listed: proof.broken.slice(0, MAX_LISTED),
+      },
+      {
+        name: `${name} that names none or several of ${step.refers?.to}, as before`,
+        ok: true,
+        expected: 'any',
+        found: proof.counts.documents - proof.broken.length,
+        listed: proof.listed.slice(0, MAX_LISTED),
+      },
+    );
+  }
+  return checks;
 }
 
 async function checkAudit(facts: VerifyFacts): Promise<Check[]> {

@@ -2,6 +2,7 @@
 import { dirname } from 'node:path';
 import * as authoring from '../domain/authoring.js';
 import { isMigration, type Migration } from '../domain/migration.js';
+import { type Unit, unitsOf } from '../domain/series-step.js';
 import { GodwitError, isGodwitError } from '../errors.js';
 import { loadDefault } from '../kernel/load-module.js';
 import { checksumOf, type SourceFile } from './checksum.js';
@@ -11,6 +12,8 @@ export interface LoadedMigration {
   readonly id: string;
   readonly path: string;
   readonly migration: Migration;
+  /** Its steps as the engine takes them. */
+  readonly units: readonly Unit[];
   readonly checksum: string;
   readonly files: readonly SourceFile[];
 }
@@ -53,7 +56,7 @@ export async function loadMigration(file: MigrationFile): Promise<LoadedMigratio
       found === undefined ? 'found no default export' : 'found a default export that defineMigration() did not make';
     throw broken(file, what);
   }
-  return { id: file.id, path: file.path, migration: found, checksum, files };
+  return { id: file.id, path: file.path, migration: found, units: unitsOf(found.steps), checksum, files };
 }
 
 /** Finds the frame of a stack that lies in the author's files: `file:line:column`. */

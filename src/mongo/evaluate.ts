@@ -6,7 +6,7 @@
 import type { ClientSession, Db, Document, Filter } from 'mongodb';
 import { portions } from '../kernel/portions.js';
 import { idKey } from '../kernel/raw-bson.js';
-import { toTyped } from '../kernel/values.js';
+import { toBytes, toTyped } from '../kernel/values.js';
 import { CountMismatch } from './count-mismatch.js';
 import { rawDocuments } from './raw-documents.js';
 import { type ReadFrom, uuidOf } from './read-batch.js';
@@ -45,6 +45,17 @@ export async function evaluateStored(
 export async function refusedPipeline(from: ReadFrom, stages: readonly Document[]): Promise<string | null> {
   try {
     await evaluateStored(from, stages, []);
+    return null;
+  } catch (error) {
+    if (pipelineRefusal(error) === null || !(error instanceof Error)) throw error;
+    return error.message;
+  }
+}
+
+/** What the server finds wrong with a filter over documents that are stored nowhere; null when it can be asked. */
+export async function refusedFilter(db: Db, filter: Filter<Document>): Promise<string | null> {
+  try {
+    await chosenAmong(db, filter, [toBytes(new Map([['_id', 1]]))]);
     return null;
   } catch (error) {
     if (pipelineRefusal(error) === null || !(error instanceof Error)) throw error;

@@ -6,13 +6,15 @@ import { deflateSync } from 'node:zlib';
 import type { Db } from 'mongodb';
 import type { Change, Decision } from '../domain/change.js';
 import { coveringRanges } from '../domain/chunk.js';
-import type { Step } from '../domain/migration.js';
+import type { TransformStep } from '../domain/migration.js';
+import type { Unit } from '../domain/series-step.js';
 import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import type { Locate } from '../engine/apply-transform.js';
 import { evaluateBack, evaluateTwice } from '../engine/evaluate.js';
 import {
   addReferenceCounts,
   lookAtReferences,
+  metReferences,
   NO_REFERENCES,
   type ReferenceCounts,
   type ReferenceLook,
@@ -54,6 +56,12 @@ export interface Listed {
   readonly message: string;
 }
 
+export interface ReferencesFound {
+  readonly counts: ReferenceCounts;
+  /** Documents with values that name none or several. */
+  readonly first: readonly ShownId[];
+}
+
 /** Everything that a dry run finds in one step. */
 export class StepAnalysis {
   scanned = 0;
@@ -73,16 +81,15 @@ export class StepAnalysis {
   readonly samples: Sample[] = [];
   /** The same with values: for a terminal, never for a file. Empty unless values were asked for. */
   readonly clearSamples: Sample[] = [];
-  /** Of a step that `references()` made. */
-  references: ReferenceCounts | null = null;
-  readonly unresolved: ShownId[] = [];
+  /** Of the steps that `references()` made. */
+  readonly references = new Map<TransformStep, ReferencesFound>();
   readonly validationFailures: Listed[] = [];
   validationCount = 0;
   isValidatorUnknown = false;
   readonly #signatures = new Set<string>();
 
   constructor(
-    readonly step: Step,
+    readonly step: Unit,
     readonly target: Target,
     readonly collisions: Collisions,
     private readonly visibility: Visibility,
@@ -114,10 +121,13 @@ export class StepAnalysis {
       this.clearSamples.push(sampleOf(this.step.collection, change, differences, this.visibility));
   }
 
-  addReferences({ counts, unresolved }: ReferenceLook): void {
-    this.references = addReferenceCounts(this.references ?? NO_REFERENCES, counts);
-    const room = MAX_LISTED - this.unresolved.length;
-    this.unresolved.push(...unresolved.slice(0, room).map((document) => new ShownId(typedId(document))));
+  addReferences(step: TransformStep, { counts, unresolved }: ReferenceLook): void {
+    const earlier = this.references.get(step) ?? { counts: NO_REFERENCES, first: [] };
+    const more = unresolved.slice(0, MAX_LISTED - earlier.first.length);
+    this.references.set(step, {
+      counts: addReferenceCounts(earlier.counts, counts),
+      first: [...earlier.first, ...more.map((document) => new ShownId(typedId(document)))],
+    });
   }
 
   /** The audit is compressed as a run would, so that the projection is no guess. */
@@ -152,8 +162,9 @@ async function takeBatch(
   const how = { step, from, locate: facts.locate, timeoutMs: facts.transformTimeoutMs };
   const { decisions, again } = await evaluateTwice(how, documents);
   analysis.take(decisions);
-  if (step.kind === 'transform' && step.refers)
-    analysis.addReferences(await lookAtReferences(facts.db, step, documents));
+  await metReferences(how, documents, async (part, met) =>
+    analysis.addReferences(part, await lookAtReferences(facts.db, part, met)),
+  );
   const changes = decisions.flatMap((decision) => (decision.kind === 'changed' ? [decision.change] : []));
   analysis.weigh(changes);
   const findings = checkPurity(decisions, { again, ...(await evaluateBack(how, changes)) });
@@ -195,7 +206,7 @@ async function probeValidator(facts: DryRunFacts, analysis: StepAnalysis, change
 async function* allDocuments(
   facts: DryRunFacts,
   from: ReadFrom,
-  step: Step,
+  step: Unit,
 ): AsyncGenerator<readonly StoredDocument[]> {
   const portion = { limit: facts.batchSize, maxBytes: facts.maxBatchBytes };
   for (const range of coveringRanges([])) yield* walk(from, range, portion, step.filter);
@@ -204,7 +215,7 @@ async function* allDocuments(
 async function* sampledDocuments(
   facts: DryRunFacts,
   from: ReadFrom,
-  step: Step,
+  step: Unit,
   size: number,
 ): AsyncGenerator<readonly StoredDocument[]> {
   const ids = await sampleDocumentIds(facts.db.collection(step.collection), step.filter, size);
@@ -221,7 +232,7 @@ async function* sampledDocuments(
 /** Looks at one step. `done` is how many documents earlier steps have taken, for the progress. */
 export async function analyseStep(
   facts: DryRunFacts,
-  step: Step,
+  step: Unit,
   progress: (scanned: number) => void,
 ): Promise<StepAnalysis> {
   const target = await requireTarget(facts.db, step.collection, 'read');

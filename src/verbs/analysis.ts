@@ -57,9 +57,9 @@ export async function estimateOf(session: Session, steps: readonly StepAnalysis[
 const COUNT_MS = 5_000;
 
 /** By how much a sample of so many documents is to be multiplied: a filter's choice is counted, where that is quick. */
-export async function scaleOf({ db }: Session, { migration }: LoadedMigration, scanned: number): Promise<number> {
+export async function scaleOf({ db }: Session, { units }: LoadedMigration, scanned: number): Promise<number> {
   let population = 0;
-  for (const { collection: name, filter } of migration.steps) {
+  for (const { collection: name, filter } of units) {
     const collection = db.collection(name);
     const all = await collection.estimatedDocumentCount();
     population += filter ? await collection.countDocuments(filter, { maxTimeMS: COUNT_MS }).catch(() => all) : all;
@@ -89,7 +89,7 @@ export async function analyse(
   };
   const steps: StepAnalysis[] = [];
   let before = 0;
-  for (const step of loaded.migration.steps) {
+  for (const step of loaded.units) {
     const analysis = await analyseStep(facts, step, (scanned) => progress(before + scanned));
     before += analysis.scanned;
     steps.push(analysis);

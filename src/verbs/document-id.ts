@@ -80,7 +80,7 @@ export async function idsOf(
   run?: string,
 ): Promise<readonly unknown[]> {
   const ids: unknown[] = [];
-  const names = loaded.migration.steps.map(({ collection }) => collection);
+  const names = loaded.units.map(({ collection }) => collection);
   for (const name of names) {
     const found = await findDocument(session.db, name, text);
     if (found) ids.push(found.id);

@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Dangling } from '../domain/migration.js';
-import { NO_REFERENCES, type ReferenceCounts } from '../engine/references.js';
+import { downsOf } from '../domain/series-step.js';
+import { NO_REFERENCES, type ReferenceCounts, referencesIn } from '../engine/references.js';
 import type { LoadedMigration } from '../migration/load.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
 import type { Collision } from '../report/collisions.js';
@@ -75,13 +76,13 @@ function mergeFields(steps: readonly StepAnalysis[]): Record<string, FieldCounts
 }
 
 function reversibility(steps: readonly StepAnalysis[]): DryRunReport['reversible'] {
-  if (steps.every(({ step }) => !step.down)) return 'audit';
+  if (steps.every(({ step }) => !downsOf(step))) return 'audit';
   return steps.some(({ notInverse }) => notInverse > 0) ? 'audit, but down() does not invert up()' : 'audit and down';
 }
 
 async function warningsOf(session: Session, loaded: LoadedMigration): Promise<string[]> {
   const warnings: string[] = [];
-  for (const step of loaded.migration.steps)
+  for (const step of loaded.units)
     for (const { from, foreignField } of Object.values(step.lookup)) {
       if (foreignField === '_id') continue;
       const indexes = await session.db
@@ -117,13 +118,14 @@ export interface ReferencesReport extends ReferenceCounts {
 }
 
 const referencesOf = (steps: readonly StepAnalysis[]): ReferencesReport[] =>
-  steps.flatMap(({ step, references, unresolved }) => {
-    if (step.kind !== 'transform' || !step.refers) return [];
-    const { dangling: whenDangling, ...refers } = step.refers;
-    return [
-      { collection: step.collection, ...refers, whenDangling, ...(references ?? NO_REFERENCES), first: unresolved },
-    ];
-  });
+  steps.flatMap(({ step, references }) =>
+    referencesIn(step).flatMap((part) => {
+      const { counts, first } = references.get(part) ?? { counts: NO_REFERENCES, first: [] };
+      if (!part.refers) return [];
+      const { dangling: whenDangling, ...refers } = part.refers;
+      return [{ collection: part.collection, ...refers, whenDangling, ...counts, first }];
+    }),
+  );
 
 /** Keeps the report, masked, under `.godwit/reports/`, and where else it was asked for. */
 async function keep(
@@ -162,11 +164,11 @@ export const isClean = (report: DryRunReport): boolean =>
 /** Tells the listeners how far the look at the documents is. */
 async function progressOf(
   { db, events }: Session,
-  { id: migration, migration: { steps } }: LoadedMigration,
+  { id: migration, units }: LoadedMigration,
   sample: number | undefined,
 ): Promise<(scanned: number) => void> {
   let total = 0;
-  for (const { collection } of steps) total += await db.collection(collection).estimatedDocumentCount();
+  for (const { collection } of units) total += await db.collection(collection).estimatedDocumentCount();
   return (scanned) => events.emit('dry-run:progress', { migration, scanned, total: sample ?? total });
 }
 

@@ -33,10 +33,9 @@ async function readLimits({ client, state }: Session): Promise<Limits> {
   return { freeBytes: disk?.freeBytes ?? null, oplogBytes: oplog ? oplog.maxBytes * OPLOG_SHARE : null };
 }
 
-async function dataBytes({ db }: Session, { migration }: LoadedMigration): Promise<number> {
+async function dataBytes({ db }: Session, { units }: LoadedMigration): Promise<number> {
   let bytes = 0;
-  for (const { collection } of migration.steps)
-    bytes += (await readDataBytes(db, collection)) ?? Number.POSITIVE_INFINITY;
+  for (const { collection } of units) bytes += (await readDataBytes(db, collection)) ?? Number.POSITIVE_INFINITY;
   return bytes;
 }
 

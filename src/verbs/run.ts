@@ -187,7 +187,7 @@ async function prepare(session: Session, id: string, options: RunOptions): Promi
   requireTransactions(session.server);
   await requireWindow(session, loaded);
   requireForeignTargets(session, loaded);
-  for (const step of loaded.migration.steps) await requireTarget(session.db, step.collection, 'write');
+  for (const step of loaded.units) await requireTarget(session.db, step.collection, 'write');
   await requireSteps(session, loaded);
   await requireDependencies(session, loaded);
   return loaded;

@@ -5,8 +5,10 @@ import { availableParallelism } from 'node:os';
 import { promisify } from 'node:util';
 import type { Db } from 'mongodb';
 import { type Config, type ConfigInput, loadConfig } from '../config/load.js';
+import type { Step } from '../domain/migration.js';
 import type { PipelineStep } from '../domain/pipeline-step.js';
 import type { RunDocument } from '../domain/run.js';
+import { partsOf } from '../domain/series-step.js';
 import type { RunSettings } from '../engine/run-context.js';
 import type { RunFacts } from '../engine/with-lease.js';
 import { GodwitError } from '../errors.js';
@@ -15,7 +17,7 @@ import { didYouMean } from '../kernel/nearest.js';
 import { findMigration, findMigrations } from '../migration/find.js';
 import { type LoadedMigration, loadMigration } from '../migration/load.js';
 import { type Connection, connect } from '../mongo/connect.js';
-import { refusedPipeline } from '../mongo/evaluate.js';
+import { refusedFilter, refusedPipeline } from '../mongo/evaluate.js';
 import { findCurrentRun, listCurrentRuns } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { checkState, isOwn, openState, type State } from '../mongo/state.js';
@@ -98,7 +100,7 @@ export async function loadById(session: Session, id: string): Promise<LoadedMigr
 /** Godwit's own collections are nobody's target. @throws GodwitError GODWIT_TARGET */
 export function requireForeignTargets(session: Session, loaded: LoadedMigration): void {
   const { db, state } = session;
-  const own = loaded.migration.steps.find(({ collection }) => isOwn(state, db.databaseName, collection));
+  const own = loaded.units.find(({ collection }) => isOwn(state, db.databaseName, collection));
   if (!own) return;
   throw new GodwitError(
     'GODWIT_TARGET',
@@ -115,11 +117,24 @@ export function requireForeignTargets(session: Session, loaded: LoadedMigration)
  *
  * @throws GodwitError GODWIT_MIGRATION_BROKEN, GODWIT_TARGET
  */
-export async function requireSteps({ db }: Session, { id, migration }: LoadedMigration): Promise<void> {
-  for (const step of migration.steps) {
+export async function requireSteps({ db }: Session, { id, units }: LoadedMigration): Promise<void> {
+  for (const unit of units.filter(({ kind }) => kind === 'series'))
+    for (const step of partsOf(unit)) await requireFilter(db, id, step);
+  for (const step of units.flatMap(partsOf)) {
     if (step.kind === 'pipeline') await requirePipeline(db, id, step);
     for (const from of new Set(Object.values(step.lookup).map((lookup) => lookup.from))) await requireThere(db, from);
   }
+}
+
+/** Between two steps the server is asked which documents the second chooses: not every filter can be asked like that. */
+async function requireFilter(db: Db, id: string, { collection, filter }: Step): Promise<void> {
+  const refusal = filter ? await refusedFilter(db, filter) : null;
+  if (refusal === null) return;
+  throw new GodwitError(
+    'GODWIT_MIGRATION_BROKEN',
+    `wanted a filter that can choose among the results of other steps of ${collection}, found: ${refusal}`,
+    { next: ['put the step into a migration of its own', `godwit run ${id} --dry-run   once it is mended`] },
+  );
 }
 
 async function requirePipeline(db: Db, id: string, { collection, update }: PipelineStep): Promise<void> {

@@ -13,7 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   kernel: ['errors.ts'],
   domain: ['kernel', 'errors.ts'],
   'events.ts': ['domain'],
-  embedded: ['errors.ts'],
+  embedded: ['kernel', 'errors.ts'],
   models: ['kernel', 'domain', 'errors.ts'],
   config: ['kernel', 'domain', 'errors.ts'],
   migration: ['kernel', 'domain', 'errors.ts'],
@@ -189,6 +189,7 @@ describe('the sources', () => {
       'godwit',
       'isGodwitError',
       'pipeline',
+      'references',
       'transform',
     ]);
   });

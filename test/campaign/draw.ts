@@ -79,6 +79,8 @@ const MIGRATION_WEIGHTS = { set: 13, unset: 11, rename: 16, mark: 40, whole: 20 
 const LOAD_WEIGHTS = { none: 30, edits: 25, inserts: 15, saves: 10, transactions: 8, hot: 7, all: 5 };
 const ENDING_WEIGHTS = { complete: 45, rollback: 35, 'rollback-killed': 10, 'run-rollback-run': 7, abandon: 3 };
 
+/** Share of the transforms that have a second step. */
+const SERIES = 0.2;
 /** Share of the transforms that are heavy, where one may be. */
 const HEAVY = 0.25;
 
@@ -287,9 +289,15 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
   // Drawn last, so that the rest of a seed is what it was before there were pipelines.
   const isPipeline = dice.chance(focus.pipelines ?? 0.3) && mayBePipeline(drawn);
   const isHeavy = dice.chance(HEAVY) && !isPipeline && mayBeHeavy(drawn);
+  const isSeries = dice.chance(SERIES) && !isPipeline && !isHeavy;
   const whole = {
     ...drawn,
-    migration: { ...migration, ...(isPipeline && { isPipeline }), ...(isHeavy && { isHeavy }) },
+    migration: {
+      ...migration,
+      ...(isPipeline && { isPipeline }),
+      ...(isHeavy && { isHeavy }),
+      ...(isSeries && { isSeries }),
+    },
   };
   if (isRefused(whole)) return asRefused(whole);
   return whole.faults.some(isRestore) ? asRestored(whole) : whole;

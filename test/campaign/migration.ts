@@ -58,6 +58,10 @@ export const HANGS_AT = 'CAMPAIGN_HANGS_AT';
 /** Three milliseconds: threads are started after some 350 documents. */
 const SPIN = '      for (const end = performance.now() + 3; performance.now() < end; );\n';
 
+/** A second step, which has nothing left to do: what the two make is what the first makes. */
+const secondOf = ({ migration }: Schedule): string =>
+  `, transform({ collection: '${COLLECTION}', up: (doc) => doc, ${migration.down ? 'down: (doc) => doc' : ''} })`;
+
 /** The migration file of a schedule. */
 export function sourceOf(schedule: Schedule): string {
   const { migration, collection } = schedule;
@@ -84,7 +88,7 @@ ${migration.isHeavy ? SPIN : ''}      if (calls === HANGS_AT) for (;;);
       return ${shared.length > 0 ? `{ ...shape(doc, keep), ${shared.join(', ')} }` : 'shape(doc, keep)'};
     },
     ${down ? `down: (doc) => ${down},` : ''}
-  })],
+  })${migration.isSeries ? secondOf(schedule) : ''}],
 });
 `;
 }

@@ -116,6 +116,8 @@ export interface Schedule {
     readonly isPipeline?: boolean;
     /** A millisecond for each document: `up` runs in threads, once that is measured. */
     readonly isHeavy?: boolean;
+    /** Two steps, which the engine takes as one. */
+    readonly isSeries?: boolean;
     /** Documents on which `up` throws, in percent. */
     readonly badPercent: number;
   };

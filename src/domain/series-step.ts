@@ -1,0 +1,87 @@
+/**
+ * Steps of one collection that follow each other are one unit of the engine: a document goes through all of them before
+ * it is written, once (docs/decisions/0014). Nobody ever sees it between two of them, what the application writes
+ * meanwhile goes through all of them, too, and its way back is one entry of the audit.
+ */
+import type { Document, Filter } from 'mongodb';
+import { assemble, type RawField } from '../kernel/raw-bson.js';
+import { toTyped } from '../kernel/values.js';
+import { changeOf, type Decision, fail, oddity } from './change.js';
+import type { Step, StepLookup, TransformFunction } from './migration.js';
+import { type StoredDocument, slice } from './stored-document.js';
+
+export interface SeriesStep {
+  readonly kind: 'series';
+  readonly collection: string;
+  /** What any of them chooses; undefined when one of them has every document. */
+  readonly filter: Filter<Document> | undefined;
+  /** In their order. */
+  readonly steps: readonly Step[];
+  /** Of all of them. */
+  readonly lookup: Readonly<Record<string, StepLookup>>;
+  readonly drops: readonly string[];
+}
+
+/** What the engine plans, runs and rolls back as one. */
+export type Unit = Step | SeriesStep;
+
+/** The author's steps in a unit. */
+export const partsOf = (unit: Unit): readonly Step[] => (unit.kind === 'series' ? unit.steps : [unit]);
+
+/** Their inverses, in the order of a way back; undefined when one of them has none. */
+export function downsOf(unit: Unit): readonly TransformFunction[] | undefined {
+  const downs = partsOf(unit).flatMap(({ down }) => down ?? []);
+  return downs.length === partsOf(unit).length ? downs.reverse() : undefined;
+}
+
+function seriesOf(steps: readonly [Step, ...Step[]]): SeriesStep {
+  const filters = steps.flatMap(({ filter }) => filter ?? []);
+  const named = steps.flatMap(({ lookup }, at) =>
+    Object.entries(lookup).map(([name, spec]) => [`${at + 1}.${name}`, spec as StepLookup] as const),
+  );
+  return {
+    kind: 'series',
+    collection: steps[0].collection,
+    filter: filters.length === steps.length ? { $or: filters } : undefined,
+    steps,
+    lookup: Object.fromEntries(named),
+    drops: [...new Set(steps.flatMap(({ drops }) => drops))],
+  };
+}
+
+/** The units of a migration's steps, in their order. */
+export function unitsOf(steps: readonly Step[]): Unit[] {
+  const groups: [Step, ...Step[]][] = [];
+  for (const step of steps) {
+    const last = groups.at(-1);
+    if (last?.[0].collection === step.collection) last.push(step);
+    else groups.push([step]);
+  }
+  return groups.map((group) => (group.length === 1 ? group[0] : Object.freeze(seriesOf(group))));
+}
+
+const typedValue = (document: StoredDocument, field: RawField): unknown =>
+  toTyped(assemble([slice(document, field)]))[field.name];
+
+/**
+ * What became of a document after all steps, as one decision. Fields that were there keep their place, new ones follow
+ * in the order of the last result: whatever the steps in between made of it.
+ */
+export function decideSeries(document: StoredDocument, last: StoredDocument): Decision {
+  const now = new Map(last.fields.map((field) => [field.name, field]));
+  const kept = new Set<string>();
+  const touched: RawField[] = [];
+  const unset: string[] = [];
+  for (const field of document.fields) {
+    const next = now.get(field.name);
+    if (next && slice(last, next).equals(slice(document, field))) kept.add(field.name);
+    else touched.push(field);
+    if (!next) unset.push(field.name);
+  }
+  const changed = last.fields.filter(({ name }) => !kept.has(name));
+  if (changed.length === 0 && unset.length === 0) return { kind: 'unchanged', document };
+  const odd = oddity(document, touched) ?? oddity(last, changed);
+  if (odd) return fail(document, 'GODWIT_NOT_CARRIED', odd);
+  const set = new Map(changed.map((field) => [field.name, typedValue(last, field)]));
+  return { kind: 'changed', change: changeOf(document, set, unset) };
+}

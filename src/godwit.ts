@@ -18,6 +18,7 @@ import { type DryRunOptions, type DryRunReport, dryRun } from './verbs/dry-run.j
 import { type PurgeOptions, type PurgeResult, purge } from './verbs/purge.js';
 import { type RollbackOptions, type RollbackResult, startRollback } from './verbs/rollback.js';
 import { type RunOptions, type RunResult, startRun } from './verbs/run.js';
+import { type RunAllOptions, type RunAllResult, startAll } from './verbs/run-all.js';
 import { closeSession, openSession, type Session, type SessionInput } from './verbs/session.js';
 import { listMigrations, type MigrationStatus, statusWithReadiness } from './verbs/status.js';
 import { type VerifyOptions, type VerifyResult, verify } from './verbs/verify.js';
@@ -32,6 +33,7 @@ export { initProject } from './verbs/init.js';
 export { purge } from './verbs/purge.js';
 export { startRollback } from './verbs/rollback.js';
 export { startRun } from './verbs/run.js';
+export { startAll } from './verbs/run-all.js';
 export { closeSession, openSession, type Session, toGodwitError, VERSION } from './verbs/session.js';
 export { listMigrations, statusOf, statusWithReadiness } from './verbs/status.js';
 export { verify } from './verbs/verify.js';
@@ -90,6 +92,12 @@ export class Godwit implements AsyncDisposable {
   /** Runs the migration, or goes on where it was. */
   run(id: string, options?: RunOptions): RunHandle<RunResult> {
     const { result, abort } = startRun(this.session, id, options);
+    return new RunHandle(this.session, result, abort);
+  }
+
+  /** Runs what is pending, each after those that it depends on; stops at the first that does not end well. */
+  runAll(options?: RunAllOptions): RunHandle<RunAllResult> {
+    const { result, abort } = startAll(this.session, options);
     return new RunHandle(this.session, result, abort);
   }
 

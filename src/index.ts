@@ -52,5 +52,6 @@ export type { PurgedRun, PurgeOptions, PurgeResult } from './verbs/purge.js';
 export type { RollbackReadiness } from './verbs/readiness.js';
 export type { RollbackOptions, RollbackResult, UndoneDocument } from './verbs/rollback.js';
 export type { RunOptions, RunResult } from './verbs/run.js';
+export type { RunAllEntry, RunAllOptions, RunAllResult, Share } from './verbs/run-all.js';
 export type { MigrationStatus } from './verbs/status.js';
 export type { VerifyResult } from './verbs/verify.js';

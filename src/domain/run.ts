@@ -158,6 +158,8 @@ export interface RunDocument {
   readonly author: string | null;
   readonly pr: string | null;
   readonly irreversibleBecause: string | null;
+  /** Migrations that it builds on; missing in runs of older versions. */
+  readonly dependsOn?: readonly string[];
   readonly checksum: string;
   /** Files that the checksum covers, with their own hashes: to say which one was changed. */
   readonly files: readonly { readonly path: string; readonly sha256: string }[];

@@ -117,6 +117,7 @@ function newRun(
     author: migration.author ?? null,
     pr: migration.pr ?? null,
     irreversibleBecause: migration.irreversibleBecause ?? null,
+    dependsOn: migration.dependsOn ?? [],
     checksum: loaded.checksum,
     files: loaded.files,
     direction: 'up',

@@ -15,6 +15,13 @@ export const findRun = (state: State, run: string): Promise<RunDocument | null> 
 export const listCurrentRuns = (state: State): Promise<RunDocument[]> =>
   state.runs.find({ current: true }).sort({ startedAt: 1 }).toArray();
 
+/** Runs that went forwards over what this migration has made, because they depend on it; the newest first. */
+export const listDependants = (state: State, migration: string): Promise<RunDocument[]> =>
+  state.runs
+    .find({ current: true, direction: 'up', dependsOn: migration, 'counters.scanned': { $gt: 0 } })
+    .sort({ startedAt: -1 })
+    .toArray();
+
 /** Freezes the plan: before this insert there is no run, after it there is the whole one. Its times are the server's. */
 export async function insertRun(state: State, run: RunDocument): Promise<void> {
   const { history, ...rest } = run;

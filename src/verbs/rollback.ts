@@ -11,6 +11,7 @@ import { translateServerError } from '../mongo/server-errors.js';
 import { ensureState } from '../mongo/state.js';
 import { ShownId } from '../report/shown-id.js';
 import { idsOf } from './document-id.js';
+import { requireNoDependants } from './order.js';
 import {
   loadById,
   requireAuditKept,
@@ -155,6 +156,7 @@ async function carryOut(
   // A second rollback has nothing to do but to say what was done, unless it may overwrite what the first one left.
   if (run.state === 'rolled-back' && onConflict !== 'force') return storedOutcome(facts, run);
   if (dryRun) return rollBackDry(facts, run, { onConflict });
+  await requireNoDependants(session, run);
   await requireGround(facts, run);
   return rollBack(facts, run, { onConflict });
 }

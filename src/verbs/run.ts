@@ -19,6 +19,7 @@ import { ensureState } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { ShownId } from '../report/shown-id.js';
 import { idsOf } from './document-id.js';
+import { requireDependencies } from './order.js';
 import { requireRoom } from './room.js';
 import {
   gitCommit,
@@ -103,21 +104,6 @@ function resultOf(run: RunDocument, before: RunDocument, isNew: boolean, elapsed
     throttledSeconds: Object.values(run.throttledMs ?? {}).reduce((sum, ms) => sum + ms, 0) / 1_000,
     because: run.history.at(-1)?.because ?? '',
   };
-}
-
-/** Every migration that must come first is completed. @throws GodwitError GODWIT_DEPENDENCY */
-async function requireDependencies(session: Session, loaded: LoadedMigration): Promise<void> {
-  for (const id of loaded.migration.dependsOn ?? []) {
-    const run = await findCurrentRun(session.state, id);
-    if (run?.state === 'completed') continue;
-    throw new GodwitError(
-      'GODWIT_DEPENDENCY',
-      `wanted ${id} completed before ${loaded.id}, found it ${run?.state ?? 'not run'}`,
-      {
-        next: [`godwit run ${id}`],
-      },
-    );
-  }
 }
 
 async function plan(session: Session, { loaded, settings }: RunFacts): Promise<RunDocument> {

@@ -105,10 +105,14 @@ const CASES: readonly Case[] = [
     says: /wanted transform\(\)\.up as a function, found nothing/,
   },
   {
-    title: 'two steps for one collection',
-    files: m1(file(`collection: 'people', ${UP} }), transform({ collection: 'people', ${UP}`)),
+    title: 'steps of one collection with others between them',
+    files: m1(
+      file(
+        `collection: 'people', ${UP} }), transform({ collection: 'x', ${UP} }), transform({ collection: 'people', ${UP}`,
+      ),
+    ),
     ...BROKEN,
-    says: /found two for "people"/,
+    says: /found others between those of "people"/,
   },
   {
     title: 'a collection that is not there',

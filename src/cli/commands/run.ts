@@ -8,8 +8,10 @@ import { countingNumber, wholeNumber } from '../options.js';
 import { errorJson, showError } from '../output/errors.js';
 import { renderDryRun } from '../render/dry-run.js';
 import { renderFailures, renderRun } from '../render/run.js';
+import { requireAllAlone, runAll } from './run-all.js';
 
 interface RunFlags {
+  readonly all?: boolean;
   readonly dryRun?: boolean;
   readonly sample?: number;
   readonly showValues?: boolean;
@@ -109,7 +111,8 @@ function addDryRunOptions(command: Command): Command {
 }
 
 export function addRun(program: Command, done: (code: number) => void): void {
-  addDryRunOptions(program.command('run <id>').description('run a migration, or go on where it was'))
+  addDryRunOptions(program.command('run [id]').description('run a migration, or go on where it was'))
+    .option('--all', 'every pending migration in order, each after those it depends on')
     .option('--dry-run', 'write nothing: report what would change, fail, disappear')
     .option('--limit <n>', 'stop after this many changed documents (a canary); the next run goes on', countingNumber)
     .option('--only <docid>', 'only this document (a canary)')
@@ -118,7 +121,15 @@ export function addRun(program: Command, done: (code: number) => void): void {
     .option('--max-failures <n>', 'documents that may fail; 0 stops at the first', wholeNumber)
     .option('--follow', 'keep catching up with an application that writes the old shape, until stopped')
     .action(
-      action<[string, RunFlags]>(done, async (invocation, _options, id, flags) => {
+      action<[string | undefined, RunFlags]>(done, async (invocation, _options, id, flags) => {
+        if (flags.all) {
+          requireAllAlone(id, { ...flags });
+          return invocation.withSession((session) => runAll(invocation, session, flags), true);
+        }
+        if (id === undefined)
+          throw new GodwitError('GODWIT_USAGE', 'wanted the id of a migration, or --all, found neither', {
+            next: ['godwit list', 'godwit run ID', 'godwit run --all'],
+          });
         if (!flags.dryRun && (flags.sample !== undefined || flags.out !== undefined || flags.showValues))
           throw new GodwitError(
             'GODWIT_USAGE',

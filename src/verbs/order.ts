@@ -1,0 +1,77 @@
+/** In which order migrations go: each after those that it depends on, otherwise by their ids; and back the other way. */
+import type { RunDocument } from '../domain/run.js';
+import { GodwitError } from '../errors.js';
+import { didYouMean } from '../kernel/nearest.js';
+import { findMigrations } from '../migration/find.js';
+import { type LoadedMigration, loadMigration } from '../migration/load.js';
+import { findCurrentRun, listDependants } from '../mongo/runs.js';
+import type { Session } from './session.js';
+
+const dependenciesOf = ({ migration }: LoadedMigration): readonly string[] => migration.dependsOn ?? [];
+
+/** Every migration of the project, loaded. @throws GodwitError GODWIT_MIGRATION_BROKEN, GODWIT_MIGRATION_DUPLICATE */
+export async function loadAll({ config }: Session): Promise<LoadedMigration[]> {
+  const all: LoadedMigration[] = [];
+  for (const file of await findMigrations(config.migrationsFolder)) all.push(await loadMigration(file));
+  return all;
+}
+
+function unknown(id: string, dependency: string, known: readonly string[]): GodwitError {
+  return new GodwitError(
+    'GODWIT_DEPENDENCY',
+    `wanted the migration "${dependency}", on which ${id} depends, found none of that name.${didYouMean(dependency, known)}`,
+    { next: [`mend \`dependsOn\` in ${id}: whole ids, with their dates`, 'godwit list'] },
+  );
+}
+
+const circle = (path: readonly string[]): GodwitError =>
+  new GodwitError('GODWIT_DEPENDENCY', `wanted an order of the migrations, found a circle: ${path.join(' -> ')}`, {
+    next: ['take one of them out of `dependsOn`'],
+  });
+
+/**
+ * @param all by ascending id
+ * @throws GodwitError GODWIT_DEPENDENCY for an unknown dependency, or a circle
+ */
+export function inOrder(all: readonly LoadedMigration[]): LoadedMigration[] {
+  const byId = new Map(all.map((loaded) => [loaded.id, loaded]));
+  const done = new Set<LoadedMigration>();
+  const visit = (loaded: LoadedMigration, path: readonly string[]): void => {
+    if (done.has(loaded)) return;
+    if (path.includes(loaded.id)) throw circle([...path.slice(path.indexOf(loaded.id)), loaded.id]);
+    for (const id of dependenciesOf(loaded)) {
+      const before = byId.get(id);
+      if (!before) throw unknown(loaded.id, id, [...byId.keys()]);
+      visit(before, [...path, loaded.id]);
+    }
+    done.add(loaded);
+  };
+  for (const loaded of all) visit(loaded, []);
+  return [...done];
+}
+
+/** Every migration that must come first is completed. @throws GodwitError GODWIT_DEPENDENCY */
+export async function requireDependencies({ state, config }: Session, loaded: LoadedMigration): Promise<void> {
+  for (const id of dependenciesOf(loaded)) {
+    const run = await findCurrentRun(state, id);
+    if (run?.state === 'completed') continue;
+    const known = (await findMigrations(config.migrationsFolder)).map((file) => file.id);
+    if (!run && !known.includes(id)) throw unknown(loaded.id, id, known);
+    throw new GodwitError(
+      'GODWIT_DEPENDENCY',
+      `wanted ${id} completed before ${loaded.id}, found it ${run?.state ?? 'not run'}`,
+      { next: [`godwit run ${id}`, 'godwit run --all   runs what is pending, in its order'] },
+    );
+  }
+}
+
+/** Nothing that was run builds on what is to be taken back. @throws GodwitError GODWIT_DEPENDENCY */
+export async function requireNoDependants({ state }: Session, { migration }: RunDocument): Promise<void> {
+  const [last] = await listDependants(state, migration);
+  if (!last) return;
+  throw new GodwitError(
+    'GODWIT_DEPENDENCY',
+    `wanted nothing that builds on ${migration} before it is rolled back, found ${last.migration} ${last.state}`,
+    { next: [`godwit rollback ${last.migration}   first`, 'godwit list'] },
+  );
+}

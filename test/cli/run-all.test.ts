@@ -1,0 +1,148 @@
+/** `run --all`: pending migrations in their order, and the way back against it. */
+import { beforeEach, describe, expect, inject, test } from 'vitest';
+import { runCommand, runJson } from '../support/command.js';
+import { makeProject } from '../support/project.js';
+import { errorOf, expectRefusal } from '../support/refusal.js';
+import { type ScratchDatabase, useScratch } from '../support/scratch.js';
+
+/** Each marks the documents of its collection with what it has found marked by the one that it depends on. */
+const file = (name: string, more = '', up = `(doc) => ({ ...doc, ${name}: true })`): Record<string, string> => ({
+  [`scripts/migrations/${name}.mjs`]: `import { defineMigration, transform } from 'godwit';
+export default defineMigration({ description: '${name}', ${more} steps: [transform({ collection: 'things', up: ${up} })] });
+`,
+});
+
+const ALL = ['run', '--all', '--progress', 'none'];
+
+interface Entry {
+  readonly migration: string;
+  readonly share: string;
+  readonly result: { readonly state: string; readonly changed: number } | null;
+}
+
+const told = (json: Record<string, unknown>): string[] =>
+  (json['migrations'] as Entry[]).map(
+    ({ migration, share, result }) => `${migration} ${share} ${result?.state ?? '-'}`,
+  );
+
+describe('run --all', () => {
+  const scratch = useScratch('all', () => inject('mongoUri'));
+  let at: ScratchDatabase;
+  beforeEach(async () => {
+    at = scratch.make();
+    await at.db.collection<{ _id: number }>('things').insertMany([{ _id: 1 }, { _id: 2 }]);
+  });
+  const inProject = async (...files: readonly Record<string, string>[]) => ({
+    uri: at.uri,
+    cwd: await makeProject(Object.assign({}, ...files) as Record<string, string>),
+  });
+
+  test('runs what is pending, each after those that it depends on, and nothing twice', async () => {
+    const b = file('b', "dependsOn: ['c'],", "(doc) => ({ ...doc, b: doc.b ?? (doc.c ? 'after c' : 'too early') })");
+    const place = await inProject(file('a'), b, file('c'));
+    expect((await runJson(['run', 'a', '--progress', 'none'], place)).code).toBe(0);
+    const first = await runJson(ALL, place);
+    expect([first.code, first.json['ok'], told(first.json)]).toEqual([
+      0,
+      true,
+      ['a done -', 'c ran completed', 'b ran completed'],
+    ]);
+    expect(await at.db.collection('things').countDocuments({ a: true, b: 'after c', c: true })).toBe(2);
+    const again = await runJson(ALL, place);
+    expect([again.code, told(again.json)]).toEqual([0, ['a done -', 'c done -', 'b done -']]);
+    const { stdout } = await runCommand(ALL, place);
+    expect(stdout).toContain('NOTHING TO RUN: no migration is pending.');
+  });
+
+  test('stops at the first that does not end well, and goes on from there', async () => {
+    const bad = "(doc) => { if (doc._id === 2) throw new Error('no'); return { ...doc, b: true }; }";
+    const place = await inProject(file('a'), file('b', '', bad), file('c'));
+    const words = await runCommand(ALL, place);
+    expect(words.code).toBe(1);
+    expect(words.stdout).toMatch(/STOPPED: 1 of 3 pending migrations are completed\./);
+    expect(words.stdout).toMatch(/a +completed +2[\s\S]*b +failed +1 +1[\s\S]*c +waits/);
+    expect(await at.db.collection('things').countDocuments({ c: true })).toBe(0);
+    // What failed is in quarantine by now, and one run more goes past it, as `run b` would.
+    const accepted = await runJson(ALL, place);
+    expect([accepted.code, accepted.json['ok'], told(accepted.json)]).toEqual([
+      4,
+      true,
+      ['a done -', 'b ran completed', 'c ran completed'],
+    ]);
+  });
+
+  test('has the error of the one that cannot be run in the document, beside those that were', async () => {
+    const broken = {
+      'scripts/migrations/b.mjs': file('b')['scripts/migrations/b.mjs']?.replace("'things'", "'thinks'") ?? '',
+    };
+    const { code, json } = await runJson(ALL, await inProject(file('a'), broken, file('c')));
+    expect([code, told(json), json['error']]).toMatchObject([
+      2,
+      ['a ran completed', 'b ran -', 'c waits -'],
+      { code: 'GODWIT_TARGET' },
+    ]);
+  });
+
+  test('leaves what was rolled back to a person', async () => {
+    const place = await inProject(file('a'), file('b'));
+    expect((await runJson(ALL, place)).code).toBe(0);
+    expect((await runJson(['rollback', 'a'], place)).code).toBe(0);
+    const again = await runJson(ALL, place);
+    expect([again.code, told(again.json)]).toEqual([0, ['a left -', 'b done -']]);
+    expect(await at.db.collection('things').countDocuments({ a: true })).toBe(0);
+  });
+
+  test.each([
+    [
+      'a dependency that nobody knows',
+      [file('a', "dependsOn: ['bee'],"), file('b')],
+      /wanted the migration "bee", on which a depends, found none/,
+    ],
+    [
+      'a circle',
+      [file('a', "dependsOn: ['b'],"), file('b', "dependsOn: ['c'],"), file('c', "dependsOn: ['b'],")],
+      /found a circle: b -> c -> b/,
+    ],
+  ])('refuses %s before anything is run', async (_, files, says) => {
+    const place = await inProject(...files);
+    expectRefusal(await runCommand([...ALL, '--json'], place), { exit: 2, code: 'GODWIT_DEPENDENCY', says });
+    expect(await at.db.collection('migrations').countDocuments()).toBe(0);
+  });
+
+  test('refuses a completed migration whose file is another one by now, before anything is run', async () => {
+    const place = await inProject(file('b'));
+    expect((await runJson(ALL, place)).code).toBe(0);
+    const other = await inProject(file('a'), file('b', '', '(doc) => ({ ...doc, b: 7 })'));
+    expectRefusal(await runCommand([...ALL, '--json'], other), {
+      exit: 2,
+      code: 'GODWIT_CHECKSUM',
+      says: /b as it was/,
+    });
+    expect(await at.db.collection('things').countDocuments({ a: true })).toBe(0);
+  });
+
+  test.each([
+    [['run', '--all', 'a'], /found a beside it/],
+    [['run', '--all', '--dry-run'], /found --dry-run beside it/],
+    [['run', '--all', '--limit', '5'], /found --limit beside it/],
+    [['run'], /the id of a migration, or --all, found neither/],
+  ])('is by itself: %j', async (args, says) => {
+    const place = await inProject(file('a'));
+    expectRefusal(await runCommand([...args, '--json'], place), { exit: 2, code: 'GODWIT_USAGE', says });
+  });
+
+  test('what others build on is rolled back after them', async () => {
+    const place = await inProject(file('a'), file('b', "dependsOn: ['a'],"));
+    expect((await runJson(ALL, place)).code).toBe(0);
+    const refused = await runCommand(['rollback', 'a', '--json'], place);
+    expectRefusal(refused, {
+      exit: 2,
+      code: 'GODWIT_DEPENDENCY',
+      says: /nothing that builds on a .* found b completed/,
+    });
+    expect(errorOf(refused).next[0]).toContain('godwit rollback b');
+    expect((await runJson(['rollback', 'a', '--dry-run'], place)).code).toBe(0);
+    expect((await runJson(['rollback', 'b'], place)).code).toBe(0);
+    expect((await runJson(['rollback', 'a'], place)).json).toMatchObject({ state: 'rolled-back', identical: true });
+  });
+});

@@ -16,6 +16,7 @@ export {
   ObjectId,
   pipeline,
   references,
+  schema,
   Timestamp,
   transform,
   UUID,
@@ -39,6 +40,7 @@ export type {
 export type { PipelineOptions, PipelineStep } from './domain/pipeline-step.js';
 export type { ReferencesOptions } from './domain/references-step.js';
 export type { RunState } from './domain/run.js';
+export type { RenameFieldOptions } from './domain/schema-step.js';
 export type { UserConfig } from './domain/user-config.js';
 export { type ErrorCode, GodwitError, isGodwitError } from './errors.js';
 export type { BatchTimes, EventMap } from './events.js';

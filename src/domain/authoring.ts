@@ -18,4 +18,5 @@ export {
 export { defineMigration, transform } from './migration.js';
 export { pipeline } from './pipeline-step.js';
 export { references } from './references-step.js';
+export { schema } from './schema-step.js';
 export { defineConfig } from './user-config.js';

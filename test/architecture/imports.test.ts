@@ -190,6 +190,7 @@ describe('the sources', () => {
       'isGodwitError',
       'pipeline',
       'references',
+      'schema',
       'transform',
     ]);
   });

@@ -68,7 +68,7 @@ async function installGodwit(): Promise<void> {
     'node_modules/godwit/index.js',
     `import { createJiti } from ${JSON.stringify(join(jiti, 'lib/jiti.mjs'))};
      const authoring = await createJiti(import.meta.url).import(${JSON.stringify(join(root, 'src/domain/authoring.ts'))});
-     export const { defineMigration, transform, pipeline, references, defineConfig } = authoring;`,
+     export const { defineMigration, transform, pipeline, references, schema, defineConfig } = authoring;`,
   );
   await symlink(jiti, join(cwd, 'node_modules/jiti'));
 }

@@ -4,11 +4,11 @@ import { fileURLToPath } from 'node:url';
 import { EJSON } from 'bson';
 import { type Db, type Document, Double, Int32, Long } from 'mongodb';
 import { describe, expect, inject, test } from 'vitest';
-import { finished, runCommand, runJson, startCommand } from '../support/command.js';
+import { finished, runCommand, startCommand } from '../support/command.js';
 import { audited, until } from '../support/crash.js';
+import { libraryAt } from '../support/library.js';
 import { brokenHistory } from '../support/observe.js';
 import { makeProject } from '../support/project.js';
-import { errorOf } from '../support/refusal.js';
 import { hashOf, useScratch } from '../support/scratch.js';
 
 const DATA = fileURLToPath(new URL('../../../shared/data', import.meta.url));
@@ -56,7 +56,7 @@ describe('references', () => {
     await db.collection('accounts').createIndex({ account_id: 1 });
     const before = await hashOf(db, 'customers');
     const cwd = await project(`{ collection: 'customers', path: 'accounts', to: 'accounts', by: 'account_id' }`);
-    const at = { cwd, uri };
+    const m1 = libraryAt({ cwd, uri });
 
     const numbers = accounts.map(({ account_id }) => Number(account_id));
     const twice = new Set(numbers.filter((number, index) => numbers.indexOf(number) !== index));
@@ -64,18 +64,14 @@ describe('references', () => {
     const several = used.filter((number) => twice.has(number)).length;
     const dangling = used.filter((number) => !numbers.includes(number)).length;
 
-    const look = await runJson([...RUN, '--dry-run'], at);
-    expect([look.code, look.json]).toMatchObject([
-      0,
-      {
-        wouldChange: customers.length,
-        wouldFail: 0,
-        idempotent: true,
-        warnings: [],
-        references: [{ keys: used.length - several - dangling, ids: 0, dangling, several }],
-      },
-    ]);
-    expect((await runJson(RUN, at)).json).toMatchObject({ state: 'completed', changed: customers.length });
+    expect(await m1.dryRun()).toMatchObject({
+      wouldChange: customers.length,
+      wouldFail: 0,
+      idempotent: true,
+      warnings: [],
+      references: [{ keys: used.length - several - dangling, ids: 0, dangling, several }],
+    });
+    expect(await m1.run()).toMatchObject({ state: 'completed', changed: customers.length });
 
     const byNumber = new Map(accounts.map(({ account_id, _id }) => [Number(account_id), String(_id)]));
     const wanted = customers.map(({ _id, accounts: own }) => [
@@ -86,9 +82,8 @@ describe('references', () => {
     expect(new Map(found.map(({ _id, accounts: own }) => [String(_id), own.map(String)]))).toEqual(
       new Map(wanted as [string, string[]][]),
     );
-    const verified = await runJson(['verify', 'm1'], at);
-    expect([verified.code, verified.json['ok']]).toEqual([0, true]);
-    expect((await runJson(['rollback', 'm1'], at)).json).toMatchObject({ restored: customers.length, identical: true });
+    expect(await m1.verify()).toMatchObject({ ok: true });
+    expect(await m1.rollback()).toMatchObject({ restored: customers.length, identical: true });
     expect(await hashOf(db, 'customers')).toBe(before);
     console.log(
       `real customers: ${used.length} account numbers, ${used.length - several - dangling} became _ids, ${several} name two accounts, ${dangling} none; identical after the rollback`,
@@ -103,26 +98,21 @@ describe('references', () => {
   ];
 
   test.each([
-    ['report', [{ team: 100 }, { team: 9 }, { n: 1 }], { code: 0, changed: 2, failed: 0 }],
-    ['null', [{ team: 100 }, { team: null }, { n: 1 }], { code: 0, changed: 2, failed: 0 }],
-    ['remove', [{ team: 100 }, {}, { n: 1 }], { code: 0, changed: 2, failed: 0 }],
+    ['report', [{ team: 100 }, { team: 9 }, { n: 1 }], { changed: 2, failed: 0 }],
+    ['null', [{ team: 100 }, { team: null }, { n: 1 }], { changed: 2, failed: 0 }],
+    ['remove', [{ team: 100 }, {}, { n: 1 }], { changed: 2, failed: 0 }],
     [
       'reject',
       PEOPLE[0]?.items?.map(({ team, ...rest }) => (team ? { team: Number(team), ...rest } : rest)),
-      { code: 4, changed: 1, failed: 1 },
+      { changed: 1, failed: 1 },
     ],
-  ] as const)('that name nothing are treated as asked: %s', async (dangling, wanted, { code, changed, failed }) => {
+  ] as const)('that name nothing are treated as asked: %s', async (dangling, wanted, { changed, failed }) => {
     const { db, uri } = scratch.make();
     await fill(db, PEOPLE);
     const before = await hashOf(db, 'people');
-    const at = {
-      uri,
-      cwd: await project(
-        `{ collection: 'people', path: 'items.team', to: 'teams', by: 'no', dangling: '${dangling}' }`,
-      ),
-    };
-    const look = await runJson([...RUN, '--dry-run'], at);
-    expect(look.json).toMatchObject({
+    const step = `{ collection: 'people', path: 'items.team', to: 'teams', by: 'no', dangling: '${dangling}' }`;
+    const m1 = libraryAt({ uri, cwd: await project(step) });
+    expect(await m1.dryRun()).toMatchObject({
       references: [
         {
           keys: 2,
@@ -135,32 +125,36 @@ describe('references', () => {
         },
       ],
     });
-    const run = await runJson([...RUN, '--max-failures', '5'], at);
-    expect([run.code, run.json]).toMatchObject([code, { state: 'completed', changed, failed }]);
+    expect(await m1.run({ maxFailures: 5 })).toMatchObject({ state: 'completed', changed, failed });
     const people = db.collection<{ _id: number; items?: unknown }>('people');
     expect((await people.findOne({ _id: 1 }))?.items).toEqual(wanted);
     expect((await people.findOne({ _id: 2 }))?.items).toEqual([{ team: 200 }]);
-    const { json: verdict } = await runJson(['verify', 'm1'], at);
-    expect(verdict['ok']).toBe(failed === 0);
-    expect((await runJson(['rollback', 'm1'], at)).json).toMatchObject({ restored: changed, identical: true });
+    expect(await m1.verify()).toMatchObject({ ok: failed === 0 });
+    expect(await m1.rollback()).toMatchObject({ restored: changed, identical: true });
     expect(await hashOf(db, 'people')).toBe(before);
   });
 
   test('that dangle since the run are found by verify, those that did before are listed', async () => {
     const { db, uri } = scratch.make();
     await fill(db, PEOPLE);
-    const at = { uri, cwd: await project(`{ collection: 'people', path: 'items.team', to: 'teams', by: 'no' }`) };
-    await runJson(RUN, at);
+    const m1 = libraryAt({
+      uri,
+      cwd: await project(`{ collection: 'people', path: 'items.team', to: 'teams', by: 'no' }`),
+    });
+    await m1.run();
     const checks = async (): Promise<unknown> => {
-      const { code, json } = await runJson(['verify', 'm1'], at);
-      const own = (json['checks'] as { name: string; ok: boolean; found: unknown }[]).filter(({ name }) =>
+      const { ok: isWell, checks: all } = await m1.verify();
+      const own = (all as { name: string; ok: boolean; found: unknown }[]).filter(({ name }) =>
         name.includes('a reference'),
       );
-      return [code, ...own.map(({ name, ok, found }) => [/that dangles/.test(name) ? 'broken' : 'listed', ok, found])];
+      return [
+        isWell,
+        ...own.map(({ name, ok, found }) => [/that dangles/.test(name) ? 'broken' : 'listed', ok, found]),
+      ];
     };
-    expect(await checks()).toEqual([0, ['broken', true, 0], ['listed', true, 1]]);
+    expect(await checks()).toEqual([true, ['broken', true, 0], ['listed', true, 1]]);
     await db.collection<{ _id: number }>('teams').deleteOne({ _id: 200 });
-    expect(await checks()).toEqual([6, ['broken', false, 1], ['listed', true, 1]]);
+    expect(await checks()).toEqual([false, ['broken', false, 1], ['listed', true, 1]]);
   });
 
   test('are resolved, too, when the document they name comes while the run goes on', async () => {
@@ -185,15 +179,13 @@ describe('references', () => {
   test('to a collection that is not there are refused before anything is written', async () => {
     const { db, uri } = scratch.make();
     await fill(db, PEOPLE);
-    const at = { uri, cwd: await project(`{ collection: 'people', path: 'items.team', to: 'temas', by: 'no' }`) };
-    for (const args of [RUN, [...RUN, '--dry-run']]) {
-      const refused = await runCommand([...args, '--json'], at);
-      expect(refused.code).toBe(2);
-      expect(errorOf(refused)).toMatchObject({
-        code: 'GODWIT_TARGET',
-        message: expect.stringMatching(/temas.*Did you mean "teams"/),
-      });
-    }
+    const m1 = libraryAt({
+      uri,
+      cwd: await project(`{ collection: 'people', path: 'items.team', to: 'temas', by: 'no' }`),
+    });
+    const message = expect.stringMatching(/temas.*Did you mean "teams"/) as unknown;
+    for (const work of [m1.run, m1.dryRun])
+      await expect(work()).rejects.toMatchObject({ code: 'GODWIT_TARGET', exitCode: 2, message });
     expect(await db.collection('migrations').countDocuments()).toBe(0);
   });
 

@@ -1,12 +1,12 @@
 /** Steps of one collection that follow each other: one write, in their order, and one way back. */
 import type { Document } from 'mongodb';
 import { describe, expect, inject, test } from 'vitest';
-import { finished, runCommand, runJson, startCommand } from '../support/command.js';
+import { finished, startCommand } from '../support/command.js';
 import { audited, brokenInvariants, until } from '../support/crash.js';
+import { libraryAt } from '../support/library.js';
 import { auditEntries, brokenHistory, brokenSums } from '../support/observe.js';
 import { makeProject } from '../support/project.js';
 import { rawInsert } from '../support/raw-insert.js';
-import { errorOf } from '../support/refusal.js';
 import { hashOf, useScratch } from '../support/scratch.js';
 
 const project = (steps: string): Promise<string> =>
@@ -52,7 +52,8 @@ describe('steps of one collection', () => {
     await db.collection('teams').insertMany(teams);
     await db.collection('teams').createIndex({ no: 1 });
     await db.collection<Person>('people').insertMany(people.map((person) => ({ ...person })));
-    return { db, uri, name, cwd: await project(steps), people: db.collection<Person>('people') };
+    const at = { uri, cwd: await project(steps) };
+    return { ...at, db, name, m1: libraryAt(at), people: db.collection<Person>('people') };
   }
 
   test('are taken in their order, each on what the one before has made, and written once', async () => {
@@ -64,15 +65,12 @@ describe('steps of one collection', () => {
       { _id: 4, note: 'nothing to do' },
     ]);
     const before = await hashOf(at.db, 'people');
-    const look = await runJson([...RUN, '--dry-run'], at);
-    const references = [{ keys: 2, dangling: 1 }];
-    expect([look.code, look.json]).toMatchObject([
-      0,
-      { scanned: 4, wouldChange: 3, wouldFail: 0, idempotent: true, reversible: 'audit', references },
-    ]);
-    const run = await runJson(RUN, at);
-    const counts = { state: 'completed', scanned: 4, changed: 3, unchanged: 1, failed: 0 };
-    expect([run.code, run.json]).toMatchObject([0, counts]);
+    expect(await at.m1.dryRun()).toMatchObject({
+      ...{ scanned: 4, wouldChange: 3, wouldFail: 0, idempotent: true, reversible: 'audit' },
+      references: [{ keys: 2, dangling: 1 }],
+    });
+    const counts = { scanned: 4, changed: 3, unchanged: 1, failed: 0 };
+    expect(await at.m1.run()).toMatchObject({ state: 'completed', ...counts });
     const found = await at.people.find().sort({ _id: 1 }).toArray();
     expect(found.map((person) => JSON.stringify(person))).toEqual([
       '{"_id":1,"n":1,"team":"a","email":"a@x.test","name":"Ana Lima"}',
@@ -81,9 +79,9 @@ describe('steps of one collection', () => {
       '{"_id":4,"note":"nothing to do"}',
     ]);
     expect(await auditEntries(at.db)).toHaveLength(3);
-    expect((await runJson([...RUN, '--dry-run'], at)).json).toMatchObject({ wouldChange: 0 });
-    expect(await runJson(['verify', 'm1', '--full'], at)).toMatchObject({ code: 0, json: { ok: true } });
-    expect((await runJson(['rollback', 'm1'], at)).json).toMatchObject({ restored: 3, identical: true });
+    expect(await at.m1.dryRun()).toMatchObject({ wouldChange: 0 });
+    expect(await at.m1.verify({ full: true })).toMatchObject({ ok: true });
+    expect(await at.m1.rollback()).toMatchObject({ restored: 3, identical: true });
     expect(await hashOf(at.db, 'people')).toBe(before);
   });
 
@@ -93,8 +91,7 @@ describe('steps of one collection', () => {
       { _id: 2, mail: 'B@X.test', first: 7, last: 'Ek', team: 1 },
       { _id: 3, mail: 'C@X.test', first: 'Cy', last: 'Oz', team: 1 },
     ]);
-    const run = await runJson([...RUN, '--max-failures', '9'], at);
-    expect([run.code, run.json]).toMatchObject([4, { changed: 1, failed: 2 }]);
+    expect(await at.m1.run({ maxFailures: 9 })).toMatchObject({ changed: 1, failed: 2 });
     const failures = await at.db.collection('migrations_failures').find().sort({ documentId: 1 }).toArray();
     expect(failures.map(({ code, message }) => [code, message])).toEqual([
       ['GODWIT_REJECTED', expect.stringMatching(/^step 1 of people: .*no mail/)],
@@ -103,8 +100,7 @@ describe('steps of one collection', () => {
     expect(await at.people.findOne({ _id: 2 })).toEqual({ _id: 2, mail: 'B@X.test', first: 7, last: 'Ek', team: 1 });
     await at.people.updateOne({ _id: 2 }, { $set: { first: 'Bo' } });
     await at.people.updateOne({ _id: 1 }, { $set: { mail: 'A@X.test', name: 'A' } });
-    const retried = await runJson(['retry', 'm1', '--progress', 'none'], at);
-    expect([retried.code, retried.json]).toMatchObject([0, { failed: 0, changed: 3 }]);
+    expect(await at.m1.retry()).toMatchObject({ failed: 0, changed: 3 });
     expect(await at.people.countDocuments({ team: 'a', email: { $exists: true } })).toBe(3);
   });
 
@@ -112,9 +108,9 @@ describe('steps of one collection', () => {
     const at = await place([{ _id: 1 }], `${put('a')}, ${put('b')}`);
     await rawInsert(at.uri, at.name, 'people', [ODD]);
     const before = await hashOf(at.db, 'people');
-    expect(await runJson(RUN, at)).toMatchObject({ code: 0, json: { changed: 2, failed: 0 } });
+    expect(await at.m1.run()).toMatchObject({ changed: 2, failed: 0 });
     expect(await at.people.countDocuments({ u: { $type: 6 }, a: 1, b: 1 })).toBe(1);
-    expect((await runJson(['rollback', 'm1'], at)).json).toMatchObject({ restored: 2, identical: true });
+    expect(await at.m1.rollback()).toMatchObject({ restored: 2, identical: true });
     expect(await hashOf(at.db, 'people')).toBe(before);
   });
 
@@ -122,10 +118,7 @@ describe('steps of one collection', () => {
     const update = `pipeline({ collection: 'people', update: [{ $set: { b: 1 } }] })`;
     const at = await place([{ _id: 1 }], `${put('a')}, ${update}`);
     await rawInsert(at.uri, at.name, 'people', [ODD]);
-    expect(await runJson([...RUN, '--max-failures', '1'], at)).toMatchObject({
-      code: 4,
-      json: { changed: 1, failed: 1 },
-    });
+    expect(await at.m1.run({ maxFailures: 1 })).toMatchObject({ changed: 1, failed: 1 });
     const failure = await at.db.collection('migrations_failures').findOne();
     expect(failure).toMatchObject({ code: 'GODWIT_NOT_CARRIED', documentId: 2 });
     expect(failure?.['message']).toMatch(/goes through several steps/);
@@ -138,12 +131,10 @@ describe('steps of one collection', () => {
       down: ({ ${to}, ...rest }) => (${to} === undefined ? rest : { ...rest, ${from}: ${to} }),
     })`;
     const at = await place([{ _id: 1, a: 1 }], `${step('a', 'b')}, ${step('b', 'c')}`);
-    const look = await runJson([...RUN, '--dry-run'], at);
-    expect([look.code, look.json['reversible']]).toEqual([0, 'audit and down']);
-    await runJson(RUN, at);
+    expect(await at.m1.dryRun()).toMatchObject({ reversible: 'audit and down' });
+    await at.m1.run();
     await at.people.insertOne({ _id: 2, c: 5 });
-    const back = await runJson(['rollback', 'm1'], at);
-    expect([back.code, back.json]).toMatchObject([0, { restored: 1, noBefore: 0 }]);
+    expect(await at.m1.rollback()).toMatchObject({ restored: 1, byDown: 1, noBefore: 0, conflicts: 0 });
     expect(await at.people.find().sort({ _id: 1 }).toArray()).toEqual([
       { _id: 1, a: 1 },
       { _id: 2, a: 5 },
@@ -183,7 +174,7 @@ describe('steps of one collection', () => {
     expect([...(await brokenInvariants(at.db)), ...(await brokenHistory(at.db)), ...(await brokenSums(at.db))]).toEqual(
       [],
     );
-    expect((await runJson(['rollback', 'm1'], at)).json).toMatchObject({
+    expect(await at.m1.rollback()).toMatchObject({
       state: 'rolled-back',
       // What was saved whole in the old shape is the application's.
       conflicts: 1,
@@ -206,12 +197,9 @@ describe('steps of one collection', () => {
     ],
   ])('are refused with %s', async (_, steps, says) => {
     const at = await place([{ _id: 1 }], steps);
-    for (const args of [RUN, [...RUN, '--dry-run']]) {
-      const refused = await runCommand([...args, '--json'], at);
-      expect(refused.code).toBe(2);
-      const message = expect.stringMatching(says) as unknown;
-      expect(errorOf(refused)).toMatchObject({ code: 'GODWIT_MIGRATION_BROKEN', message });
-    }
+    const message = expect.stringMatching(says) as unknown;
+    for (const work of [at.m1.run, at.m1.dryRun])
+      await expect(work()).rejects.toMatchObject({ code: 'GODWIT_MIGRATION_BROKEN', exitCode: 2, message });
     expect(await at.db.collection('migrations').countDocuments()).toBe(0);
   });
 });

@@ -78,7 +78,8 @@ const CASES: readonly Case[] = [
     ...USAGE,
     says: /unknown option '--dry-rn' \(Did you mean --dry-run\?\)/,
   },
-  { title: 'a missing argument', args: ['run'], ...USAGE, says: /missing required argument 'id'/ },
+  { title: 'a missing argument', args: ['verify'], ...USAGE, says: /missing required argument 'id'/ },
+  { title: 'neither an id nor --all', args: ['run'], ...USAGE, says: /the id of a migration, or --all, found neither/ },
   { title: 'one argument too many', args: [...RUN, 'm2'], ...USAGE, says: /too many arguments/ },
   { title: '--limit without a number', args: [...RUN, '--limit'], ...USAGE, says: /--limit <n>' argument missing/ },
   {

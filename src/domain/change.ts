@@ -196,6 +196,30 @@ export function changeOf(
   return { before: document, after, hash: sha256(after), set, unset, patch: encodePatch(changed, unset) };
 }
 
+/** What differs between a document and what became of it, by its bytes. */
+export function fieldChanges(
+  document: StoredDocument,
+  result: StoredDocument,
+): {
+  /** Of the document: those that are others by now, or gone. */
+  readonly touched: readonly RawField[];
+  /** Of the result: those that were others before, or not there. */
+  readonly changed: readonly RawField[];
+  readonly unset: readonly string[];
+} {
+  const now = new Map(result.fields.map((field) => [field.name, field]));
+  const kept = new Set<string>();
+  const touched: RawField[] = [];
+  const unset: string[] = [];
+  for (const field of document.fields) {
+    const next = now.get(field.name);
+    if (next && slice(result, next).equals(slice(document, field))) kept.add(field.name);
+    else touched.push(field);
+    if (!next) unset.push(field.name);
+  }
+  return { touched, changed: result.fields.filter(({ name }) => !kept.has(name)), unset };
+}
+
 /** True when the whole document can go through JavaScript values and come out as the same bytes. */
 export function isDocumentCarried(document: StoredDocument): boolean {
   try {

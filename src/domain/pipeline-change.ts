@@ -4,7 +4,7 @@
  */
 import { assemble, MAX_DOCUMENT_BYTES, type RawField, scanFields, sha256 } from '../kernel/raw-bson.js';
 import { carriedChange } from './carried-change.js';
-import { type Decision, fail, oddity } from './change.js';
+import { type Decision, fail, fieldChanges, oddity } from './change.js';
 import { encodePatch } from './patch.js';
 import { type StoredDocument, slice } from './stored-document.js';
 
@@ -30,19 +30,9 @@ export function decideResult(document: StoredDocument, result: Buffer): Decision
   if (after.equals(document.bytes)) return { kind: 'unchanged', document };
   if (after.length > MAX_DOCUMENT_BYTES)
     return fail(document, 'GODWIT_TOO_LARGE', `wanted at most ${MAX_DOCUMENT_BYTES} bytes, found ${after.length}`);
-  const fields = scanFields(after);
-  const now = new Map(fields.map((field) => [field.name, field]));
-  const touched: RawField[] = [];
-  const unset: string[] = [];
-  const kept = new Set<string>();
-  for (const field of document.fields) {
-    const next = now.get(field.name);
-    if (next && elementOf(after, next).equals(slice(document, field))) kept.add(field.name);
-    else touched.push(field);
-    if (!next) unset.push(field.name);
-  }
-  const changed = fields.filter(({ name }) => !kept.has(name));
-  const odd = oddity(document, touched) ?? oddity({ bytes: after, fields, key: document.key }, changed);
+  const stored = { bytes: after, fields: scanFields(after), key: document.key };
+  const { touched, changed, unset } = fieldChanges(document, stored);
+  const odd = oddity(document, touched) ?? oddity(stored, changed);
   if (odd) return fail(document, 'GODWIT_NOT_CARRIED', odd);
   const patch = encodePatch(
     changed.map((field) => elementOf(after, field)),

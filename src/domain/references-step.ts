@@ -56,15 +56,16 @@ function standingOf(value: unknown, { byKey, byId }: Tables): Standing {
   return { kind: byId.get(one['_id']) === own ? 'id' : 'several' };
 }
 
-/** What each value at the path stands for, in their order. */
-export function standings(document: Doc, { path }: References, tables: Tables): Standing[] {
-  return valuesAt(document, path.split('.')).flatMap((value) => (value === null ? [] : [standingOf(value, tables)]));
+/** A value at the path, and what it stands for. */
+export interface Reference {
+  readonly value: unknown;
+  readonly kind: Standing['kind'];
 }
 
-/** The values at the path that name none or several. */
-export function unresolvedIn(document: Doc, { path }: References, tables: Tables): unknown[] {
-  const isOpen = (value: unknown): boolean => ['dangling', 'several'].includes(standingOf(value, tables).kind);
-  return valuesAt(document, path.split('.')).filter((value) => value !== null && isOpen(value));
+/** The values at the path that are not null, in their order. */
+export function referencesOf(document: Doc, { path }: References, tables: Tables): Reference[] {
+  const values = valuesAt(document, path.split('.')).filter((value) => value !== null);
+  return values.map((value) => ({ value, kind: standingOf(value, tables).kind }));
 }
 
 /** @throws `refuse` of a value that the step must not leave and cannot make into a reference */

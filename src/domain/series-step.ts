@@ -4,11 +4,9 @@
  * meanwhile goes through all of them, too, and its way back is one entry of the audit.
  */
 import type { Document, Filter } from 'mongodb';
-import { assemble, type RawField } from '../kernel/raw-bson.js';
-import { toTyped } from '../kernel/values.js';
-import { changeOf, type Decision, fail, oddity } from './change.js';
+import { changeOf, type Decision, fail, fieldChanges, oddity } from './change.js';
 import type { Step, StepLookup, TransformFunction } from './migration.js';
-import { type StoredDocument, slice } from './stored-document.js';
+import { type StoredDocument, typedFields } from './stored-document.js';
 
 export interface SeriesStep {
   readonly kind: 'series';
@@ -60,28 +58,15 @@ export function unitsOf(steps: readonly Step[]): Unit[] {
   return groups.map((group) => (group.length === 1 ? group[0] : Object.freeze(seriesOf(group))));
 }
 
-const typedValue = (document: StoredDocument, field: RawField): unknown =>
-  toTyped(assemble([slice(document, field)]))[field.name];
-
 /**
  * What became of a document after all steps, as one decision. Fields that were there keep their place, new ones follow
  * in the order of the last result: whatever the steps in between made of it.
  */
 export function decideSeries(document: StoredDocument, last: StoredDocument): Decision {
-  const now = new Map(last.fields.map((field) => [field.name, field]));
-  const kept = new Set<string>();
-  const touched: RawField[] = [];
-  const unset: string[] = [];
-  for (const field of document.fields) {
-    const next = now.get(field.name);
-    if (next && slice(last, next).equals(slice(document, field))) kept.add(field.name);
-    else touched.push(field);
-    if (!next) unset.push(field.name);
-  }
-  const changed = last.fields.filter(({ name }) => !kept.has(name));
+  const { touched, changed, unset } = fieldChanges(document, last);
   if (changed.length === 0 && unset.length === 0) return { kind: 'unchanged', document };
   const odd = oddity(document, touched) ?? oddity(last, changed);
   if (odd) return fail(document, 'GODWIT_NOT_CARRIED', odd);
-  const set = new Map(changed.map((field) => [field.name, typedValue(last, field)]));
+  const set = new Map(changed.map((field) => [field.name, typedFields(last, [field])[field.name]]));
   return { kind: 'changed', change: changeOf(document, set, unset) };
 }

@@ -1,8 +1,7 @@
 /** What a step makes of documents: `up` in this process, or a pipeline inside the server. */
 import type { ClientSession } from 'mongodb';
 import { type Change, type Decision, isDocumentCarried } from '../domain/change.js';
-import type { TransformFunction, TransformStep } from '../domain/migration.js';
-import type { PipelineStep } from '../domain/pipeline-step.js';
+import type { Step, TransformFunction, TransformStep } from '../domain/migration.js';
 import { decideSeries, downsOf, partsOf, type SeriesStep, type Unit } from '../domain/series-step.js';
 import { type StoredDocument, storedDocument } from '../domain/stored-document.js';
 import { chosenAmong } from '../mongo/evaluate.js';
@@ -66,12 +65,7 @@ async function transform(
 
 /** Each step of a series in this thread; the filter of the second is asked about what the first has made. */
 const partsOfSeries = (how: Evaluation): PartEvaluation => ({
-  chosen: async ({ filter }, documents) => {
-    if (!filter || documents.length === 0) return documents;
-    const given = documents.map(({ bytes }) => bytes);
-    const keys = await chosenAmong(how.from.db, filter, given);
-    return documents.filter(({ key }) => keys.has(key));
-  },
+  chosen: (step, documents) => chosen(how, step, documents),
   decided: async (step, documents, session) =>
     step.kind === 'transform'
       ? ((await transformBy(how, step, [step.up], documents, session))[0] ?? [])
@@ -79,7 +73,7 @@ const partsOfSeries = (how: Evaluation): PartEvaluation => ({
 });
 
 /** @param met told which documents each step meets */
-export const series = (
+const series = (
   how: Evaluation,
   step: SeriesStep,
   documents: readonly StoredDocument[],
@@ -105,30 +99,32 @@ export async function evaluate(
   return inside ? applyInside(from, step, documents, inside) : applyOutside(from, step, documents);
 }
 
-/** Those that the filter chooses; all where it cannot be asked about documents that are stored nowhere (`$text`). */
+/** Those that the filter chooses, though they are stored nowhere. */
 async function chosen(
   { from }: Evaluation,
-  step: PipelineStep,
+  { filter }: Step,
   documents: readonly StoredDocument[],
 ): Promise<readonly StoredDocument[]> {
-  if (!step.filter || documents.length === 0) return documents;
+  if (!filter || documents.length === 0) return documents;
   const given = documents.map(({ bytes }) => bytes);
-  const keys = await chosenAmong(from.db, step.filter, given).catch((error: unknown) => {
-    if (pipelineRefusal(error)) return null;
-    throw error;
-  });
-  return keys ? documents.filter(({ key }) => keys.has(key)) : documents;
+  const keys = await chosenAmong(from.db, filter, given);
+  return documents.filter(({ key }) => keys.has(key));
 }
 
 /** What the step makes of documents, and what it makes of the same once more: null where that cannot be another. */
 export async function evaluateTwice(
   how: Evaluation,
   documents: readonly StoredDocument[],
+  met: Met,
 ): Promise<{ readonly decisions: readonly Decision[]; readonly again: readonly Decision[] | null }> {
   const { step } = how;
-  if (step.kind === 'pipeline') return { decisions: await evaluate(how, documents), again: null };
   if (step.kind === 'series')
-    return { decisions: await series(how, step, documents), again: await series(how, step, documents) };
+    return {
+      decisions: await series(how, step, documents, undefined, met),
+      again: await series(how, step, documents),
+    };
+  await met(step, documents);
+  if (step.kind === 'pipeline') return { decisions: await evaluate(how, documents), again: null };
   const [decisions = [], again = []] = await transformBy(how, step, [step.up, step.up], documents);
   return { decisions, again };
 }
@@ -178,7 +174,12 @@ export async function evaluateResults(
   const results = changes.map(({ after }) => storedDocument(after));
   if (step.kind === 'transform') return (await transformBy(how, step, [step.up], results, session))[0] ?? [];
   if (step.kind === 'series') return series(how, step, results, session);
-  const open = await chosen(how, step, results.filter(isDocumentCarried));
+  const carried = results.filter(isDocumentCarried);
+  // All, where the filter cannot be asked about documents that are stored nowhere (`$text`).
+  const open = await chosen(how, step, carried).catch((error: unknown) => {
+    if (pipelineRefusal(error)) return carried;
+    throw error;
+  });
   const decided = await applyGiven(from, step, open);
   return inPlace(results, open, decided, (document) => ({ kind: 'unchanged', document }));
 }

@@ -4,15 +4,19 @@ import { decodeEntries } from '../domain/audit-entry.js';
 import { plainOf } from '../domain/change.js';
 import { coveringRanges } from '../domain/chunk.js';
 import type { TransformStep } from '../domain/migration.js';
-import { type Tables, unresolvedIn } from '../domain/references-step.js';
-import { type StoredDocument, typedId } from '../domain/stored-document.js';
+import { typedId } from '../domain/stored-document.js';
 import { valuesAt } from '../kernel/paths.js';
 import { auditAround } from '../mongo/audit-entries.js';
-import { keyOf, tablesOf } from '../mongo/lookups.js';
+import { keyOf } from '../mongo/lookups.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import type { State } from '../mongo/state.js';
-import { lookupsFor } from './lookups-for.js';
-import { addReferenceCounts, lookAtReferences, NO_REFERENCES, type ReferenceCounts } from './references.js';
+import {
+  addReferenceCounts,
+  lookAtReferences,
+  NO_REFERENCES,
+  type ReferenceCounts,
+  type Unresolved,
+} from './references.js';
 import { walk } from './walk.js';
 
 /** Documents read at once. */
@@ -50,25 +54,26 @@ export async function proveReferences(facts: ProofFacts): Promise<ReferenceProof
       if (facts.signal.aborted) throw facts.signal.reason;
       const look = await lookAtReferences(facts.db, facts.step, documents);
       counts = addReferenceCounts(counts, look.counts);
-      for (const document of look.unresolved) {
+      for (const found of look.unresolved) {
         if (broken.length + listed.length >= MAX_EXAMINED) break;
-        ((await wasBroken(facts, document)) ? broken : listed).push(typedId(document));
+        ((await wasBroken(facts, found)) ? broken : listed).push(typedId(found.document));
       }
     }
   return { counts, broken, listed };
 }
 
 /** True when a value that names nothing is not one that the document had before the run. */
-async function wasBroken({ db, state, run, step, stepIndex }: ProofFacts, document: StoredDocument): Promise<boolean> {
-  const { refers } = step;
+async function wasBroken(
+  { state, run, step, stepIndex }: ProofFacts,
+  { document, values }: Unresolved,
+): Promise<boolean> {
   const batches = await auditAround(state, run, typedId(document));
   const own = batches.filter(({ head, isIntact }) => isIntact && head.direction === 'up' && head.step === stepIndex);
   const [first] = own.flatMap(({ images }) =>
     decodeEntries(images).filter(({ before }) => before.key === document.key),
   );
   // What the run has not changed is as it was, or the application's.
-  if (!first || !refers) return false;
-  const had = new Set(valuesAt(plainOf(first.before), refers.path.split('.')).map(keyOf));
-  const tables = tablesOf(step.lookup, await lookupsFor(db, step, [document])) as Tables;
-  return unresolvedIn(plainOf(document), refers, tables).some((value) => !had.has(keyOf(value)));
+  if (!first || !step.refers) return false;
+  const had = new Set(valuesAt(plainOf(first.before), step.refers.path.split('.')).map(keyOf));
+  return values.some((value) => !had.has(keyOf(value)));
 }

@@ -1,13 +1,11 @@
 /** What the values of a references step stand for: counted, and listed. Reads only. */
 import type { Db } from 'mongodb';
 import { plainOf } from '../domain/change.js';
-import type { Step, TransformStep } from '../domain/migration.js';
-import { standings, type Tables } from '../domain/references-step.js';
+import type { References, Step, TransformStep } from '../domain/migration.js';
+import { type Reference, referencesOf, type Tables } from '../domain/references-step.js';
 import { partsOf, type Unit } from '../domain/series-step.js';
 import type { StoredDocument } from '../domain/stored-document.js';
 import { tablesOf } from '../mongo/lookups.js';
-import type { Met } from './apply-series.js';
-import { type Evaluation, series } from './evaluate.js';
 import { lookupsFor } from './lookups-for.js';
 
 /** Values, not documents; `documents` are those that hold at least one that names none or several. */
@@ -32,10 +30,15 @@ export const addReferenceCounts = (a: ReferenceCounts, b: ReferenceCounts): Refe
   documents: a.documents + b.documents,
 });
 
+/** A document with values that name none or several. */
+export interface Unresolved {
+  readonly document: StoredDocument;
+  readonly values: readonly unknown[];
+}
+
 export interface ReferenceLook {
   readonly counts: ReferenceCounts;
-  /** Documents with values that name none or several. */
-  readonly unresolved: readonly StoredDocument[];
+  readonly unresolved: readonly Unresolved[];
 }
 
 /** Looks at the documents as they are. Those that JavaScript cannot read are left out: the transform reports them. */
@@ -48,41 +51,34 @@ export async function lookAtReferences(
   if (!refers) return { counts: NO_REFERENCES, unresolved: [] };
   const tables = tablesOf(step.lookup, await lookupsFor(db, step, documents)) as Tables;
   let counts = NO_REFERENCES;
-  const unresolved: StoredDocument[] = [];
+  const unresolved: Unresolved[] = [];
   for (const document of documents) {
-    const kinds = kindsOf(document, step, tables);
-    const count = (kind: string): number => kinds.filter((one) => one === kind).length;
-    const [dangling, several] = [count('dangling'), count('several')];
-    if (dangling + several > 0) unresolved.push(document);
-    const own = { keys: count('key'), ids: count('id'), dangling, several, documents: dangling + several > 0 ? 1 : 0 };
-    counts = addReferenceCounts(counts, own);
+    const all = readable(document, refers, tables);
+    const valuesOf = (kind: Reference['kind']) => all.filter((one) => one.kind === kind).map(({ value }) => value);
+    const [dangling, several] = [valuesOf('dangling'), valuesOf('several')];
+    const values = [...dangling, ...several];
+    if (values.length > 0) unresolved.push({ document, values });
+    counts = addReferenceCounts(counts, {
+      keys: valuesOf('key').length,
+      ids: valuesOf('id').length,
+      dangling: dangling.length,
+      several: several.length,
+      documents: values.length > 0 ? 1 : 0,
+    });
   }
   return { counts, unresolved };
 }
 
-const isReferences = (step: Step): step is TransformStep => step.kind === 'transform' && step.refers !== undefined;
-
-/** The references steps of a unit. */
-export const referencesIn = (unit: Unit): TransformStep[] => partsOf(unit).filter(isReferences);
-
-/** Tells of each references step which documents it meets, as the steps before it have made them. */
-export async function metReferences(
-  how: Evaluation,
-  documents: readonly StoredDocument[],
-  tell: (step: TransformStep, documents: readonly StoredDocument[]) => Promise<void>,
-): Promise<void> {
-  const { step } = how;
-  if (referencesIn(step).length === 0) return;
-  const met: Met = async (part, some) => (isReferences(part) ? tell(part, some) : undefined);
-  if (step.kind === 'series') await series(how, step, documents, undefined, met);
-  else await met(step, documents);
-}
-
-function kindsOf(document: StoredDocument, { refers }: TransformStep, tables: Tables): string[] {
-  if (!refers) return [];
+function readable(document: StoredDocument, refers: References, tables: Tables): Reference[] {
   try {
-    return standings(plainOf(document), refers, tables).map(({ kind }) => kind);
+    return referencesOf(plainOf(document), refers, tables);
   } catch {
     return [];
   }
 }
+
+export const isReferences = (step: Step): step is TransformStep =>
+  step.kind === 'transform' && step.refers !== undefined;
+
+/** The references steps of a unit. */
+export const referencesIn = (unit: Unit): TransformStep[] => partsOf(unit).filter(isReferences);

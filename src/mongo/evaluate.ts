@@ -41,10 +41,10 @@ export async function evaluateStored(
   return results;
 }
 
-/** What the server finds wrong with the stages themselves, asked about no document; null when it understands them. */
-export async function refusedPipeline(from: ReadFrom, stages: readonly Document[]): Promise<string | null> {
+/** What the server finds wrong with what it is asked; null when it understands it. */
+async function refusalOf(question: Promise<unknown>): Promise<string | null> {
   try {
-    await evaluateStored(from, stages, []);
+    await question;
     return null;
   } catch (error) {
     if (pipelineRefusal(error) === null || !(error instanceof Error)) throw error;
@@ -52,16 +52,13 @@ export async function refusedPipeline(from: ReadFrom, stages: readonly Document[
   }
 }
 
-/** What the server finds wrong with a filter over documents that are stored nowhere; null when it can be asked. */
-export async function refusedFilter(db: Db, filter: Filter<Document>): Promise<string | null> {
-  try {
-    await chosenAmong(db, filter, [toBytes(new Map([['_id', 1]]))]);
-    return null;
-  } catch (error) {
-    if (pipelineRefusal(error) === null || !(error instanceof Error)) throw error;
-    return error.message;
-  }
-}
+/** What is wrong with the stages themselves, asked about no document; null: nothing. */
+export const refusedPipeline = (from: ReadFrom, stages: readonly Document[]): Promise<string | null> =>
+  refusalOf(evaluateStored(from, stages, []));
+
+/** What is wrong with a filter over documents that are stored nowhere; null: it can be asked. */
+export const refusedFilter = (db: Db, filter: Filter<Document>): Promise<string | null> =>
+  refusalOf(chosenAmong(db, filter, [toBytes(new Map([['_id', 1]]))]));
 
 /** Documents in one question, in bytes: a message holds 16 MiB. */
 const MAX_QUESTION_BYTES = 8 * 1024 * 1024;

@@ -13,8 +13,8 @@ import type { Locate } from '../engine/apply-transform.js';
 import { evaluateBack, evaluateTwice } from '../engine/evaluate.js';
 import {
   addReferenceCounts,
+  isReferences,
   lookAtReferences,
-  metReferences,
   NO_REFERENCES,
   type ReferenceCounts,
   type ReferenceLook,
@@ -126,7 +126,7 @@ export class StepAnalysis {
     const more = unresolved.slice(0, MAX_LISTED - earlier.first.length);
     this.references.set(step, {
       counts: addReferenceCounts(earlier.counts, counts),
-      first: [...earlier.first, ...more.map((document) => new ShownId(typedId(document)))],
+      first: [...earlier.first, ...more.map(({ document }) => new ShownId(typedId(document)))],
     });
   }
 
@@ -160,11 +160,10 @@ async function takeBatch(
 ): Promise<void> {
   const { step } = analysis;
   const how = { step, from, locate: facts.locate, timeoutMs: facts.transformTimeoutMs };
-  const { decisions, again } = await evaluateTwice(how, documents);
+  const { decisions, again } = await evaluateTwice(how, documents, async (part, met) => {
+    if (isReferences(part)) analysis.addReferences(part, await lookAtReferences(facts.db, part, met));
+  });
   analysis.take(decisions);
-  await metReferences(how, documents, async (part, met) =>
-    analysis.addReferences(part, await lookAtReferences(facts.db, part, met)),
-  );
   const changes = decisions.flatMap((decision) => (decision.kind === 'changed' ? [decision.change] : []));
   analysis.weigh(changes);
   const findings = checkPurity(decisions, { again, ...(await evaluateBack(how, changes)) });

@@ -1,7 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { EJSON } from 'bson';
-import type { Document } from 'mongodb';
 import { describe, expect, test } from 'vitest';
 import { dryRun, isClean } from '../../src/verbs/dry-run.js';
 import { startRollback } from '../../src/verbs/rollback.js';
@@ -9,21 +6,9 @@ import { startRun } from '../../src/verbs/run.js';
 import { closeSession, openSession } from '../../src/verbs/session.js';
 import { verify } from '../../src/verbs/verify.js';
 import { dataHash, useDatabase } from '../support/database.js';
+import { readLines } from '../support/sample-data.js';
 
 const PROJECT = fileURLToPath(new URL('../fixtures/real-customers', import.meta.url));
-const DATA = fileURLToPath(new URL('../../../shared/data', import.meta.url));
-
-/** One Extended JSON document a line, every type kept. */
-function readLines(name: string): Document[] {
-  const path = `${DATA}/${name}`;
-  if (!existsSync(path))
-    throw new Error(`wanted the sample data beside the repository, found no ${name} in ../shared/data`);
-  return readFileSync(path, 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => EJSON.parse(line, { relaxed: false }) as Document);
-}
-
 describe('the real customers of a bank', () => {
   const { db, uri } = useDatabase('real');
 

@@ -1,7 +1,4 @@
 /** Keys become references, on a real server: as asked, found again by verify, and back to the same bytes. */
-import { existsSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { EJSON } from 'bson';
 import { type Db, type Document, Double, Int32, Long } from 'mongodb';
 import { describe, expect, inject, test } from 'vitest';
 import { finished, runCommand, startCommand } from '../support/command.js';
@@ -9,18 +6,8 @@ import { audited, until } from '../support/crash.js';
 import { libraryAt } from '../support/library.js';
 import { brokenHistory } from '../support/observe.js';
 import { makeProject } from '../support/project.js';
+import { readLines } from '../support/sample-data.js';
 import { hashOf, useScratch } from '../support/scratch.js';
-
-const DATA = fileURLToPath(new URL('../../../shared/data', import.meta.url));
-
-/** One Extended JSON document a line, every type kept. */
-function readLines(name: string): Document[] {
-  const path = `${DATA}/${name}`;
-  if (!existsSync(path))
-    throw new Error(`wanted the sample data beside the repository, found no ${name} in ../shared/data`);
-  const lines = readFileSync(path, 'utf8').trim().split('\n');
-  return lines.map((line) => EJSON.parse(line, { relaxed: false }) as Document);
-}
 
 const project = (step: string): Promise<string> =>
   makeProject({

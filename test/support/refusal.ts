@@ -1,5 +1,6 @@
 /** What the contract says of every error: its exit code, its code, what was wanted and found, and what to do next. */
 import { expect } from 'vitest';
+import { isGodwitError } from '../../src/errors.js';
 import type { CommandResult } from './command.js';
 
 export interface ErrorBody {
@@ -37,4 +38,15 @@ export function expectRefusalInWords(result: CommandResult): void {
   const words = (text: string): string => text.replace(/\s+/g, ' ').trim();
   expect(words(result.stderr)).toContain(words(`error ${code}: ${message}`));
   expect(words(result.stderr)).toContain(words(`next: ${next.join(' ')}`));
+}
+
+/** The error that the work throws, as a text; what is none of Godwit's is thrown on. */
+export function refusalOf(work: () => unknown): string {
+  try {
+    work();
+  } catch (error) {
+    if (isGodwitError(error)) return `${error.code}: ${error.message}`;
+    throw error;
+  }
+  return 'nothing was refused';
 }

@@ -1,14 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { pipeline } from '../../src/domain/pipeline-step.js';
+import { refusalOf } from '../support/refusal.js';
 
-const refused = (options: unknown): string => {
-  try {
-    pipeline(options as never);
-    return 'nothing';
-  } catch (error) {
-    return `${(error as { code: string }).code}: ${(error as Error).message}`;
-  }
-};
+const refused = (options: unknown): string => refusalOf(() => pipeline(options as never));
 
 describe('pipeline()', () => {
   test('takes the stages of an update', () => {

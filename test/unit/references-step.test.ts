@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { isReject, type TransformStep } from '../../src/domain/migration.js';
 import { references } from '../../src/domain/references-step.js';
 import type { Doc } from '../../src/kernel/values.js';
+import { refusalOf } from '../support/refusal.js';
 
 const OTHERS = [
   { _id: 'a', key: 1 },
@@ -24,14 +25,7 @@ const stepFor = (path: string, more: object = {}): TransformStep =>
 
 const up = (step: TransformStep, doc: Doc): unknown => step.up(doc, { lookup: LOOKUP } as never);
 
-const refused = (options: object): string => {
-  try {
-    references(options as never);
-    return 'nothing';
-  } catch (error) {
-    return `${(error as { code: string }).code}: ${(error as Error).message}`;
-  }
-};
+const refused = (options: object): string => refusalOf(() => references(options as never));
 
 describe('references()', () => {
   test('is a transform that looks the values up by the key and by the _id', () => {

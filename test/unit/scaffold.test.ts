@@ -1,18 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { isGodwitError } from '../../src/errors.js';
 import { migrationId, toKebabCase } from '../../src/migration/names.js';
 import { migrationText, requireKind } from '../../src/migration/scaffold.js';
 import { migrationTestText } from '../../src/migration/scaffold-test.js';
-
-function refusalOf(work: () => unknown): string {
-  try {
-    work();
-  } catch (error) {
-    if (isGodwitError(error)) return `${error.code}: ${error.message}`;
-    throw error;
-  }
-  return 'nothing was refused';
-}
+import { refusalOf } from '../support/refusal.js';
 
 describe('the name of a migration', () => {
   it.each([

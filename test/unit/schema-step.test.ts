@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { isKept, isReject, keep } from '../../src/domain/migration.js';
 import { schema } from '../../src/domain/schema-step.js';
 import type { Doc } from '../../src/kernel/values.js';
+import { refusalOf } from '../support/refusal.js';
 
 /** The result, with what is kept as the path that it comes from. */
 function up(from: string, to: string, doc: Doc): unknown {
@@ -14,14 +15,8 @@ function up(from: string, to: string, doc: Doc): unknown {
   return isReject(result) ? result.reason : shown(result);
 }
 
-const refused = (options: object): string => {
-  try {
-    schema.renameField({ collection: 'people', from: 'a', to: 'b', ...options } as never);
-    return 'nothing';
-  } catch (error) {
-    return `${(error as { code: string }).code}: ${(error as Error).message}`;
-  }
-};
+const refused = (options: object): string =>
+  refusalOf(() => schema.renameField({ collection: 'people', from: 'a', to: 'b', ...options } as never));
 
 describe('schema.renameField()', () => {
   test.each([

@@ -88,7 +88,15 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'unknown-commit-redone',
-    edits: [REDONE_UNASKED],
+    // Redone under the same number it would be refused twice over, by the checkpoint's filter and by the audit's `_id`
+    // (no-seq takes those away): the damage is to go on from the stored number without the stored cursor.
+    edits: [
+      {
+        file: 'engine/doubt.ts',
+        find: "return error instanceof CommitUnknown ? 'committed' : stored;",
+        replace: 'return error instanceof CommitUnknown ? { ...stored, cursor: chunk.cursor } : stored;',
+      },
+    ],
     focus: { faults: ['commit-unknown'], maxFaults: 1, minDocs: 20, maxDocs: 200, loads: ['none'] },
   },
   {

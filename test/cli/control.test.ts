@@ -91,26 +91,22 @@ describe('a run under way', () => {
 
   test('is slowed to a rate, and says so', async () => {
     const { at, end } = await underway();
-    expect(await runJson(['throttle', 'm1', '--max-rate', '200'], at)).toMatchObject({
-      code: 0,
-      json: { maxRate: 200 },
-    });
-    await sleep(500);
+    // Less than the slowest machine makes.
+    expect(await runJson(['throttle', 'm1', '--max-rate', '50'], at)).toMatchObject({ code: 0, json: { maxRate: 50 } });
+    await until(async () => (await currentRun(at.db)).throttled.length > 0);
     const [before, from] = [await audited(at.db), performance.now()];
-    await sleep(3_000);
-    const rate = ((await audited(at.db)) - before) / ((performance.now() - from) / 1_000);
-    // By batches of 50.
-    expect(rate).toBeGreaterThan(100);
-    expect(rate).toBeLessThan(260);
-    expect(await runJson(['throttle', 'm1'], at)).toMatchObject({ code: 0, json: { maxRate: 200, batchSize: null } });
-    expect((await currentRun(at.db)).throttled).toMatchObject([{ reason: 'max rate', limit: 200 }]);
+    await until(async () => (await audited(at.db)) >= before + 100, 60_000);
+    // By batches of 50, of which one may have been under way.
+    expect(performance.now() - from).toBeGreaterThan(800);
+    expect(await runJson(['throttle', 'm1'], at)).toMatchObject({ code: 0, json: { maxRate: 50, batchSize: null } });
+    expect((await currentRun(at.db)).throttled).toMatchObject([{ reason: 'max rate', limit: 50 }]);
     await runJson(['throttle', 'm1', '--reset'], at);
     const { code, stdout } = await end;
     expect([code, JSON.parse(stdout)]).toMatchObject([0, { state: 'completed' }]);
     const { throttledMs, throttled } = await currentRun(at.db);
     expect([Object.keys(throttledMs), throttled]).toEqual([['max rate'], []]);
     expect(JSON.parse(stdout).throttledSeconds).toBeCloseTo(Number(throttledMs['max rate']) / 1_000, 3);
-    expect(throttledMs['max rate']).toBeGreaterThan(2_000);
+    expect(throttledMs['max rate']).toBeGreaterThan(500);
   });
 
   test('waits a moment after slow commits, and goes on', async () => {

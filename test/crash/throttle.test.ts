@@ -79,7 +79,7 @@ describe('a secondary that is behind', () => {
     const startedAt = performance.now();
     child.kill('SIGINT');
     expect((await end).code).toBe(130);
-    expect(performance.now() - startedAt).toBeLessThan(3_000);
+    expect(performance.now() - startedAt).toBeLessThan(15_000);
     expect((await currentRun(at.db)).state).toBe('interrupted');
   });
 });

@@ -148,7 +148,7 @@ describe('the process that started an embedded server', () => {
   }
 
   async function expectNothingLeft(pid: number, folder: string): Promise<void> {
-    const until = Date.now() + 3_000;
+    const until = Date.now() + 15_000;
     while ((isAlive(pid) || existsSync(folder)) && Date.now() < until) await sleep(20);
     expect({ mongod: isAlive(pid), folder: existsSync(folder) }).toEqual({ mongod: false, folder: false });
   }

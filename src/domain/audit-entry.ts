@@ -10,6 +10,7 @@ import type { Binary } from 'bson';
 import { idKey, splitDocuments } from '../kernel/raw-bson.js';
 import { type Doc, toTyped } from '../kernel/values.js';
 import type { Change } from './change.js';
+import type { ChangeKind } from './patch.js';
 import { type StoredDocument, slice, storedDocument } from './stored-document.js';
 
 /** Which way the documents went in that batch. */
@@ -50,6 +51,8 @@ export interface AuditDocument {
 
 /** One document's entry, decoded. */
 export interface AuditEntry {
+  readonly kind: ChangeKind;
+  /** Of a document that was inserted: nothing but its `_id`. */
   readonly before: StoredDocument;
   /** After values of changed and added fields, typed. */
   readonly set: Doc;
@@ -151,8 +154,9 @@ export function decodeEntries(images: Images): AuditEntry[] {
   if (befores.length !== patches.length || befores.length * HASH_BYTES !== images.hashes.length)
     throw new RangeError('an audit batch whose images, patches and hashes differ in number');
   return befores.map((before, index) => {
-    const patch = toTyped(patches[index] ?? NO_BYTES) as { s: Doc; u: string[] };
+    const patch = toTyped(patches[index] ?? NO_BYTES) as { s: Doc; u: string[]; k?: ChangeKind };
     return {
+      kind: patch.k ?? 'update',
       before: storedDocument(before),
       set: patch.s,
       unset: patch.u,

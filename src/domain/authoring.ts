@@ -15,6 +15,7 @@ export {
   Timestamp,
   UUID,
 } from 'bson';
+export { merge } from './merge-step.js';
 export { defineMigration, transform } from './migration.js';
 export { pipeline } from './pipeline-step.js';
 export { references } from './references-step.js';

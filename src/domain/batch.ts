@@ -5,6 +5,7 @@
 
 import type { Change, DocumentFailure } from './change.js';
 import type { Counters, Cursor } from './chunk.js';
+import type { Member } from './merge-group.js';
 import type { StoredDocument } from './stored-document.js';
 
 export interface ReadBatch {
@@ -16,6 +17,8 @@ export interface ReadBatch {
    * The audit keeps those that were not chosen, so that a rollback can tell documents that came later.
    */
   readonly window?: readonly StoredDocument[];
+  /** Of a merge: what belongs to each document, by its key. */
+  readonly members?: ReadonlyMap<string, readonly Member[]>;
 }
 
 export interface FailedDocument {

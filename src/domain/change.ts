@@ -5,12 +5,12 @@
  * new and changed fields are serialised. Existing fields keep their place, new ones follow in the transform's order.
  */
 
-import { isUtf8 } from 'node:buffer';
 import type { ErrorCode } from '../errors.js';
-import { assemble, BSON_TYPE, MAX_DOCUMENT_BYTES, type RawField, scanFields, sha256 } from '../kernel/raw-bson.js';
+import { assemble, MAX_DOCUMENT_BYTES, type RawField, scanFields, sha256 } from '../kernel/raw-bson.js';
 import { type Doc, isPlainObject, toBytes, toPlain, toTyped } from '../kernel/values.js';
+import { mangled, NotCarried, oddity, requireCarried } from './carried.js';
 import { isReject, isSkip } from './migration.js';
-import { encodePatch } from './patch.js';
+import { type ChangeKind, encodePatch } from './patch.js';
 import { requireName, retype, UnstorableValue } from './retype.js';
 import { type StoredDocument, slice, typedFields } from './stored-document.js';
 
@@ -26,6 +26,8 @@ export interface Change {
   readonly unset: readonly string[];
   /** `set` and `unset` as the audit keeps them. */
   readonly patch: Buffer;
+  /** Left out: an update. Inserted: `before` is absent. Deleted: `after` is empty. */
+  readonly kind?: Exclude<ChangeKind, 'update'>;
 }
 
 /** Why a document was not migrated. `message` names fields and types, never values. */
@@ -101,7 +103,7 @@ function typedBefore(document: StoredDocument, name: string, value: unknown): un
 }
 
 /** Values to store by name, for every field that is not the very value that was given. */
-function candidates(document: StoredDocument, plain: Doc, output: Doc): Map<string, unknown> {
+export function candidates(document: StoredDocument, plain: Doc, output: Doc): Map<string, unknown> {
   let typed: Doc | undefined;
   const stored = (keptField?: string) => {
     for (const field of document.fields) if (field.name === keptField) requireCarried(document, field);
@@ -193,8 +195,20 @@ export function changeOf(
     elements.delete(field.name);
   }
   const after = assemble([...parts, ...elements.values()]);
-  return { before: document, after, hash: sha256(after), set, unset, patch: encodePatch(changed, unset) };
+  const change = { before: document, after, hash: sha256(after), set, unset };
+  return document.isAbsent
+    ? { ...change, patch: encodePatch(changed, unset, 'insert'), kind: 'insert' }
+    : { ...change, patch: encodePatch(changed, unset) };
 }
+
+const NOTHING = Buffer.alloc(0);
+
+/** The change that takes a document away. */
+export const removalOf = (document: StoredDocument): Change => ({
+  ...{ before: document, after: NOTHING, hash: sha256(NOTHING), set: new Map(), unset: [] },
+  patch: encodePatch([], [], 'delete'),
+  kind: 'delete',
+});
 
 /** What differs between a document and what became of it, by its bytes. */
 export function fieldChanges(
@@ -218,76 +232,6 @@ export function fieldChanges(
     if (!next) unset.push(field.name);
   }
   return { touched, changed: result.fields.filter(({ name }) => !kept.has(name)), unset };
-}
-
-/** True when the whole document can go through JavaScript values and come out as the same bytes. */
-export function isDocumentCarried(document: StoredDocument): boolean {
-  try {
-    return toBytes(toTyped(document.bytes)).equals(document.bytes);
-  } catch {
-    return false;
-  }
-}
-
-/** What JavaScript shows for bytes that are no UTF-8. */
-const REPLACEMENT = Buffer.from('\uFFFD');
-
-/** A text that the document does not really hold: what JavaScript made of invalid UTF-8, copied into another field. */
-function mangled(document: StoredDocument, set: Buffer): string | undefined {
-  const isCopied = set.includes(REPLACEMENT) && !document.bytes.includes(REPLACEMENT) && !isDocumentCarried(document);
-  return isCopied ? 'a field would hold a text that was read from invalid UTF-8' : undefined;
-}
-
-/**
- * What makes the touched fields impossible to put back exactly through the driver; undefined when nothing does. Such a
- * field is never written over either: MongoDB 6.0.5 aborts (the whole server, by an invariant of its diffs) when a
- * pipeline update changes a nested object in which a name is doubled.
- */
-export function oddity(document: StoredDocument, touched: readonly RawField[]): string | undefined {
-  const names = new Set<string>();
-  for (const { name } of document.fields) {
-    if (names.has(name)) return `the field "${name}" occurs twice`;
-    names.add(name);
-  }
-  for (const field of touched) if (!isCarried(document, field)) return notCarried(field);
-  return undefined;
-}
-
-const notCarried = ({ name }: RawField): string =>
-  `the field "${name}" holds BSON that JavaScript cannot carry exactly (invalid UTF-8, undefined, duplicate or reordered names)`;
-
-/** A value that is to be moved or copied and would be another one afterwards. */
-class NotCarried extends Error {}
-
-function requireCarried(document: StoredDocument, field: RawField): void {
-  if (!isCarried(document, field)) throw new NotCarried(notCarried(field));
-}
-
-/** Types whose every value JavaScript holds; of text only what is UTF-8. */
-const ALWAYS_CARRIED: ReadonlySet<number> = new Set([
-  BSON_TYPE.objectId,
-  BSON_TYPE.null,
-  BSON_TYPE.int32,
-  BSON_TYPE.int64,
-]);
-
-/** True for what is plain to see: an ordinary name, and a value that has one form only. */
-function isPlainlyCarried(document: StoredDocument, field: RawField): boolean {
-  if (!/^[a-z]\w*$/i.test(field.name)) return false;
-  if (ALWAYS_CARRIED.has(field.type)) return true;
-  if (field.type !== BSON_TYPE.string) return false;
-  return isUtf8(document.bytes.subarray(field.valueStart + 4, field.end));
-}
-
-function isCarried(document: StoredDocument, field: RawField): boolean {
-  if (isPlainlyCarried(document, field)) return true;
-  const bytes = assemble([slice(document, field)]);
-  try {
-    return toBytes(new Map([[field.name, toTyped(bytes)[field.name]]])).equals(bytes);
-  } catch {
-    // Whatever the reason that it cannot be read or written (deep nesting, a field named _bsontype), it is not carried.
-    return false;
-  }
 }
 
 /** The document that the transform sees. */

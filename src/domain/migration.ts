@@ -6,6 +6,7 @@
  */
 import type { Document, Filter } from 'mongodb';
 import { broken, describe, requireChoice, requireKnownKeys, requireText } from './author-checks.js';
+import type { MergeStep } from './merge-step.js';
 import type { PipelineStep } from './pipeline-step.js';
 
 const MIGRATION = Symbol.for('godwit.migration');
@@ -104,10 +105,13 @@ export interface TransformStep {
 
 export type TransformFunction = (doc: Document, context: TransformContext<Record<string, Document>>) => unknown;
 
-/** Every kind of step. */
-export type Step = TransformStep | PipelineStep;
+/** A step that makes one document of one. */
+export type DocumentStep = TransformStep | PipelineStep;
 
-const STEP_KINDS: readonly Step['kind'][] = ['transform', 'pipeline'];
+/** Every kind of step. */
+export type Step = DocumentStep | MergeStep;
+
+const STEP_KINDS: readonly Step['kind'][] = ['transform', 'pipeline', 'merge'];
 
 /** What `verify(ctx)` of a migration is given. All of it only reads. */
 export interface VerifyContext {
@@ -193,7 +197,7 @@ function requireSteps(steps: readonly Step[] | undefined): void {
   let last: string | undefined;
   for (const step of steps) {
     if (!STEP_KINDS.includes(step?.kind))
-      throw broken('steps made by transform(), pipeline() or references()', describe(step));
+      throw broken('steps made by transform(), pipeline(), merge() or references()', describe(step));
     if (seen.has(step.collection) && step.collection !== last)
       throw broken(
         'the steps of a collection one after the other (or two migrations)',
@@ -201,6 +205,21 @@ function requireSteps(steps: readonly Step[] | undefined): void {
       );
     last = step.collection;
     seen.add(step.collection);
+  }
+  requireMergesAlone(steps);
+}
+
+/** What a merge reads and writes is decided before the first write: no other step may change it meanwhile. */
+function requireMergesAlone(steps: readonly Step[]): void {
+  for (const step of steps) {
+    if (step.kind !== 'merge') continue;
+    const own = [step.collection, ...step.sources.map(({ collection }) => collection)];
+    const other = steps.find((one) => one !== step && own.includes(one.collection));
+    if (other)
+      throw broken(
+        'the collections of merge() in no other step (or two migrations: `dependsOn`)',
+        `another step of "${other.collection}"`,
+      );
   }
 }
 

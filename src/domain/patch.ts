@@ -1,4 +1,7 @@
-/** The patch of a change in the audit: `{ s: after values of changed fields, u: names of removed ones }`, as bytes. */
+/**
+ * The patch of a change in the audit: `{ s: after values of changed fields, u: names of removed ones }`, as bytes; with
+ * `k` where the document was not there before, or is not there after.
+ */
 import { BSON_TYPE } from '../kernel/raw-bson.js';
 import { toBytes } from '../kernel/values.js';
 
@@ -11,12 +14,22 @@ const HEAD = Buffer.from([BSON_TYPE.object, 's'.charCodeAt(0), 0]);
 /** What a document takes beside its elements: its length and its end. */
 const FRAME_BYTES = 5;
 
+/** What a change does to a document as a whole. */
+export type ChangeKind = 'update' | 'insert' | 'delete';
+
 /**
  * @param elements changed and added fields as they will be stored, each a whole BSON element, in their order
  * @param unset names of removed fields
  */
-export function encodePatch(elements: readonly Buffer[], unset: readonly string[]): Buffer {
-  const removed = unset.length === 0 ? NOTHING_REMOVED : elementsIn(toBytes({ u: unset }));
+export function encodePatch(
+  elements: readonly Buffer[],
+  unset: readonly string[],
+  kind: ChangeKind = 'update',
+): Buffer {
+  const isPlain = unset.length === 0 && kind === 'update';
+  const removed = isPlain
+    ? NOTHING_REMOVED
+    : elementsIn(toBytes({ u: unset, ...(kind === 'update' ? {} : { k: kind }) }));
   let length = FRAME_BYTES;
   for (const element of elements) length += element.length;
   const patch = Buffer.allocUnsafe(FRAME_BYTES + HEAD.length + length + removed.length);

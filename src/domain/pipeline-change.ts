@@ -3,8 +3,9 @@
  * the pipeline makes of it: so an update does it (MongoDB 6.0.5; pinned by test/integration/pipeline.test.ts).
  */
 import { assemble, MAX_DOCUMENT_BYTES, type RawField, scanFields, sha256 } from '../kernel/raw-bson.js';
+import { oddity } from './carried.js';
 import { carriedChange } from './carried-change.js';
-import { type Decision, fail, fieldChanges, oddity } from './change.js';
+import { type Decision, fail, fieldChanges } from './change.js';
 import { encodePatch } from './patch.js';
 import { type StoredDocument, slice } from './stored-document.js';
 

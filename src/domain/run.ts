@@ -136,9 +136,18 @@ export interface PlannedStep {
   /** The collection's UUID, in hex: another collection of the same name is not the one that was planned. */
   readonly uuid: string;
   readonly filtered: boolean;
+  /** Collections that a merge reads. */
+  readonly sources?: readonly { readonly collection: string; readonly uuid: string }[];
   readonly chunks: number;
   readonly estimate: number;
 }
+
+/** A collection that a step changes, or that a merge reads. */
+export type Planned = Pick<PlannedStep, 'collection' | 'uuid'>;
+
+/** Every collection that the plan rests on. */
+export const plannedCollections = (steps: readonly PlannedStep[]): Planned[] =>
+  steps.flatMap((step) => [step, ...(step.sources ?? [])]);
 
 /** The change stream: where it begins, how far it was read, and whether its history was lost. */
 export interface StreamPlace {

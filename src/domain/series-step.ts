@@ -4,8 +4,10 @@
  * meanwhile goes through all of them, too, and its way back is one entry of the audit.
  */
 import type { Document, Filter } from 'mongodb';
-import { changeOf, type Decision, fail, fieldChanges, oddity } from './change.js';
-import type { Step, StepLookup, TransformFunction } from './migration.js';
+import { oddity } from './carried.js';
+import { changeOf, type Decision, fail, fieldChanges } from './change.js';
+import type { MergeStep } from './merge-step.js';
+import type { DocumentStep, Step, StepLookup, TransformFunction } from './migration.js';
 import { type StoredDocument, typedFields } from './stored-document.js';
 
 export interface SeriesStep {
@@ -14,11 +16,14 @@ export interface SeriesStep {
   /** What any of them chooses; undefined when one of them has every document. */
   readonly filter: Filter<Document> | undefined;
   /** In their order. */
-  readonly steps: readonly Step[];
+  readonly steps: readonly DocumentStep[];
   /** Of all of them. */
   readonly lookup: Readonly<Record<string, StepLookup>>;
   readonly drops: readonly string[];
 }
+
+/** What makes one document of one. */
+export type DocumentUnit = DocumentStep | SeriesStep;
 
 /** What the engine plans, runs and rolls back as one. */
 export type Unit = Step | SeriesStep;
@@ -26,13 +31,17 @@ export type Unit = Step | SeriesStep;
 /** The author's steps in a unit. */
 export const partsOf = (unit: Unit): readonly Step[] => (unit.kind === 'series' ? unit.steps : [unit]);
 
+/** The collections whose documents a unit takes. */
+export const readBy = (unit: Unit): string[] =>
+  unit.kind === 'merge' ? unit.sources.map(({ collection }) => collection) : [unit.collection];
+
 /** Their inverses, in the order of a way back; undefined when one of them has none. */
 export function downsOf(unit: Unit): readonly TransformFunction[] | undefined {
   const downs = partsOf(unit).flatMap(({ down }) => down ?? []);
   return downs.length === partsOf(unit).length ? downs.reverse() : undefined;
 }
 
-function seriesOf(steps: readonly [Step, ...Step[]]): SeriesStep {
+function seriesOf(steps: readonly [DocumentStep, ...DocumentStep[]]): SeriesStep {
   const filters = steps.flatMap(({ filter }) => filter ?? []);
   const named = steps.flatMap(({ lookup }, at) =>
     Object.entries(lookup).map(([name, spec]) => [`${at + 1}.${name}`, spec as StepLookup] as const),
@@ -49,13 +58,16 @@ function seriesOf(steps: readonly [Step, ...Step[]]): SeriesStep {
 
 /** The units of a migration's steps, in their order. */
 export function unitsOf(steps: readonly Step[]): Unit[] {
-  const groups: [Step, ...Step[]][] = [];
+  const groups: (MergeStep | [DocumentStep, ...DocumentStep[]])[] = [];
   for (const step of steps) {
     const last = groups.at(-1);
-    if (last?.[0].collection === step.collection) last.push(step);
+    if (step.kind === 'merge') groups.push(step);
+    else if (Array.isArray(last) && last[0].collection === step.collection) last.push(step);
     else groups.push([step]);
   }
-  return groups.map((group) => (group.length === 1 ? group[0] : Object.freeze(seriesOf(group))));
+  return groups.map((group) =>
+    Array.isArray(group) ? (group.length === 1 ? group[0] : Object.freeze(seriesOf(group))) : group,
+  );
 }
 
 /**

@@ -8,6 +8,8 @@ export interface StoredDocument {
   readonly fields: readonly RawField[];
   /** Equal exactly when two `_id`s are byte-equal. */
   readonly key: string;
+  /** It is stored nowhere yet: only its `_id` is known. */
+  readonly isAbsent?: true;
 }
 
 /** Looked into when it is asked: of most documents that a run looks at, only the `_id` and the hash are wanted. */
@@ -27,6 +29,12 @@ class Stored implements StoredDocument {
 
 /** @throws RangeError when the bytes are no document, or one without `_id` */
 export const storedDocument = (bytes: Buffer): StoredDocument => new Stored(bytes);
+
+/** The place of a document that is not there: nothing but its `_id`. */
+export function absentDocument(id: unknown): StoredDocument {
+  const bytes = toBytes(new Map([['_id', id]]));
+  return { bytes, fields: scanFields(bytes), key: idKey(bytes), isAbsent: true };
+}
 
 /** The exact `_id`, typed, for statements and state documents. */
 export function typedId(document: StoredDocument): unknown {

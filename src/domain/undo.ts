@@ -3,7 +3,8 @@
 import { assemble, sha256 } from '../kernel/raw-bson.js';
 import { toTyped } from '../kernel/values.js';
 import type { AuditEntry } from './audit-entry.js';
-import { type Change, changeOf, type DocumentFailure, isDocumentCarried, oddity } from './change.js';
+import { isDocumentCarried, oddity } from './carried.js';
+import { type Change, changeOf, type DocumentFailure, removalOf } from './change.js';
 import { NO_UNDO, type UndoConflict, type UndoCounters, type UndoNote } from './chunk.js';
 import { invert } from './invert.js';
 import { type StoredDocument, slice, typedId } from './stored-document.js';
@@ -22,9 +23,9 @@ export interface UndoOptions {
 /**
  * How a document is written back. `fields`: some are set and removed. `whole`: the exact document is put in place,
  * since the order of its fields changed. `ordered`: the same for a document that JavaScript cannot carry or that is
- * huge; the server puts it together from the fields that it has.
+ * huge; the server puts it together from the fields that it has. `removed`: it was not there before the run.
  */
-export type RestoreKind = 'fields' | 'whole' | 'ordered';
+export type RestoreKind = 'fields' | 'whole' | 'ordered' | 'removed';
 
 /** A document to be written back. */
 export interface Restore {
@@ -85,7 +86,19 @@ function conflictOf(
   return { collection: options.collection, id: typedId(current), fields, because };
 }
 
+/** A document that the run inserted goes, unless the application has changed it since. */
+function insertedRow(entry: AuditEntry, current: StoredDocument, options: UndoOptions): Row {
+  const restore: Restore = { change: removalOf(current), how: 'removed', order: [] };
+  if (sha256(current.bytes).equals(entry.hash)) return { restore, counts: 'restored' };
+  const fields = current.fields.map(({ name }) => name).filter((name) => name !== '_id');
+  if (options.onConflict === 'force')
+    return { restore, conflict: conflictOf(current, fields, OVERWRITTEN, options), counts: 'keptFields' };
+  const because = 'the run inserted it, and the application changed it since';
+  return { conflict: conflictOf(current, [], because, options), counts: 'conflicts' };
+}
+
 function decideRow(entry: AuditEntry, current: StoredDocument, options: UndoOptions): Row {
+  if (entry.kind === 'insert') return insertedRow(entry, current, options);
   const refusal = options.refused.get(current.key);
   if (refusal) {
     const conflict = conflictOf(current, [], refusal.message, options);
@@ -137,7 +150,8 @@ export function decideUndo(
   const counters = { ...NO_UNDO } as { -readonly [Name in keyof UndoCounters]: number };
   for (const entry of entries) {
     const now = current.get(entry.before.key);
-    const row: Row = now ? decideRow(entry, now, options) : { counts: 'goneSince' };
+    const gone = entry.kind === 'insert' ? 'alreadyBack' : 'goneSince';
+    const row: Row = now ? decideRow(entry, now, options) : { counts: gone };
     counters[row.counts] += 1;
     if (row.restore) restores.push(row.restore);
     if (row.conflict) conflicts.push(row.conflict);

@@ -1,6 +1,7 @@
 /** Evaluates a pipeline step over documents: inside a batch's transaction, or outside of any. */
 import type { ClientSession } from 'mongodb';
-import { type Decision, fail, isDocumentCarried } from '../domain/change.js';
+import { isDocumentCarried } from '../domain/carried.js';
+import { type Decision, fail } from '../domain/change.js';
 import { decideResult } from '../domain/pipeline-change.js';
 import type { PipelineStep } from '../domain/pipeline-step.js';
 import { type StoredDocument, typedId } from '../domain/stored-document.js';

@@ -1,20 +1,25 @@
 /** Takes documents through steps that follow each other, each on what the one before has made of them. */
 import type { ClientSession } from 'mongodb';
-import { type Decision, fail, isDocumentCarried } from '../domain/change.js';
-import type { Step } from '../domain/migration.js';
+import { isDocumentCarried } from '../domain/carried.js';
+import { type Decision, fail } from '../domain/change.js';
+import type { DocumentStep } from '../domain/migration.js';
 import { decideSeries, type SeriesStep } from '../domain/series-step.js';
 import { type StoredDocument, storedDocument } from '../domain/stored-document.js';
 
 /** How one step is evaluated over documents that need not be stored anywhere. */
 export interface PartEvaluation {
   /** Which of the documents the step is about. */
-  chosen(step: Step, documents: readonly StoredDocument[]): Promise<readonly StoredDocument[]>;
+  chosen(step: DocumentStep, documents: readonly StoredDocument[]): Promise<readonly StoredDocument[]>;
   /** One decision each, in their order. */
-  decided(step: Step, documents: readonly StoredDocument[], session?: ClientSession): Promise<readonly Decision[]>;
+  decided(
+    step: DocumentStep,
+    documents: readonly StoredDocument[],
+    session?: ClientSession,
+  ): Promise<readonly Decision[]>;
 }
 
 /** Told which documents a step meets, as they are by then. */
-export type Met = (step: Step, documents: readonly StoredDocument[]) => Promise<void>;
+export type Met = (step: DocumentStep, documents: readonly StoredDocument[]) => Promise<void>;
 
 /** A document on its way: as the steps so far have made it, and why it goes no further. */
 interface Traveller {
@@ -24,14 +29,14 @@ interface Traveller {
 }
 
 /** The server is asked about documents as values: of what JavaScript cannot carry it would be told something else. */
-const mustBeCarried = ({ kind, filter }: Step): boolean => kind === 'pipeline' || filter !== undefined;
+const mustBeCarried = ({ kind, filter }: DocumentStep): boolean => kind === 'pipeline' || filter !== undefined;
 
 const NOT_CARRIED =
   'it holds BSON that JavaScript cannot carry exactly, and goes through several steps: the server cannot be asked about it in between';
 
 async function through(
   how: PartEvaluation,
-  step: Step,
+  step: DocumentStep,
   at: number,
   open: readonly Traveller[],
   session?: ClientSession,

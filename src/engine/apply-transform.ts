@@ -1,11 +1,4 @@
-/**
- * Runs the author's code over the documents of a batch. Outside any lock: between the read and the first write.
- *
- * A call that does not return is ended by V8 itself: `vm.Script` with a timeout starts a watchdog thread that
- * terminates the running JavaScript, regular expressions included (docs/decisions/0002). The document is then named
- * and quarantined, and the process lives on to say so.
- */
-import { Script } from 'node:vm';
+/** Runs the author's `up` over the documents of a batch. Outside any lock: between the read and the first write. */
 import type { Document } from 'mongodb';
 import { type Decision, type DocumentFailure, decide, plainOf } from '../domain/change.js';
 import { keep, reject, skip, type TransformContext, type TransformFunction } from '../domain/migration.js';
@@ -13,6 +6,7 @@ import type { StoredDocument } from '../domain/stored-document.js';
 import { shapeOf } from '../kernel/redact.js';
 import { bsonType, type Doc, deepFreeze } from '../kernel/values.js';
 import type { Lookups } from '../mongo/lookups.js';
+import { eachGuarded } from './guarded.js';
 
 /** Where a stack trace leaves Godwit and is in the author's file: `file:line:column`, or undefined. */
 export type Locate = (error: Error) => string | undefined;
@@ -22,32 +16,6 @@ export interface Transformer {
   readonly locate: Locate;
   /** Longest time of one call, in ms. */
   readonly timeoutMs: number;
-}
-
-const CALL = Symbol.for('godwit.guarded-call');
-const guardedCall = new Script('globalThis[Symbol.for("godwit.guarded-call")]()', { filename: 'godwit:guard' });
-
-/** The author's code must not end the process: its exit code would claim something that is not so. */
-function refuseExit(): never {
-  throw new Error('process.exit() was called');
-}
-
-/** Calls `body`; false when it ran longer than `timeoutMs` and was ended. */
-function guarded(body: () => void, timeoutMs: number): boolean {
-  const scope = globalThis as unknown as Record<symbol, unknown>;
-  scope[CALL] = body;
-  const { exit } = process;
-  process.exit = refuseExit;
-  try {
-    guardedCall.runInThisContext({ timeout: timeoutMs });
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return false;
-    throw error;
-  } finally {
-    process.exit = exit;
-    delete scope[CALL];
-  }
 }
 
 /** Shortest text of a document that is looked for in an error's message, in characters. */
@@ -120,7 +88,8 @@ function describeThrown(thrown: unknown): string {
 
 const MUTATION = /read only property|object is not extensible|Cannot delete property|Cannot define property/;
 
-function toFailure(thrown: unknown, document: Doc, locate: Locate): DocumentFailure {
+/** What was thrown by the author's function `what`, in words without the document's values. */
+export function toFailure(thrown: unknown, document: Doc, locate: Locate, what = 'up()'): DocumentFailure {
   const { error, text } = asError(thrown);
   const at = locate(error);
   const isMutation = error instanceof TypeError && MUTATION.test(text);
@@ -128,14 +97,14 @@ function toFailure(thrown: unknown, document: Doc, locate: Locate): DocumentFail
   return {
     code: isMutation ? 'GODWIT_TRANSFORM_MUTATES' : 'GODWIT_TRANSFORM_THREW',
     message: isMutation
-      ? `wanted up() to leave its input as it is, found: ${message}`
-      : `wanted a document from up(), found ${message}`,
+      ? `wanted ${what} to leave its input as it is, found: ${message}`
+      : `wanted a document from ${what}, found ${message}`,
     ...(at === undefined ? {} : { at }),
   };
 }
 
 /** The document as `up` gets it, or why it cannot be read. */
-function readPlain(document: StoredDocument): Doc | DocumentFailure {
+export function readPlain(document: StoredDocument): Doc | DocumentFailure {
   try {
     return deepFreeze(plainOf(document));
   } catch (error) {
@@ -144,7 +113,7 @@ function readPlain(document: StoredDocument): Doc | DocumentFailure {
   }
 }
 
-const isFailure = (value: Doc | DocumentFailure): value is DocumentFailure =>
+export const isFailure = (value: Doc | DocumentFailure): value is DocumentFailure =>
   typeof value['code'] === 'string' && String(value['code']).startsWith('GODWIT_') && !('_id' in value);
 
 function applyOne(
@@ -175,24 +144,16 @@ export function applyTransform(
   lookup: Lookups,
 ): Decision[] {
   const context: TransformContext<Record<string, Document>> = { lookup, keep, skip, reject };
-  const decisions: Decision[] = [];
-  let startedAt = 0;
-  const work = (): void => {
-    while (decisions.length < documents.length) {
-      const document = documents[decisions.length];
-      if (!document) return;
-      startedAt = performance.now();
-      decisions.push(applyOne(document, transformer, context));
-    }
-  };
-  while (decisions.length < documents.length) {
-    if (guarded(work, transformer.timeoutMs)) break;
-    const document = documents[decisions.length];
-    // The whole batch may take longer than one call is allowed: only the document that used up the time is guilty.
-    if (document && performance.now() - startedAt >= transformer.timeoutMs * 0.9) {
-      const message = `wanted up() to return within ${transformer.timeoutMs} ms, found that it did not`;
-      decisions.push({ kind: 'failed', document, failure: { code: 'GODWIT_TRANSFORM_TIMEOUT', message } });
-    }
-  }
-  return decisions;
+  const one = (document: StoredDocument): Decision => applyOne(document, transformer, context);
+  return eachGuarded(documents, one, transformer.timeoutMs, (document) => ({
+    kind: 'failed',
+    document,
+    failure: tooLate('up()', transformer.timeoutMs),
+  }));
 }
+
+/** One call took too long. @param what the author's function */
+export const tooLate = (what: string, timeoutMs: number): DocumentFailure => ({
+  code: 'GODWIT_TRANSFORM_TIMEOUT',
+  message: `wanted ${what} to return within ${timeoutMs} ms, found that it did not`,
+});

@@ -19,6 +19,7 @@ import { keyOf } from '../domain/stored-document.js';
 import { OVERWRITTEN } from '../domain/undo.js';
 import { clusterTime } from '../mongo/changes.js';
 import { listChunks, resetUndo } from '../mongo/chunks.js';
+import { dropRows } from '../mongo/id-map-writes.js';
 import { storeFindings, storeUndoStream } from '../mongo/runs.js';
 import { CatchUp } from './catch-up.js';
 import { throughGate } from './governor.js';
@@ -89,6 +90,7 @@ export class Backward {
     } finally {
       await catchUp.close();
     }
+    if (run.steps.some(({ sources }) => sources)) await patiently(context, () => dropRows(state, run._id));
     await recorder.end('rolled-back', 'every audit entry is through');
   }
 
@@ -152,8 +154,9 @@ export class Backward {
         newcomers,
         await patiently(step, async () => settleNewcomers(step, await listChunks(state, run._id), this.sessions[0])),
       );
-      await catchUp.drain(step, async (ids) => {
-        for (const id of ids) rewritten.push(...(await this.#lookAgain(step, id)));
+      await catchUp.drain(step, async (touched) => {
+        const own = touched.filter(({ from }) => from === undefined);
+        for (const { id } of own) rewritten.push(...(await this.#lookAgain(step, id)));
         return !step.signal.aborted;
       });
     }

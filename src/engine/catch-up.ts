@@ -4,11 +4,9 @@
  * dies in between (an event that comes twice changes nothing). After the chunks the touched documents go through the
  * same pipeline as all others.
  */
-import type { ClientSession } from 'mongodb';
 import type { GodwitError } from '../errors.js';
 import { pause } from '../kernel/retry.js';
 import { type ChangeEvent, Changes, clusterTime, HistoryLost } from '../mongo/changes.js';
-import { idsChunk } from '../mongo/chunks.js';
 import { holdsLease } from '../mongo/leases.js';
 import { classifyBatchError, isLoggedOut, translateServerError } from '../mongo/server-errors.js';
 import { touchedId } from '../mongo/state.js';
@@ -22,12 +20,12 @@ import {
   storeTouched,
   type Touch,
 } from '../mongo/touched.js';
+import type { Written } from './assign-sources.js';
 import { dependantsOf, lookedUpCollections } from './dependants.js';
 import { leaseLost } from './doubt.js';
 import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
 import { patiently } from './patiently.js';
-import { mayGoOn, runIds } from './run-chunk.js';
 import type { RunContext, StepContext } from './run-context.js';
 
 /** How often the stream's place is stored when nothing happens, in ms. */
@@ -154,6 +152,8 @@ export class CatchUp {
         const isInsert = event.kind === 'inserted';
         if ((isInsert || event.kind === 'written') && step.step.collection === event.collection)
           touches.push({ step: step.stepIndex, id: event.id, isInsert });
+        if (event.kind !== 'replaced-collection' && step.sources.has(event.collection))
+          touches.push({ step: step.stepIndex, id: event.id, isInsert: false, from: event.collection });
         const dependants = await dependantsOf(step, event);
         if (dependants === 'unknown') this.hasUnknownDependants = true;
         else for (const id of dependants) touches.push({ step: step.stepIndex, id, isInsert: false });
@@ -202,12 +202,12 @@ export class CatchUp {
   }
 
   /**
-   * Hands out the `_id`s of the touched documents of a step, once each.
+   * Hands out the touched documents of a step, once each.
    *
    * @param take false when it could not see to all of them, and is to be given no more
    * @returns how many there were
    */
-  async drain(step: StepContext, take: (ids: readonly unknown[]) => Promise<boolean>): Promise<number> {
+  async drain(step: StepContext, take: (touched: readonly Written[]) => Promise<boolean>): Promise<number> {
     const { state, run, settings } = this.context;
     let after = '';
     let count = 0;
@@ -217,7 +217,7 @@ export class CatchUp {
       );
       const last = entries.at(-1);
       if (!last) break;
-      if (!(await take(entries.map(({ id }) => id)))) break;
+      if (!(await take(entries))) break;
       await patiently(step, () => settleTouched(state, entries));
       count += entries.length;
       after = String(last._id);
@@ -229,58 +229,5 @@ export class CatchUp {
     this.#isClosed = true;
     await this.#changes.close();
     await this.#work;
-  }
-}
-
-/** Takes the touched documents of a step through the pipeline. */
-const catchUpWith = (catchUp: CatchUp, step: StepContext, session: ClientSession): Promise<number> =>
-  catchUp.drain(step, async (ids) => {
-    const chunk = await idsChunk(step.state, step.run._id, step.stepIndex, 'late', step.fence);
-    await runIds(step, chunk, ids, session);
-    return mayGoOn(step);
-  });
-
-/** Rounds of catching up before the look at everything: each meets only what was written during the one before. */
-const MAX_ROUNDS = 5;
-
-/**
- * Takes everything that was touched until now through the pipeline. Ends beside an application that never rests: what
- * it writes after the last round begins is after the run.
- *
- * @returns false when the stream can't tell what was touched
- */
-export async function drainUntilQuiet(
-  catchUp: CatchUp,
-  steps: readonly StepContext[],
-  session: ClientSession,
-): Promise<boolean> {
-  for (let round = 0; round < MAX_ROUNDS; round += 1) {
-    if (!(await catchUp.arrive())) return false;
-    let count = 0;
-    for (const step of steps) count += await catchUpWith(catchUp, step, session);
-    if (count === 0) break;
-  }
-  return catchUp.lostBecause === null;
-}
-
-/** How often a following run looks for what was written, in ms. */
-const FOLLOW_MS = 250;
-
-/**
- * Goes on catching up, so that an application of the old version can keep writing: until the run is to stop, or the
- * stream can't tell any more.
- */
-export async function follow(catchUp: CatchUp, steps: readonly StepContext[], session: ClientSession): Promise<void> {
-  const [first] = steps;
-  let total = 0;
-  while (first && mayGoOn(first)) {
-    const startedAt = performance.now();
-    if (!(await catchUp.arrive())) return;
-    let count = 0;
-    for (const step of steps) count += await catchUpWith(catchUp, step, session);
-    total += count;
-    const lagMs = performance.now() - startedAt;
-    first.events.emit('run:follow', { run: first.run._id, lagMs, caughtUp: total });
-    await pause(FOLLOW_MS, first.signal);
   }
 }

@@ -7,8 +7,9 @@ import { ANY_NAME, valuesAt } from '../kernel/paths.js';
 import type { ChangeEvent } from '../mongo/changes.js';
 import type { StepContext } from './run-context.js';
 
+/** What a merge reads counts as well. */
 export const lookedUpCollections = (steps: readonly StepContext[]): string[] =>
-  steps.flatMap(({ step }) => Object.values(step.lookup).map(({ from }) => from));
+  steps.flatMap(({ step, sources }) => [...sources.keys(), ...Object.values(step.lookup).map(({ from }) => from)]);
 
 /** Values by which the changed document is looked up now; null when it is gone or has none. */
 async function foreignValues(

@@ -1,8 +1,9 @@
 /** What a step makes of documents: `up` in this process, or a pipeline inside the server. */
 import type { ClientSession } from 'mongodb';
-import { type Change, type Decision, isDocumentCarried } from '../domain/change.js';
+import { isDocumentCarried } from '../domain/carried.js';
+import type { Change, Decision } from '../domain/change.js';
 import type { Step, TransformFunction, TransformStep } from '../domain/migration.js';
-import { decideSeries, downsOf, partsOf, type SeriesStep, type Unit } from '../domain/series-step.js';
+import { type DocumentUnit, decideSeries, downsOf, partsOf, type SeriesStep } from '../domain/series-step.js';
 import { type StoredDocument, storedDocument } from '../domain/stored-document.js';
 import { chosenAmong } from '../mongo/evaluate.js';
 import { tablesOf } from '../mongo/lookups.js';
@@ -16,7 +17,7 @@ import { readFrom, type StepContext } from './run-context.js';
 import { NO_THREADS, type Threads } from './transform-threads.js';
 
 export interface Evaluation {
-  readonly step: Unit;
+  readonly step: DocumentUnit;
   readonly from: ReadFrom;
   readonly locate: Locate;
   /** Longest time of one call of `up`, in ms. */
@@ -26,8 +27,8 @@ export interface Evaluation {
   readonly stepIndex?: number;
 }
 
-export const evaluationOf = (context: StepContext): Evaluation => ({
-  step: context.step,
+export const evaluationOf = (context: StepContext, step: DocumentUnit): Evaluation => ({
+  step,
   from: readFrom(context),
   locate: context.locate,
   timeoutMs: context.settings.transformTimeoutMs,

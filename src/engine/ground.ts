@@ -5,7 +5,14 @@
  */
 import type { Chunk } from '../domain/chunk.js';
 import { isFenceOf } from '../domain/lease.js';
-import { type Ground, isSpent, type RunDocument } from '../domain/run.js';
+import {
+  type Ground,
+  isSpent,
+  type Planned,
+  type PlannedStep,
+  plannedCollections,
+  type RunDocument,
+} from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { auditTotals, withoutHead } from '../mongo/audit-entries.js';
 import { listChunks } from '../mongo/chunks.js';
@@ -21,15 +28,25 @@ type GroundFacts = Pick<RunFacts, 'client' | 'db' | 'state'>;
 
 /** The ground as it is now under the names of the plan. */
 async function readGround({ client, db, state }: GroundFacts, run: RunDocument): Promise<Ground> {
-  const steps: Ground['steps'][number][] = [];
-  for (const step of run.steps)
-    steps.push({ ...step, uuid: (await findTarget(db, step.collection))?.uuid ?? step.uuid });
+  const now = async <Place extends Planned>(place: Place): Promise<Place> => ({
+    ...place,
+    uuid: (await findTarget(db, place.collection))?.uuid ?? place.uuid,
+  });
+  const steps: PlannedStep[] = [];
+  for (const { sources = [], ...step } of run.steps) {
+    const read: Planned[] = [];
+    for (const source of sources) read.push(await now(source));
+    steps.push({ ...(await now(step)), ...(read.length > 0 ? { sources: read } : {}) });
+  }
   const replicaSetId = run.server.replicaSetId && ((await readReplicaSetId(client)) ?? run.server.replicaSetId);
   return { steps, stateIds: await readStateIds(state), server: { ...run.server, replicaSetId } };
 }
 
-const otherTargets = (run: RunDocument, ground: Ground): string[] =>
-  run.steps.filter(({ uuid }, index) => ground.steps[index]?.uuid !== uuid).map(({ collection }) => collection);
+function otherTargets(run: RunDocument, ground: Ground): string[] {
+  const found = plannedCollections(ground.steps);
+  const others = plannedCollections(run.steps).filter(({ uuid }, index) => found[index]?.uuid !== uuid);
+  return others.map(({ collection }) => collection);
+}
 
 const isOtherState = (run: RunDocument, { stateIds }: Ground): boolean =>
   stateIds.chunks !== run.stateIds.chunks || stateIds.audit !== run.stateIds.audit;

@@ -7,7 +7,7 @@ import type { Db } from 'mongodb';
 import { decodeHashes } from '../domain/audit-entry.js';
 import type { Decision } from '../domain/change.js';
 import { type Chunk, chunkOfRange, chunksOfStep, coveringRanges, type IdRange } from '../domain/chunk.js';
-import type { Unit } from '../domain/series-step.js';
+import type { DocumentUnit } from '../domain/series-step.js';
 import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import { sha256 } from '../kernel/raw-bson.js';
 import { auditOfChunk } from '../mongo/audit-entries.js';
@@ -26,7 +26,7 @@ export interface InspectFacts {
   readonly db: Db;
   readonly state: State;
   readonly run: string;
-  readonly step: Unit;
+  readonly step: DocumentUnit;
   readonly from: ReadFrom;
   readonly chunks: readonly Chunk[];
   readonly locate: Locate;

@@ -1,7 +1,7 @@
 /** Holds the lease of a run while it is worked on: takes it, renews it, says when it is lost, gives it back. */
 import type { ClientSession, Db, MongoClient } from 'mongodb';
 import { describeOwner, type Lease } from '../domain/lease.js';
-import type { RunDocument } from '../domain/run.js';
+import { plannedCollections, type RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import type { Events } from '../events.js';
 import { pause } from '../kernel/retry.js';
@@ -151,7 +151,7 @@ export class LeaseKeeper {
   }
 
   async #checkTargets(): Promise<void> {
-    for (const { collection, uuid } of this.run.steps) {
+    for (const { collection, uuid } of plannedCollections(this.run.steps)) {
       const target = await findTarget(this.facts.db, collection);
       if (target?.uuid !== uuid)
         return this.#stop(

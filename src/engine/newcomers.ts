@@ -11,7 +11,9 @@ import { wasCompleted } from '../domain/run.js';
 import { typedId } from '../domain/stored-document.js';
 import { auditOfChunk } from '../mongo/audit-entries.js';
 import { quarantinedKeys } from '../mongo/failures.js';
+import { plannedTargets } from '../mongo/id-map.js';
 import { insertedMeanwhile } from './inserted.js';
+import { rowsOf } from './merge-source.js';
 import { readFrom, type StepContext } from './run-context.js';
 import { undoNewcomers } from './undo-single.js';
 import { walk } from './walk.js';
@@ -81,9 +83,12 @@ async function judgeFor(
   const quarantined = await quarantinedKeys(context.state, context.run._id, context.stepIndex);
   const back = await singlyUndone(context, late);
   const inserted = await insertedMeanwhile(context, chunks);
+  // What a merge has nothing to merge into, it never meets.
+  const planned = context.step.kind === 'merge' ? await plannedTargets(context.state, rowsOf(context)) : null;
   const judge = (key: string, { changed, untouched }: Known): Standing => {
     if (changed.has(key) || singles.some((single) => single.changed.has(key)) || quarantined.has(key)) return 'known';
     if (back.has(key)) return 'back';
+    if (planned?.has(key)) return 'known';
     const wasFound = untouched.has(key) || singles.some((single) => single.untouched.has(key));
     return wasFound && !inserted.keys.has(key) ? 'known' : 'new';
   };

@@ -6,9 +6,10 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Db, Timestamp } from 'mongodb';
-import { type Chunk, NO_COUNTERS } from '../domain/chunk.js';
+import { BRACKETS, type Chunk, type IdRange, NO_COUNTERS } from '../domain/chunk.js';
 import { NO_CONTROL } from '../domain/control.js';
 import { NO_FENCE } from '../domain/lease.js';
+import type { MergeStep } from '../domain/merge-step.js';
 import type { PlannedStep, RunDocument, StateIds } from '../domain/run.js';
 import type { Unit } from '../domain/series-step.js';
 import type { Events } from '../events.js';
@@ -16,11 +17,15 @@ import type { LoadedMigration } from '../migration/load.js';
 import { clusterTime } from '../mongo/changes.js';
 import { chunkId, dropChunks, dropStranded, insertChunks, newIdsChunk } from '../mongo/chunks.js';
 import type { ServerFacts } from '../mongo/connect.js';
+import { rangesOf } from '../mongo/id-map.js';
+import { dropRows, insertRows, type NewRow } from '../mongo/id-map-writes.js';
 import { findCurrentRun, insertRun } from '../mongo/runs.js';
 import { sampleRanges } from '../mongo/sample-ids.js';
 import { readStateIds, STATE_FORMAT, type State } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { faultPoint } from './fault-points.js';
+import type { Author } from './map-sources.js';
+import { planMerge } from './merge-plan.js';
 import { currentOwner, whoami } from './owner.js';
 
 /** Documents in a chunk, about: small enough to spread over workers, large enough that a chunk outlives its set-up. */
@@ -38,6 +43,9 @@ export interface PlanFacts {
   readonly godwitVersion: string;
   readonly workers: number;
   readonly events: Events;
+  /** How the author's functions are called. */
+  readonly author: Author;
+  readonly signal: AbortSignal;
 }
 
 /** How many chunks a collection of this size is cut into. */
@@ -58,42 +66,85 @@ interface PlannedChunks {
   readonly chunks: readonly Chunk[];
 }
 
+/** A range with the documents in it, about. */
+interface PlannedRange {
+  readonly range: IdRange;
+  readonly count: number;
+}
+
+const singleChunks = (run: string, step: number): Chunk[] =>
+  (['early', 'late'] as const).map((when) => newIdsChunk(run, step, when, NO_FENCE));
+
+const rangeChunks = (run: string, step: number, ranges: readonly PlannedRange[]): Chunk[] =>
+  ranges.map(({ range, count }, n): Chunk => {
+    const _id = chunkId(run, step, n);
+    return { ...NEW_CHUNK, _id, run, step, n, range, estimate: count, at: new Date() };
+  });
+
+const NEW_CHUNK = {
+  godwit: STATE_FORMAT,
+  kind: 'range',
+  state: 'open',
+  cursor: null,
+  seq: 0,
+  counters: NO_COUNTERS,
+  chain: '',
+  fence: NO_FENCE,
+  undo: null,
+} as const;
+
 async function planStep(facts: PlanFacts, run: string, index: number, step: Unit): Promise<PlannedChunks> {
+  if (step.kind === 'merge') return planMergeStep(facts, run, index, step);
   const target = await requireTarget(facts.db, step.collection, 'write');
   const collection = facts.db.collection(step.collection);
   const documents = await collection.estimatedDocumentCount();
   const ranges = await sampleRanges(collection, chunkCount(documents, facts.workers));
   const estimate = await estimateOf(facts.db, step);
-  const chunks = ranges.map(
-    (range, n): Chunk => ({
-      _id: chunkId(run, index, n),
-      godwit: STATE_FORMAT,
-      run,
-      step: index,
-      n,
-      kind: 'range',
-      range,
-      estimate: Math.round(estimate / ranges.length),
-      state: 'open',
-      cursor: null,
-      seq: 0,
-      counters: NO_COUNTERS,
-      chain: '',
-      fence: NO_FENCE,
-      at: new Date(),
-      undo: null,
-    }),
-  );
   const planned: PlannedStep = {
     kind: step.kind,
     collection: step.collection,
     uuid: target.uuid,
     filtered: step.filter !== undefined,
-    chunks: chunks.length,
+    chunks: ranges.length,
     estimate,
   };
-  const single = (['early', 'late'] as const).map((when) => newIdsChunk(run, index, when, NO_FENCE));
-  return { planned, chunks: [...single, ...chunks] };
+  const count = Math.round(estimate / ranges.length);
+  const counted = ranges.map((range) => ({ range, count }));
+  return { planned, chunks: [...singleChunks(run, index), ...rangeChunks(run, index, counted)] };
+}
+
+/** Rows of the id map inserted at once. */
+const ROWS = 1_000;
+
+/**
+ * The groups are written down before the run is: it has the plan that it was frozen with, or is not there. Chunks first:
+ * by these the rows of a planner that died are found.
+ */
+async function planMergeStep(facts: PlanFacts, run: string, index: number, step: MergeStep): Promise<PlannedChunks> {
+  const { db, state, workers, author, signal } = facts;
+  const of = { run, step: index };
+  const plan = await planMerge(step, { db, signal, ...author });
+  await insertChunks(state, singleChunks(run, index));
+  let rows: NewRow[] = [];
+  for (const member of plan.members()) {
+    rows.push({ ...member, into: step.collection, planned: true });
+    if (rows.length < ROWS) continue;
+    await insertRows(state, of, rows);
+    rows = [];
+  }
+  await insertRows(state, of, rows);
+  const distance = Math.ceil(plan.groups / chunkCount(plan.groups, workers));
+  const ranges = await rangesOf(state, of, BRACKETS, Math.max(1, distance));
+  const planned: PlannedStep = {
+    kind: step.kind,
+    collection: step.collection,
+    uuid: plan.into.uuid,
+    filtered: false,
+    sources: [...plan.sources.values()].map(({ collection, uuid }) => ({ collection, uuid })),
+    chunks: ranges.length,
+    estimate: plan.groups,
+  };
+  return { planned, chunks: rangeChunks(run, index, ranges) };
 }
 
 function newRun(
@@ -188,7 +239,10 @@ async function freeze({ state, events }: PlanFacts, run: RunDocument, chunks: re
     // Nobody knows whether it will be there: a run without its chunks would be worse than chunks without a run.
     if (!frozen) throw error;
     // Another planner was first: this run can never be current.
-    if (frozen._id !== run._id) await dropChunks(state, run._id);
+    if (frozen._id !== run._id) {
+      await dropChunks(state, run._id);
+      await dropRows(state, run._id);
+    }
     return frozen;
   }
   await faultPoint('plan:after-freeze');

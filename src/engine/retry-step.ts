@@ -1,16 +1,21 @@
 /** `retry`: the quarantined documents of a step go through the pipeline again, as they are in the collection now. */
 import type { ClientSession } from 'mongodb';
 import { type Chunk, IDS_CHUNK, type When } from '../domain/chunk.js';
+import { keyOf } from '../domain/stored-document.js';
 import { chunkId, idsChunk, recount } from '../mongo/chunks.js';
 import { forgetFailure, listQuarantined, type Quarantined } from '../mongo/failures.js';
+import { readMembers } from '../mongo/id-map.js';
 import { bothFilters, readBatch } from '../mongo/read-batch.js';
 import { inTransaction } from '../mongo/transaction.js';
+import { assignSources } from './assign-sources.js';
 import { leaseLost } from './doubt.js';
+import { rowsOf } from './merge-source.js';
 import { runIds } from './run-chunk.js';
 import { commitPatience, readFrom, type StepContext } from './run-context.js';
 
-/** Keys of those that are still there and still chosen. */
+/** Keys of those that are still there and still chosen. Of a merge all are: they may be yet to be inserted. */
 async function present(context: StepContext, ids: readonly unknown[]): Promise<Set<string>> {
+  if (context.step.kind === 'merge') return new Set(ids.map(keyOf));
   const filter = bothFilters({ _id: { $in: ids } }, context.step.filter);
   const read = await readBatch(readFrom(context), filter, {
     limit: ids.length + 1,
@@ -32,6 +37,23 @@ async function forget(context: StepContext, chunk: Chunk, entry: string, session
     commitPatience(context, session),
   );
   context.tally.forgetFailed();
+}
+
+/**
+ * The source documents of these canonical ones: what they have in common with others may be known by now.
+ *
+ * @returns canonical documents that they belong to instead
+ */
+async function assignAgain(
+  context: StepContext,
+  canonicals: readonly unknown[],
+  session: ClientSession,
+): Promise<unknown[]> {
+  const { step, state } = context;
+  if (step.kind !== 'merge') return [];
+  const written = (await readMembers(state, rowsOf(context), canonicals)).map(({ from, id }) => ({ from, id }));
+  const known = new Set(canonicals.map(keyOf));
+  return (await assignSources(context, step, written, session)).filter((id) => !known.has(keyOf(id)));
 }
 
 export async function retryStep(context: StepContext, session: ClientSession): Promise<void> {
@@ -71,6 +93,8 @@ async function retryPortions(
     const chunk = await chunkNow();
     for (const { entry, key } of portion) if (!there.has(key)) await forget(context, chunk, entry, session);
     const ids = portion.filter(({ key }) => there.has(key)).map(({ id }) => id);
+    const others = await assignAgain(context, ids, session);
     await runIds(context, await chunkNow(), ids, session, 'all');
+    await runIds(context, await chunkNow(), others, session);
   }
 }

@@ -15,6 +15,7 @@ import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import type { BatchTimes } from '../events.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter } from '../mongo/chunks.js';
 import { clearFailures, quarantinedAmong, storeFailures } from '../mongo/failures.js';
+import { storeMerged } from '../mongo/id-map-writes.js';
 import { lockDocument } from '../mongo/lock-first.js';
 import { withoutMark } from '../mongo/lock-mark.js';
 import { isDuplicateKey } from '../mongo/server-errors.js';
@@ -26,6 +27,8 @@ import { BatchTaken, CheckpointMismatch, requireAudit, settle } from './doubt.js
 import { Effort } from './effort.js';
 import { evaluate, evaluationOf } from './evaluate.js';
 import { faultPoint } from './fault-points.js';
+import { decideMerge, mergedRows } from './merge-batch.js';
+import { rowsOf } from './merge-source.js';
 import { commitPatience, isRange, type StepContext } from './run-context.js';
 import type { Counting, Source } from './source.js';
 import { nameFailing, writeChanges } from './step-batch.js';
@@ -163,6 +166,8 @@ class Attempt {
       session,
     );
     await clearFailures(context.state, chunk, batch.healed, session);
+    if (context.step.kind === 'merge')
+      await storeMerged(context.state, mergedRows(rowsOf(context), read, journaled), session);
     await faultPoint('batch:after-checkpoint');
     this.#lap('audit');
 
@@ -216,9 +221,11 @@ class Attempt {
     };
   }
 
-  async #evaluate({ documents }: ReadBatch): Promise<Decision[]> {
+  async #evaluate(read: ReadBatch): Promise<Decision[]> {
     const { context, effort, session } = this;
-    const how = evaluationOf(context);
+    const { documents } = read;
+    if (context.step.kind === 'merge') return decideMerge(context.step, read);
+    const how = evaluationOf(context, context.step);
     // A pipeline fails as a whole: documents on which it did are not evaluated again.
     const isOpen = ({ key }: StoredDocument): boolean => how.step.kind !== 'pipeline' || !effort.refused.has(key);
     const open = documents.filter(isOpen);

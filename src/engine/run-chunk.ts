@@ -5,6 +5,7 @@ import { nextLimit } from '../domain/pace.js';
 import { typedId } from '../domain/stored-document.js';
 import { faultPoint } from './fault-points.js';
 import { throughGate } from './governor.js';
+import { mergeIdsSource, mergeSource } from './merge-source.js';
 import { type BatchOutcome, runBatch } from './run-batch.js';
 import { type RunContext, type RunSettings, readFrom, type StepContext } from './run-context.js';
 import { type Counting, collectionSource, idsSource, type Source, Window } from './source.js';
@@ -66,7 +67,11 @@ export async function runChunk(
   const window = new Window();
   let limit = context.settings.batchSize;
   while (current.state === 'open' && mayGoOn(context) && mayWork()) {
-    const source = collectionSource(readFrom(context), context.step.filter, current, window);
+    const { step } = context;
+    const source =
+      step.kind === 'merge'
+        ? mergeSource(context, step, current)
+        : collectionSource(readFrom(context), step.filter, current, window);
     const outcome = await nextBatch(context, current, source, session, limit);
     limit = limitAfter(context.settings, outcome);
     current = outcome.chunk;
@@ -93,7 +98,11 @@ export async function runIds(
     const wanted = ids.slice(from, from + context.settings.batchSize);
     const done: unknown[] = [];
     for (let isOpen = true; isOpen && mayGoOn(context); ) {
-      const source = idsSource(readFrom(context), context.step.filter, wanted, { done, counts });
+      const { step } = context;
+      const source =
+        step.kind === 'merge'
+          ? mergeIdsSource(context, step, wanted, { done, counts })
+          : idsSource(readFrom(context), step.filter, wanted, { done, counts });
       const outcome = await nextBatch(context, current, source, session, context.settings.batchSize);
       const { changes, untouched, failed, isLast } = outcome.batch;
       const taken = [...changes.map(({ before }) => before), ...untouched, ...failed.map(({ document }) => document)];

@@ -74,6 +74,8 @@ export interface StepContext extends RunContext {
   readonly stepIndex: number;
   readonly uuid: string;
   readonly target: Collection;
+  /** Collections that a merge reads, by name. */
+  readonly sources: ReadonlyMap<string, ReadFrom>;
   /** The collection has an order of texts of its own. */
   readonly isCollated: boolean;
 }

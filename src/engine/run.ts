@@ -10,11 +10,13 @@ import { isSpent, type RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { listChunks } from '../mongo/chunks.js';
 import { readTopology } from '../mongo/connect.js';
+import { dropRows } from '../mongo/id-map-writes.js';
 import { retireRun } from '../mongo/runs.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
 import { requireTarget } from '../mongo/target.js';
-import { CatchUp, drainUntilQuiet, follow } from './catch-up.js';
+import { CatchUp } from './catch-up.js';
 import { leaseLost, requireAudit } from './doubt.js';
+import { drainUntilQuiet, follow } from './drain.js';
 import { faultPoint } from './fault-points.js';
 import { throughGate } from './governor.js';
 import { targetReplaced } from './lease-keeper.js';
@@ -87,6 +89,7 @@ export async function retire(facts: RunFacts, run: RunDocument): Promise<void> {
   await withLease(facts, run, 0, async (context) => {
     if (!isSpent(context.run.state)) return;
     if (!(await retireRun(context.state, run._id, context.fence))) throw leaseLost(run.migration);
+    if (run.steps.some(({ sources }) => sources)) await dropRows(context.state, run._id);
   });
 }
 
@@ -119,11 +122,13 @@ export async function stepContext(facts: RunFacts, context: RunContext, index: n
   const target = await requireTarget(context.db, step.collection, 'write');
   if (target.uuid !== planned.uuid)
     throw targetReplaced(`${context.db.databaseName}.${step.collection}`, context.run.migration, false);
+  const sources = new Map((planned.sources ?? []).map((from) => [from.collection, { db: context.db, ...from }]));
   return {
     ...context,
     step,
     stepIndex: index,
     uuid: planned.uuid,
+    sources,
     target: context.db.collection(step.collection),
     isCollated: target.collation !== null,
   };

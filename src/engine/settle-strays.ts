@@ -4,48 +4,71 @@
  * caught up with; without one, passes go on until one finds nothing.
  */
 import type { ClientSession } from 'mongodb';
+import type { DocumentUnit } from '../domain/series-step.js';
 import { typedId } from '../domain/stored-document.js';
 import { GodwitError } from '../errors.js';
-import { idsChunk, listChunks } from '../mongo/chunks.js';
+import { listChunks } from '../mongo/chunks.js';
+import { quarantinedKeys } from '../mongo/failures.js';
+import type { Written } from './assign-sources.js';
+import { runWritten } from './drain.js';
 import { type InspectFacts, inspectStep } from './inspect.js';
+import { inspectSources } from './inspect-merge.js';
+import { factsOf, rowsOf } from './merge-source.js';
 import { patiently } from './patiently.js';
-import { mayGoOn, runIds } from './run-chunk.js';
+import { mayGoOn } from './run-chunk.js';
 import { readFrom, type StepContext } from './run-context.js';
 
 /** Passes before the run says that the application keeps writing. */
 const MAX_PASSES = 10;
 
-async function inspectFacts(context: StepContext): Promise<Omit<InspectFacts, 'isFull'>> {
+async function inspectFacts(context: StepContext, step: DocumentUnit): Promise<Omit<InspectFacts, 'isFull'>> {
   const chunks = await listChunks(context.state, context.run._id);
   return {
     db: context.db,
     state: context.state,
     run: context.run._id,
-    step: context.step,
+    step,
     from: readFrom(context),
-    chunks: chunks.filter(({ step }) => step === context.stepIndex),
+    chunks: chunks.filter((chunk) => chunk.step === context.stepIndex),
     locate: context.locate,
     transformTimeoutMs: context.settings.transformTimeoutMs,
   };
 }
 
+interface Look {
+  readonly checked: number;
+  readonly strays: readonly Written[];
+}
+
+/** Documents that are not as the run would leave them, portion by portion. */
+async function* look(context: StepContext, isFull: boolean): AsyncGenerator<Look> {
+  const { state, run, step, stepIndex } = context;
+  if (step.kind === 'merge') {
+    const quarantined = await quarantinedKeys(state, run._id, stepIndex);
+    yield* inspectSources({ ...factsOf(context, step), state, of: rowsOf(context), quarantined });
+    return;
+  }
+  for await (const found of inspectStep({ ...(await inspectFacts(context, step)), isFull }, stepIndex)) {
+    const strays = found.strays.map((decision) => ({
+      id: typedId(decision.kind === 'changed' ? decision.change.before : decision.document),
+    }));
+    yield { checked: found.checked, strays };
+  }
+}
+
 /** One pass over everything. @returns how many documents had to be taken through the pipeline */
 async function pass(context: StepContext, session: ClientSession, isFull: boolean): Promise<number> {
-  let strays = 0;
+  let count = 0;
   let checked = 0;
-  for await (const found of inspectStep({ ...(await inspectFacts(context)), isFull }, context.stepIndex)) {
+  for await (const found of look(context, isFull)) {
     checked += found.checked;
     context.events.emit('run:verify', { run: context.run._id, checked, total: context.run.total });
     if (!mayGoOn(context)) break;
-    const ids = found.strays.map((decision) =>
-      typedId(decision.kind === 'changed' ? decision.change.before : decision.document),
-    );
-    if (ids.length === 0) continue;
-    strays += ids.length;
-    const chunk = await idsChunk(context.state, context.run._id, context.stepIndex, 'late', context.fence);
-    await runIds(context, chunk, ids, session);
+    if (found.strays.length === 0) continue;
+    count += found.strays.length;
+    await runWritten(context, found.strays, session);
   }
-  return strays;
+  return count;
 }
 
 export interface SettleOptions {

@@ -18,9 +18,11 @@ import { readFrom, type StepContext } from './run-context.js';
  * @returns null when they are known by now; else what is to be made of it
  */
 export async function nameFailing(context: StepContext, effort: Effort, failed: PipelineFailed): Promise<unknown> {
+  const { step } = context;
+  if (step.kind !== 'pipeline') return failed;
   try {
     const known = effort.refused.size;
-    for (const decision of await evaluate(evaluationOf(context), failed.documents))
+    for (const decision of await evaluate(evaluationOf(context, step), failed.documents))
       if (decision.kind === 'failed') effort.refused.set(decision.document.key, decision.failure);
     return effort.refused.size > known ? null : failed;
   } catch (error) {

@@ -22,6 +22,7 @@ import {
   forwardWrite,
   orderedWrite,
   RefusedDocument,
+  removal,
   type Write,
   wholeWrite,
 } from '../mongo/write-batch.js';
@@ -41,6 +42,7 @@ export interface UndoOutcome {
 export const nextUndo = (chunk: Chunk): number => (chunk.undo ? chunk.undo.seq - 1 : chunk.seq);
 
 export function restoreWrite({ change, how, order }: Restore): Write {
+  if (how === 'removed') return removal(change);
   if (how === 'whole') return wholeWrite({ bytes: change.after }, typedId(change.before));
   return how === 'ordered' ? orderedWrite(change, order) : forwardWrite(change);
 }
@@ -113,9 +115,10 @@ export async function decideUndoBatch(
     { limit: ids.length, maxBytes: Number.POSITIVE_INFINITY, ...(options.session ? { session: options.session } : {}) },
   );
   const current = new Map(
-    read.documents.map((document) => {
+    read.documents.flatMap((document): [string, StoredDocument][] => {
       const later = options.overlay?.get(document.key);
-      return [document.key, later ? storedDocument(later) : document];
+      if (later?.length === 0) return []; // gone by then
+      return [[document.key, later ? storedDocument(later) : document]];
     }),
   );
   return decideUndo(entries, current, {

@@ -91,7 +91,8 @@ async function decideOnly(
   const newest = entries.at(-1);
   if (!oldest || !newest) return null;
   // Changed twice by the run: back to what was there before the first change, judged by what the last one left.
-  const entry = { ...newest, before: oldest.before };
+  const kind = oldest.kind === 'insert' ? oldest.kind : newest.kind;
+  const entry = { ...newest, kind, before: oldest.before };
   return decideUndo([entry], new Map(document ? [[document.key, document]] : []), {
     collection: context.step.collection,
     onConflict,

@@ -3,65 +3,31 @@ import type { Db, Document, Filter } from 'mongodb';
 import { chainAfter } from '../domain/audit-entry.js';
 import type { Chunk } from '../domain/chunk.js';
 import type { VerifyContext } from '../domain/migration.js';
-import type { RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
-import type { Events } from '../events.js';
-import { type LoadedMigration, locateIn } from '../migration/load.js';
+import { locateIn } from '../migration/load.js';
 import { auditOfChunk, auditTotals } from '../mongo/audit-entries.js';
 import { listChunks } from '../mongo/chunks.js';
 import { countFailures } from '../mongo/failures.js';
 import { readOnlyDb } from '../mongo/read-only-db.js';
 import type { State } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
+import { type Check, equal, MAX_LISTED, type Verification, type VerifyFacts } from './checks.js';
 import { inspectStep } from './inspect.js';
+import { proveMerge } from './prove-merge.js';
 import { proveReferences } from './prove-references.js';
 import { referencesIn } from './references.js';
 
-export interface Check {
-  readonly name: string;
-  readonly ok: boolean;
-  readonly expected: number | string;
-  readonly found: number | string;
-  /** `_id`s of documents that are found, the first of them, where the check lists and does not judge. */
-  readonly listed?: readonly unknown[];
-}
-
-/** Documents that one check lists. */
-const MAX_LISTED = 10;
-
-export interface Verification {
-  readonly ok: boolean;
-  readonly checks: readonly Check[];
-  /** Documents looked at. */
-  readonly checked: number;
-}
-
-export interface VerifyFacts {
-  readonly db: Db;
-  readonly state: State;
-  readonly loaded: LoadedMigration;
-  readonly run: RunDocument;
-  readonly events: Events;
-  readonly transformTimeoutMs: number;
-  readonly signal: AbortSignal;
-  /** Transform every document again, not only those that are no longer as the run left them. */
-  readonly isFull: boolean;
-}
-
-const equal = (name: string, expected: number | string, found: number | string): Check => ({
-  name,
-  ok: expected === found,
-  expected,
-  found,
-});
-
 /** Every document of a step: as the run left it, or right as it is. */
-async function inspectAll(facts: VerifyFacts, index: number): Promise<{ checks: Check[]; checked: number }> {
+async function inspectAll(
+  facts: VerifyFacts,
+  index: number,
+): Promise<{ readonly checks: readonly Check[]; readonly checked: number }> {
   const step = facts.loaded.units[index];
   const planned = facts.run.steps[index];
   if (!step || !planned)
     throw new GodwitError('GODWIT_CHECKSUM', `wanted step ${index + 1} of the plan in the migration, found none`);
   const { uuid } = await requireTarget(facts.db, step.collection, 'read');
+  if (step.kind === 'merge') return proveMerge(facts, index, step, uuid);
   const chunks = (await listChunks(facts.state, facts.run._id)).filter((chunk) => chunk.step === index);
   let checked = 0;
   let strays = 0;

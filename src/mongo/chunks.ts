@@ -42,6 +42,8 @@ export async function dropStranded(state: State): Promise<readonly string[]> {
   const begun = await state.chunks.distinct('run', { run: { $in: stranded }, seq: { $gt: 0 } });
   const isOld = { $lt: ['$at', { $subtract: ['$$NOW', STRANDED_MS] }] };
   await state.chunks.deleteMany({ run: { $in: stranded, $nin: begun }, $expr: isOld });
+  const left = new Set(await state.chunks.distinct('run', { run: { $in: stranded } }));
+  await state.idMap.deleteMany({ run: { $in: stranded.filter((run) => !left.has(run)) } });
   return begun;
 }
 

@@ -2,14 +2,18 @@
 import type { ClientSession, Db, Document } from 'mongodb';
 import type { LookupTable, StepLookup } from '../domain/migration.js';
 import { valuesAt } from '../kernel/paths.js';
-import { deepFreeze, toBytes, toPlain } from '../kernel/values.js';
+import { bsonType, deepFreeze, toBytes, toPlain } from '../kernel/values.js';
 
 export type Lookups = Readonly<Record<string, LookupTable<Document>>>;
+
+const NUMBERS: readonly unknown[] = ['Int32', 'Double', 'Long'];
 
 /** A key under which values meet that the server calls equal: numbers by value, the rest by type and bytes. */
 export function keyOf(value: unknown): string {
   if (typeof value === 'number') return `n:${value === 0 ? 0 : value}`;
   if (typeof value === 'bigint') return `n:${value}`;
+  const type = bsonType(value);
+  if (NUMBERS.includes(type)) return type === 'Long' ? `n:${value}` : keyOf(Number(value));
   const bytes = toBytes(new Map([['', value]]));
   return bytes.toString('hex', 4);
 }

@@ -5,6 +5,7 @@ import type { Chunk } from '../domain/chunk.js';
 import type { FailureDocument } from '../domain/failure.js';
 import type { RunDocument, StateIds } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
+import type { IdMapRow } from './id-map.js';
 import { codeOf } from './server-errors.js';
 import { findTarget } from './target.js';
 import type { TouchedDocument } from './touched.js';
@@ -19,6 +20,7 @@ export interface State {
   readonly audit: Collection<AuditDocument>;
   readonly failures: Collection<FailureDocument>;
   readonly touched: Collection<TouchedDocument>;
+  readonly idMap: Collection<IdMapRow>;
 }
 
 /** Everything is read and written with majority: what a failover could take back is not state. */
@@ -32,6 +34,7 @@ export function openState(db: Db, prefix: string): State {
     audit: db.collection<AuditDocument>(`${prefix}_audit`, CONCERNS),
     failures: db.collection<FailureDocument>(`${prefix}_failures`, CONCERNS),
     touched: db.collection<TouchedDocument>(`${prefix}_touched`, CONCERNS),
+    idMap: db.collection<IdMapRow>(`${prefix}_idmap`, CONCERNS),
   };
 }
 
@@ -106,6 +109,18 @@ export async function ensureState(state: State): Promise<void> {
   await failures.createIndex({ run: 1, chunk: 1 }, { name: 'run_chunk' });
   await touched.createIndex({ run: 1, step: 1, through: 1, _id: 1 }, { name: 'open' });
   await touched.createIndex({ run: 1, step: 1 }, { name: 'inserted', partialFilterExpression: { inserted: true } });
+}
+
+/** The same for the id map, which only merges have. */
+export async function ensureIdMap({ db, idMap }: State): Promise<void> {
+  await createIfMissing(db, idMap.collectionName);
+  await idMap.createIndex({ run: 1, step: 1, canonical: 1 }, { name: 'canonical' });
+  await idMap.createIndex(
+    { run: 1, step: 1, canonical: 1 },
+    { name: 'leads', partialFilterExpression: { leads: true } },
+  );
+  await idMap.createIndex({ run: 1, step: 1, keys: 1 }, { name: 'keys' });
+  await idMap.createIndex({ from: 1, into: 1, id: 1 }, { name: 'references' });
 }
 
 const idOf = async (db: Db, { collectionName }: { readonly collectionName: string }): Promise<string> =>

@@ -14,6 +14,8 @@ export interface TouchedDocument {
   readonly step: number;
   /** The document's `_id`, exactly. */
   readonly id: unknown;
+  /** The collection, where it is a source of a merge. */
+  readonly from?: string;
   /** New with each touch, in whatever runner: an entry is removed only when nothing came in between. */
   readonly touch: ObjectId;
   /** The application inserted it while the run went on. */
@@ -24,11 +26,14 @@ export interface TouchedDocument {
 export interface Touch {
   readonly step: number;
   readonly id: unknown;
+  /** The collection, where it is not that of the step. */
+  readonly from?: string;
   readonly isInsert: boolean;
 }
 
-function touchedId(run: string, { step, id }: Touch): string {
-  const digest = createHash('sha256').update(keyOf(id)).digest('hex');
+function touchedId(run: string, { step, id, from }: Touch): string {
+  const text = from === undefined ? keyOf(id) : `${from}\0${keyOf(id)}`;
+  const digest = createHash('sha256').update(text).digest('hex');
   return `${run}/${step}/${digest.slice(0, 32)}`;
 }
 
@@ -45,6 +50,7 @@ export async function storeTouched(state: State, run: string, touches: readonly 
             run,
             step: touch.step,
             id: touch.id,
+            ...(touch.from === undefined ? {} : { from: touch.from }),
             ...(touch.isInsert ? {} : { inserted: false }),
           },
           $set: { touch: new ObjectId(), through: false, ...(touch.isInsert ? { inserted: true } : {}) },

@@ -4,7 +4,7 @@
  * diff. The filter is `$in` with exactly the table's ids, never a range: an id that is not in the table would get the
  * table's last entry.
  */
-import type { ClientSession, Collection, Document } from 'mongodb';
+import { type ClientSession, type Collection, type Document, MongoServerError } from 'mongodb';
 import type { JournaledBatch, WrittenBatch } from '../domain/batch.js';
 import type { Change } from '../domain/change.js';
 import { typedId } from '../domain/stored-document.js';
@@ -27,7 +27,10 @@ export type Write =
       readonly id: unknown;
       readonly bytes: number;
       readonly fields: readonly OrderedField[];
-    };
+    }
+  /** Fields in their order: a Map, since an object would put names that look like numbers first. */
+  | { readonly kind: 'insert'; readonly id: unknown; readonly bytes: number; readonly document: Map<string, unknown> }
+  | { readonly kind: 'delete'; readonly id: unknown; readonly bytes: number };
 
 /** A field at its place: with a new value, or with the one that the document has. */
 export interface OrderedField {
@@ -102,7 +105,7 @@ function pipelineFor(group: readonly Write[]): Document[] {
 /** Writes with the same key can go into one statement. */
 function groupKey(write: Write, at: number): string {
   if (write.kind === 'ordered') return `ordered ${at}`;
-  return write.kind === 'whole' ? 'whole' : JSON.stringify(write.unset);
+  return write.kind === 'fields' ? JSON.stringify(write.unset) : write.kind;
 }
 
 /** Writes that can go into one statement, in order of first appearance, each group below the statement's limit. */
@@ -130,20 +133,40 @@ export interface WriteOptions {
   readonly bypassDocumentValidation?: boolean;
 }
 
-/** What is to be done with exactly these documents. */
+/** What is to be done with exactly these documents. @returns how many it was done to */
 interface Statement {
   readonly ids: readonly unknown[];
-  readonly stages: readonly Document[];
+  done(collection: Collection, options: WriteOptions): Promise<number>;
 }
 
-async function update(collection: Collection, { ids, stages }: Statement, options: WriteOptions): Promise<number> {
-  const { matchedCount } = await collection.updateMany({ _id: { $in: ids } } as Document, [...stages], {
-    session: options.session,
-    ...(options.bypassDocumentValidation ? { bypassDocumentValidation: true } : {}),
-  });
-  if (matchedCount !== ids.length) throw new CountMismatch(ids.length, matchedCount);
-  return matchedCount;
-}
+const optionsOf = ({ session, bypassDocumentValidation }: WriteOptions) => ({
+  session,
+  ...(bypassDocumentValidation ? { bypassDocumentValidation: true } : {}),
+});
+
+const updating = (ids: readonly unknown[], stages: readonly Document[]): Statement => ({
+  ids,
+  done: async (collection, options) =>
+    (await collection.updateMany({ _id: { $in: ids } } as Document, [...stages], optionsOf(options))).matchedCount,
+});
+
+const deleting = (ids: readonly unknown[]): Statement => ({
+  ids,
+  done: async (collection, { session }) =>
+    (await collection.deleteMany({ _id: { $in: ids } } as Document, { session })).deletedCount,
+});
+
+/** The command itself: the driver's own inserts give an `_id` that is null another value. */
+const inserting = (ids: readonly unknown[], documents: readonly Map<string, unknown>[]): Statement => ({
+  ids,
+  done: async ({ db, collectionName }, options) => {
+    const { session, ...more } = optionsOf(options);
+    const reply = await db.command({ insert: collectionName, documents, ordered: true, ...more }, { session });
+    const [refused] = (reply['writeErrors'] ?? []) as Document[];
+    if (refused) throw new MongoServerError(refused);
+    return Number(reply['n']);
+  },
+});
 
 async function carryOut(
   collection: Collection,
@@ -151,9 +174,11 @@ async function carryOut(
   options: WriteOptions,
 ): Promise<number> {
   let matched = 0;
-  for (const [index, statement] of statements.entries()) {
+  for (const [index, { ids, done }] of statements.entries()) {
     try {
-      matched += await update(collection, statement, options);
+      const count = await done(collection, options);
+      if (count !== ids.length) throw new CountMismatch(ids.length, count);
+      matched += count;
     } catch (error) {
       throw options.isSingle && !(error instanceof CountMismatch) ? new RefusedDocument(index, error) : error;
     }
@@ -161,10 +186,16 @@ async function carryOut(
   return matched;
 }
 
-const statementFor = (group: readonly Write[]): Statement => ({
-  ids: group.map(({ id }) => id),
-  stages: pipelineFor(group),
-});
+function statementFor(group: readonly Write[]): Statement {
+  const ids = group.map(({ id }) => id);
+  const [first] = group;
+  if (first?.kind === 'delete') return deleting(ids);
+  if (first?.kind !== 'insert') return updating(ids, pipelineFor(group));
+  return inserting(
+    ids,
+    group.flatMap((write) => (write.kind === 'insert' ? [write.document] : [])),
+  );
+}
 
 /**
  * Carries out the writes, in as few statements as possible.
@@ -177,11 +208,18 @@ export function applyWrites(collection: Collection, writes: readonly Write[], op
   return carryOut(collection, groups.map(statementFor), options);
 }
 
+/** The write that takes a document away. */
+export const removal = ({ before }: Change): Write => ({ kind: 'delete', id: typedId(before), bytes: idBytes(before) });
+
 /** The write that carries a change out. */
 export function forwardWrite(change: Change): Write {
+  const id = typedId(change.before);
+  if (change.kind === 'delete') return removal(change);
+  if (change.kind === 'insert')
+    return { kind: 'insert', id, bytes: change.after.length, document: new Map([['_id', id], ...change.set]) };
   return {
     kind: 'fields',
-    id: typedId(change.before),
+    id,
     bytes: change.patch.length,
     set: change.set,
     unset: change.unset,
@@ -211,7 +249,7 @@ export async function writeBatch(
 }
 
 /** Rough size of an `_id` in a statement, in bytes. */
-const idBytes = ({ before }: Change): number => before.key.length / 2 + 16;
+const idBytes = ({ key }: { readonly key: string }): number => key.length / 2 + 16;
 
 /** Carries a pipeline of the author's out on the documents that a journaled batch changes; all of it or an error. */
 export async function writeByPipeline(
@@ -222,7 +260,12 @@ export async function writeByPipeline(
 ): Promise<WrittenBatch> {
   const groups = options.isSingle
     ? changes.map((change) => [change])
-    : [...portions(changes, idBytes, MAX_STATEMENT_BYTES)];
-  const statements = groups.map((group) => ({ ids: group.map(({ before }) => typedId(before)), stages }));
+    : [...portions(changes, ({ before }) => idBytes(before), MAX_STATEMENT_BYTES)];
+  const statements = groups.map((group) =>
+    updating(
+      group.map(({ before }) => typedId(before)),
+      stages,
+    ),
+  );
   return { matched: await carryOut(collection, statements, options) };
 }

@@ -7,7 +7,7 @@ import type { Db } from 'mongodb';
 import type { Change, Decision } from '../domain/change.js';
 import { coveringRanges } from '../domain/chunk.js';
 import type { TransformStep } from '../domain/migration.js';
-import type { Unit } from '../domain/series-step.js';
+import type { DocumentUnit, Unit } from '../domain/series-step.js';
 import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import type { Locate } from '../engine/apply-transform.js';
 import { evaluateBack, evaluateTwice } from '../engine/evaluate.js';
@@ -28,7 +28,8 @@ import { refusedByValidator } from '../mongo/validator-probe.js';
 import { Collisions } from './collisions.js';
 import { FailureGroups } from './failure-groups.js';
 import { Disappearances, differencesOf, FieldHistogram } from './fields.js';
-import { checkPurity } from './purity.js';
+import type { MergeReport } from './merge-report.js';
+import { checkPurity, type Evidence } from './purity.js';
 import { type Sample, sampleOf, type Visibility } from './samples.js';
 import { ShownId } from './shown-id.js';
 
@@ -66,6 +67,7 @@ export interface ReferencesFound {
 export class StepAnalysis {
   scanned = 0;
   wouldChange = 0;
+  wouldInsert = 0;
   unchanged = 0;
   skipped = 0;
   bytesDelta = 0;
@@ -81,6 +83,8 @@ export class StepAnalysis {
   readonly samples: Sample[] = [];
   /** The same with values: for a terminal, never for a file. Empty unless values were asked for. */
   readonly clearSamples: Sample[] = [];
+  /** Of a merge. */
+  merge: MergeReport | undefined;
   /** Of the steps that `references()` made. */
   readonly references = new Map<TransformStep, ReferencesFound>();
   readonly validationFailures: Listed[] = [];
@@ -108,7 +112,8 @@ export class StepAnalysis {
   }
 
   #takeChange(change: Change): void {
-    this.wouldChange += 1;
+    if (change.kind === 'insert') this.wouldInsert += 1;
+    else this.wouldChange += 1;
     this.bytesDelta += change.after.length - change.before.bytes.length;
     const differences = differencesOf(change);
     this.fields.add(differences);
@@ -155,18 +160,30 @@ export class StepAnalysis {
 async function takeBatch(
   facts: DryRunFacts,
   from: ReadFrom,
-  analysis: StepAnalysis,
+  { analysis, step }: { readonly analysis: StepAnalysis; readonly step: DocumentUnit },
   documents: readonly StoredDocument[],
 ): Promise<void> {
-  const { step } = analysis;
   const how = { step, from, locate: facts.locate, timeoutMs: facts.transformTimeoutMs };
   const { decisions, again } = await evaluateTwice(how, documents, async (part, met) => {
     if (isReferences(part)) analysis.addReferences(part, await lookAtReferences(facts.db, part, met));
   });
   analysis.take(decisions);
-  const changes = decisions.flatMap((decision) => (decision.kind === 'changed' ? [decision.change] : []));
+  await judge(facts, analysis, decisions, { again, ...(await evaluateBack(how, changesIn(decisions))) });
+}
+
+const changesIn = (decisions: readonly Decision[]): Change[] =>
+  decisions.flatMap((decision) => (decision.kind === 'changed' ? [decision.change] : []));
+
+/** What a batch of a run would meet: its size, its promises, unique indexes, and the validator. */
+export async function judge(
+  facts: DryRunFacts,
+  analysis: StepAnalysis,
+  decisions: readonly Decision[],
+  evidence: Evidence,
+): Promise<void> {
+  const changes = changesIn(decisions);
   analysis.weigh(changes);
-  const findings = checkPurity(decisions, { again, ...(await evaluateBack(how, changes)) });
+  const findings = checkPurity(decisions, evidence);
   for (const { kind, fields } of [...findings.values()].flat()) {
     if (kind === 'not-idempotent') analysis.notIdempotent += 1;
     else if (kind === 'not-deterministic') analysis.notDeterministic += 1;
@@ -231,7 +248,7 @@ async function* sampledDocuments(
 /** Looks at one step. `done` is how many documents earlier steps have taken, for the progress. */
 export async function analyseStep(
   facts: DryRunFacts,
-  step: Unit,
+  step: DocumentUnit,
   progress: (scanned: number) => void,
 ): Promise<StepAnalysis> {
   const target = await requireTarget(facts.db, step.collection, 'read');
@@ -242,7 +259,7 @@ export async function analyseStep(
     facts.sample === undefined ? allDocuments(facts, from, step) : sampledDocuments(facts, from, step, facts.sample);
   for await (const documents of portions) {
     if (facts.signal.aborted) throw facts.signal.reason;
-    await takeBatch(facts, from, analysis, documents);
+    await takeBatch(facts, from, { analysis, step }, documents);
     progress(analysis.scanned);
   }
   return analysis;

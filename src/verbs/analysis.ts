@@ -2,6 +2,7 @@
 import { type LoadedMigration, locateIn } from '../migration/load.js';
 import { listCurrentRuns } from '../mongo/runs.js';
 import { analyseStep, type DryRunFacts, type StepAnalysis } from '../report/dry-run.js';
+import { analyseMerge } from '../report/merge.js';
 import { runSettings, type Session } from './session.js';
 
 /** What a forward run would take. Seconds are a range; `basis` says what it rests on. */
@@ -59,7 +60,9 @@ const COUNT_MS = 5_000;
 /** By how much a sample of so many documents is to be multiplied: a filter's choice is counted, where that is quick. */
 export async function scaleOf({ db }: Session, { units }: LoadedMigration, scanned: number): Promise<number> {
   let population = 0;
-  for (const { collection: name, filter } of units) {
+  // A merge is looked at whole.
+  for (const { collection: name, filter, kind } of units) {
+    if (kind === 'merge') return 1;
     const collection = db.collection(name);
     const all = await collection.estimatedDocumentCount();
     population += filter ? await collection.countDocuments(filter, { maxTimeMS: COUNT_MS }).catch(() => all) : all;
@@ -90,7 +93,8 @@ export async function analyse(
   const steps: StepAnalysis[] = [];
   let before = 0;
   for (const step of loaded.units) {
-    const analysis = await analyseStep(facts, step, (scanned) => progress(before + scanned));
+    const told = (scanned: number): void => progress(before + scanned);
+    const analysis = await (step.kind === 'merge' ? analyseMerge(facts, step, told) : analyseStep(facts, step, told));
     before += analysis.scanned;
     steps.push(analysis);
   }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Dangling } from '../domain/migration.js';
-import { downsOf } from '../domain/series-step.js';
+import { downsOf, readBy } from '../domain/series-step.js';
 import { NO_REFERENCES, type ReferenceCounts, referencesIn } from '../engine/references.js';
 import type { LoadedMigration } from '../migration/load.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
@@ -10,6 +10,7 @@ import type { Collision } from '../report/collisions.js';
 import type { Listed, StepAnalysis } from '../report/dry-run.js';
 import type { FailureGroup } from '../report/failure-groups.js';
 import type { FieldCounts } from '../report/fields.js';
+import type { MergeReport } from '../report/merge-report.js';
 import type { Sample } from '../report/samples.js';
 import type { ShownId } from '../report/shown-id.js';
 import { type AnalysisOptions, analyse, type Estimate, estimateOf, scaleOf, sum } from './analysis.js';
@@ -58,6 +59,7 @@ export interface DryRunReport {
   readonly notChecked: readonly string[];
   readonly warnings: readonly string[];
   readonly references: readonly ReferencesReport[];
+  readonly merges: readonly MergeReport[];
   readonly estimate: Estimate;
   readonly seconds: number;
   /** SHA-256 of the report without this field. */
@@ -168,7 +170,8 @@ async function progressOf(
   sample: number | undefined,
 ): Promise<(scanned: number) => void> {
   let total = 0;
-  for (const { collection } of units) total += await db.collection(collection).estimatedDocumentCount();
+  for (const unit of units)
+    for (const name of readBy(unit)) total += await db.collection(name).estimatedDocumentCount();
   return (scanned) => events.emit('dry-run:progress', { migration, scanned, total: sample ?? total });
 }
 
@@ -196,7 +199,7 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
     sample: options.sample ?? null,
     scanned,
     wouldChange: sum(steps, (step) => step.wouldChange),
-    wouldInsert: 0,
+    wouldInsert: sum(steps, (step) => step.wouldInsert),
     wouldDelete: 0,
     unchanged: sum(steps, (step) => step.unchanged),
     skipped: sum(steps, (step) => step.skipped),
@@ -217,6 +220,7 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
     notChecked: notCheckedOf(steps),
     warnings: await warningsOf(session, loaded),
     references: referencesOf(steps),
+    merges: steps.flatMap(({ merge }) => merge ?? []),
     estimate: await estimateOf(session, steps, scale),
     seconds: (performance.now() - startedAt) / 1_000,
   };

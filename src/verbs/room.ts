@@ -3,6 +3,7 @@
  * fit the free disk, and the run's own entries must leave half of the oplog to everybody else who reads it.
  */
 import type { RunDocument } from '../domain/run.js';
+import { readBy } from '../domain/series-step.js';
 import { GodwitError } from '../errors.js';
 import { formatBytes } from '../kernel/units.js';
 import type { LoadedMigration } from '../migration/load.js';
@@ -35,7 +36,9 @@ async function readLimits({ client, state }: Session): Promise<Limits> {
 
 async function dataBytes({ db }: Session, { units }: LoadedMigration): Promise<number> {
   let bytes = 0;
-  for (const { collection } of units) bytes += (await readDataBytes(db, collection)) ?? Number.POSITIVE_INFINITY;
+  for (const unit of units)
+    for (const name of new Set([unit.collection, ...readBy(unit)]))
+      bytes += (await readDataBytes(db, name)) ?? Number.POSITIVE_INFINITY;
   return bytes;
 }
 

@@ -8,14 +8,14 @@ import { planRun } from '../engine/plan-run.js';
 import { carryOn, retire, rollbackUnderWay } from '../engine/run.js';
 import type { RunFacts } from '../engine/with-lease.js';
 import { GodwitError } from '../errors.js';
-import type { LoadedMigration } from '../migration/load.js';
+import { type LoadedMigration, locateIn } from '../migration/load.js';
 import { requireTransactions } from '../mongo/connect.js';
 import { countFailures } from '../mongo/failures.js';
 import { killSessions, sessionId } from '../mongo/leases.js';
 import { findCurrentRun } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { readReplicaSetId, readServerTime } from '../mongo/server-facts.js';
-import { ensureState } from '../mongo/state.js';
+import { ensureIdMap, ensureState } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { ShownId } from '../report/shown-id.js';
 import { idsOf } from './document-id.js';
@@ -106,7 +106,7 @@ function resultOf(run: RunDocument, before: RunDocument, isNew: boolean, elapsed
   };
 }
 
-async function plan(session: Session, { loaded, settings }: RunFacts): Promise<RunDocument> {
+async function plan(session: Session, { loaded, settings, signal }: RunFacts): Promise<RunDocument> {
   return planRun(loaded, {
     db: session.db,
     state: session.state,
@@ -116,6 +116,8 @@ async function plan(session: Session, { loaded, settings }: RunFacts): Promise<R
     godwitVersion: VERSION,
     workers: settings.workers,
     events: session.events,
+    author: { locate: locateIn(loaded), timeoutMs: settings.transformTimeoutMs },
+    signal,
   });
 }
 
@@ -166,10 +168,19 @@ async function requireQuarantine(session: Session, migration: string): Promise<v
   );
 }
 
+/** A merge has groups, not documents: one of them cannot be asked for by an `_id`. @throws GodwitError GODWIT_USAGE */
+function requireDocuments({ id, units }: LoadedMigration): void {
+  if (!units.some(({ kind }) => kind === 'merge')) return;
+  throw new GodwitError('GODWIT_USAGE', `wanted a migration without merges for --only, found that ${id} has one`, {
+    next: [`godwit run ${id} --limit 100   a part of it`, `godwit run ${id} --dry-run     who would become whom`],
+  });
+}
+
 /** Checks everything that can be checked before anything is touched. */
 async function prepare(session: Session, id: string, options: RunOptions): Promise<LoadedMigration> {
   const loaded = await loadById(session, id);
   if (options.retry) await requireQuarantine(session, loaded.id);
+  if (options.only !== undefined) requireDocuments(loaded);
   requireTransactions(session.server);
   await requireWindow(session, loaded);
   requireForeignTargets(session, loaded);
@@ -208,6 +219,7 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
     });
     const only = options.only === undefined ? undefined : await idsOf(session, loaded, options.only);
     await ensureState(session.state);
+    if (loaded.units.some(({ kind }) => kind === 'merge')) await ensureIdMap(session.state);
     const facts = runFacts(session, loaded, settings, {
       signal: options.signal,
       onSessions: (own) => {

@@ -8,7 +8,7 @@ import { type Config, type ConfigInput, loadConfig } from '../config/load.js';
 import type { Step } from '../domain/migration.js';
 import type { PipelineStep } from '../domain/pipeline-step.js';
 import type { RunDocument } from '../domain/run.js';
-import { partsOf } from '../domain/series-step.js';
+import { partsOf, readBy } from '../domain/series-step.js';
 import type { RunSettings } from '../engine/run-context.js';
 import type { RunFacts } from '../engine/with-lease.js';
 import { GodwitError } from '../errors.js';
@@ -100,11 +100,12 @@ export async function loadById(session: Session, id: string): Promise<LoadedMigr
 /** Godwit's own collections are nobody's target. @throws GodwitError GODWIT_TARGET */
 export function requireForeignTargets(session: Session, loaded: LoadedMigration): void {
   const { db, state } = session;
-  const own = loaded.units.find(({ collection }) => isOwn(state, db.databaseName, collection));
-  if (!own) return;
+  const names = loaded.units.flatMap((unit) => [unit.collection, ...readBy(unit)]);
+  const own = names.find((name) => isOwn(state, db.databaseName, name));
+  if (own === undefined) return;
   throw new GodwitError(
     'GODWIT_TARGET',
-    `wanted a collection of the application's, found that ${own.collection} is Godwit's own`,
+    `wanted a collection of the application's, found that ${own} is Godwit's own`,
     {
       next: ['check `collection` in the migration', "or name Godwit's collections otherwise: state: { prefix: '…' }"],
     },
@@ -122,6 +123,7 @@ export async function requireSteps({ db }: Session, { id, units }: LoadedMigrati
     for (const step of partsOf(unit)) await requireFilter(db, id, step);
   for (const step of units.flatMap(partsOf)) {
     if (step.kind === 'pipeline') await requirePipeline(db, id, step);
+    if (step.kind === 'merge') for (const from of readBy(step)) await requireTarget(db, from, 'read');
     for (const from of new Set(Object.values(step.lookup).map((lookup) => lookup.from))) await requireThere(db, from);
   }
 }

@@ -1,5 +1,6 @@
 /** `verify`: proves the migration's current run. */
-import { type Check, type Verification, verifyRun } from '../engine/verify.js';
+import type { Check, Verification } from '../engine/checks.js';
+import { verifyRun } from '../engine/verify.js';
 import { ShownId } from '../report/shown-id.js';
 import { loadById, requireRun, requireSameFile, runSettings, type Session } from './session.js';
 

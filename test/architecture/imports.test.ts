@@ -123,7 +123,9 @@ describe('the sources', () => {
     for (const file of reached)
       for (const { from, to, isTypeOnly } of imports) if (from === file && to && !isTypeOnly) reached.add(to);
     expect(reached.size).toBeGreaterThan(20);
-    const writing = ['mongo/write-batch.ts', 'mongo/lock-first.ts', 'mongo/transaction.ts', 'mongo/audit-entries.ts'];
+    const writing = ['write-batch', 'lock-first', 'transaction', 'audit-entries', 'id-map-writes'].map(
+      (name) => `mongo/${name}.ts`,
+    );
     expect(writing.filter((file) => !files.includes(file) || reached.has(file))).toEqual([]);
   });
 
@@ -188,6 +190,7 @@ describe('the sources', () => {
       'defineMigration',
       'godwit',
       'isGodwitError',
+      'merge',
       'pipeline',
       'references',
       'schema',

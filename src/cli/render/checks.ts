@@ -70,6 +70,11 @@ export function renderDoctor(result: DoctorResult, where: string, paint: Paint, 
   return [where, '', `${head}${unknown > 0 ? `, ${unknown} can't be seen by this user` : ''}.`, '', ...lines];
 }
 
+const HAPPENED = { update: 'changed', insert: 'inserted', delete: 'removed' } as const;
+
+const whatHappened = ({ direction, kind }: AuditResult['entries'][number]): string =>
+  direction === 'down' && kind === 'update' ? 'rolled back' : HAPPENED[kind];
+
 export function renderAudit(
   result: AuditResult,
   { columns, paint, clear }: { readonly columns: number; readonly paint: Paint; readonly clear: boolean },
@@ -81,7 +86,7 @@ export function renderAudit(
       `  ${formatCount(result.written)} entries written to ${result.file} (Extended JSON lines, with values)`,
     ];
   const entries = result.entries.flatMap((entry) => {
-    const title = `  ${entry.direction === 'up' ? '>' : '<'} ${entry.collection}/_id ${entry._id.text(clear)}   ${entry.direction === 'up' ? 'changed' : 'rolled back'} ${formatTime(entry.at)}   ${entry.unchangedFields} fields unchanged, hidden`;
+    const title = `  ${entry.direction === 'up' ? '>' : '<'} ${entry.collection}/_id ${entry._id.text(clear)}   ${whatHappened(entry)} ${formatTime(entry.at)}   ${entry.unchangedFields} fields unchanged, hidden`;
     const fields = entry.fields.map(({ path, before, after }) => {
       const sign =
         before.type === 'absent' ? '+' : after.type === 'absent' ? '-' : before.type === after.type ? '~' : '#';

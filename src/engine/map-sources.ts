@@ -1,0 +1,84 @@
+/** Source documents of a merge in the canonical shape, and what they have in common with others. */
+import type { Document } from 'mongodb';
+import type { DocumentFailure } from '../domain/change.js';
+import { elementsOf, identityKeys, type Mapped, mappedFrom } from '../domain/mapped.js';
+import type { Member } from '../domain/merge-group.js';
+import type { MergeSource, MergeStep } from '../domain/merge-step.js';
+import { keep, reject, skip, type TransformContext } from '../domain/migration.js';
+import type { StoredDocument } from '../domain/stored-document.js';
+import { type Doc, toPlain } from '../kernel/values.js';
+import { keyOf } from '../mongo/lookups.js';
+import { isFailure, type Locate, readPlain, toFailure, tooLate } from './apply-transform.js';
+import { eachGuarded } from './guarded.js';
+
+/** How the author's functions are called. */
+export interface Author {
+  readonly locate: Locate;
+  /** Longest time of one call, in ms. */
+  readonly timeoutMs: number;
+}
+
+export interface MappedSource {
+  readonly mapped: Mapped;
+  /** Null where `map` or a rule fails: it is nobody's double then. */
+  readonly keys: readonly string[] | null;
+}
+
+const CONTEXT = { keep, skip, reject } as TransformContext<Record<string, Document>>;
+
+const bad = (failure: DocumentFailure): MappedSource => ({ mapped: { kind: 'failed', failure }, keys: null });
+
+/** `map` of one document. */
+function mapOne(source: MergeSource, document: StoredDocument, plain: Doc, { locate }: Author): Mapped {
+  try {
+    return mappedFrom(document, plain, source.map(plain, CONTEXT));
+  } catch (error) {
+    return { kind: 'failed', failure: toFailure(error, plain, locate, 'map()') };
+  }
+}
+
+function keysOf(step: MergeStep, mapped: Mapped, plain: Doc, { locate }: Author): MappedSource {
+  if (mapped.kind !== 'mapped') return { mapped, keys: mapped.kind === 'skipped' ? [] : null };
+  try {
+    return { mapped, keys: identityKeys(step.identity, mapped.elements, plain['_id'], keyOf) };
+  } catch (error) {
+    return bad(toFailure(error, plain, locate, 'identity()'));
+  }
+}
+
+/** One each, in their order. */
+export function mapSources(
+  step: MergeStep,
+  source: MergeSource,
+  documents: readonly StoredDocument[],
+  author: Author,
+): MappedSource[] {
+  const one = (document: StoredDocument): MappedSource => {
+    const plain = readPlain(document);
+    if (isFailure(plain)) return bad(plain);
+    return keysOf(step, mapOne(source, document, plain, author), plain, author);
+  };
+  return eachGuarded(documents, one, author.timeoutMs, () => bad(tooLate('map()', author.timeoutMs)));
+}
+
+/** Keys of documents of the canonical collection itself; none where a rule fails on one. */
+export function keysOfTargets(step: MergeStep, documents: readonly StoredDocument[], author: Author): string[][] {
+  const one = (document: StoredDocument): string[] => {
+    try {
+      return identityKeys(step.identity, elementsOf(document.bytes), toPlain(document.bytes)['_id'], keyOf);
+    } catch {
+      return [];
+    }
+  };
+  return eachGuarded(documents, one, author.timeoutMs, () => []);
+}
+
+/** The same members, mapped once more. */
+export function mapAgain(step: MergeStep, members: readonly Member[], author: Author): Member[] {
+  return members.map((member) => {
+    const source = step.sources.find(({ collection }) => collection === member.collection);
+    if (!source || !member.document) return member;
+    const [again] = mapSources(step, source, [member.document], author);
+    return { ...member, mapped: again?.mapped ?? null };
+  });
+}

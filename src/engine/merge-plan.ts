@@ -1,0 +1,163 @@
+/**
+ * The plan of a merge: every document of the sources and of the canonical collection is looked at once, before the
+ * first write, and given its group. Only the keys are kept: some 300 bytes of memory a document. Reads only.
+ */
+import { createHash } from 'node:crypto';
+import { ObjectId } from 'bson';
+import type { Db } from 'mongodb';
+import { coveringRanges } from '../domain/chunk.js';
+import { Grouping } from '../domain/grouping.js';
+import type { MergeStep } from '../domain/merge-step.js';
+import { type StoredDocument, typedId } from '../domain/stored-document.js';
+import { keyOf } from '../mongo/lookups.js';
+import type { ReadFrom } from '../mongo/read-batch.js';
+import { requireTarget } from '../mongo/target.js';
+import { type Author, keysOfTargets, mapSources } from './map-sources.js';
+import { walk } from './walk.js';
+
+/** A document with its place in the plan. */
+export interface PlannedMember {
+  readonly from: string;
+  readonly id: unknown;
+  readonly canonical: unknown;
+  readonly keys: readonly string[] | null;
+  readonly order: number;
+  readonly leads?: true;
+}
+
+export interface MergePlan {
+  readonly into: ReadFrom;
+  readonly sources: ReadonlyMap<string, ReadFrom>;
+  /** Of the canonical collection first, then of the sources in their order, each by ascending `_id`. */
+  members(): Generator<PlannedMember>;
+  /** Canonical documents that something is merged into. */
+  readonly groups: number;
+  /** Documents of the canonical collection that are the same as another one of it. */
+  readonly targetDoubles: number;
+}
+
+export interface PlanFacts extends Author {
+  readonly db: Db;
+  readonly signal: AbortSignal;
+  /** Told how many documents were looked at. */
+  readonly progress?: (looked: number) => void;
+}
+
+/** Documents read at once. */
+const PORTION = { limit: 1_000, maxBytes: 16 * 1024 * 1024 };
+
+async function readFromOf(db: Db, collection: string, purpose: 'read' | 'write'): Promise<ReadFrom> {
+  return { db, collection, uuid: (await requireTarget(db, collection, purpose)).uuid };
+}
+
+/** The collections that a merge reads, as they are now. @throws GodwitError GODWIT_TARGET */
+export async function sourcesOf(db: Db, step: MergeStep): Promise<Map<string, ReadFrom>> {
+  const sources = new Map<string, ReadFrom>();
+  for (const { collection } of step.sources) sources.set(collection, await readFromOf(db, collection, 'read'));
+  return sources;
+}
+
+/** An `_id` for a document whose own is taken: the same whenever it is asked for. */
+export function derivedId(into: string, from: string, id: unknown): ObjectId {
+  const digest = createHash('sha256')
+    .update(`godwit/merge\0${into}\0${from}\0${keyOf(id)}`)
+    .digest();
+  return new ObjectId(digest.subarray(0, 12));
+}
+
+interface Node {
+  readonly from: string;
+  readonly id: unknown;
+  readonly keys: readonly string[] | null;
+}
+
+class Planner {
+  readonly #grouping = new Grouping();
+  readonly #nodes: Node[] = [];
+  #targets = 0;
+
+  constructor(
+    private readonly step: MergeStep,
+    private readonly facts: PlanFacts,
+  ) {}
+
+  async #look(
+    from: ReadFrom,
+    filter: MergeStep['sources'][number]['filter'],
+    keysOf: (documents: readonly StoredDocument[]) => (readonly string[] | null)[],
+  ): Promise<void> {
+    const { signal, progress } = this.facts;
+    for (const range of coveringRanges([]))
+      for await (const documents of walk(from, range, PORTION, filter)) {
+        if (signal.aborted) throw signal.reason;
+        const keys = keysOf(documents);
+        for (const [at, document] of documents.entries()) {
+          const own = keys[at] ?? null;
+          this.#grouping.add(own ?? []);
+          this.#nodes.push({ from: from.collection, id: typedId(document), keys: own });
+        }
+        progress?.(this.#nodes.length);
+      }
+  }
+
+  async plan(): Promise<MergePlan> {
+    const { step, facts } = this;
+    const into = await readFromOf(facts.db, step.collection, 'write');
+    const sources = await sourcesOf(facts.db, step);
+    await this.#look(into, undefined, (documents) => keysOfTargets(step, documents, facts));
+    this.#targets = this.#nodes.length;
+    for (const source of step.sources) {
+      const from = sources.get(source.collection) as ReadFrom;
+      await this.#look(from, source.filter, (documents) =>
+        mapSources(step, source, documents, facts).map(({ keys }) => keys),
+      );
+    }
+    const canonicals = this.#canonicals();
+    return {
+      ...{ into, sources, groups: this.#leads().size, targetDoubles: this.#targetDoubles() },
+      members: () => this.#members(canonicals),
+    };
+  }
+
+  /** By the number of the leader of each group. Existing documents keep their `_id`; of the others the least number's stays. */
+  #canonicals(): Map<number, unknown> {
+    const canonicals = new Map<number, unknown>();
+    const taken = new Set(this.#nodes.slice(0, this.#targets).map(({ id }) => keyOf(id)));
+    for (const [number, { from, id }] of this.#nodes.entries()) {
+      if (this.#grouping.leaderOf(number) !== number) continue;
+      const isFree = number < this.#targets || !taken.has(keyOf(id));
+      const canonical = isFree ? id : derivedId(this.step.collection, from, id);
+      taken.add(keyOf(canonical));
+      canonicals.set(number, canonical);
+    }
+    return canonicals;
+  }
+
+  #targetDoubles(): number {
+    const targets = Array.from({ length: this.#targets }, (_, number) => number);
+    return targets.filter((number) => this.#grouping.leaderOf(number) !== number).length;
+  }
+
+  /** The first source document of each group. */
+  #leads(): Set<number> {
+    const [seen, leads] = [new Set<number>(), new Set<number>()];
+    for (let number = this.#targets; number < this.#nodes.length; number += 1) {
+      const leader = this.#grouping.leaderOf(number);
+      if (!seen.has(leader)) leads.add(number);
+      seen.add(leader);
+    }
+    return leads;
+  }
+
+  *#members(canonicals: ReadonlyMap<number, unknown>): Generator<PlannedMember> {
+    const leads = this.#leads();
+    for (const [order, node] of this.#nodes.entries()) {
+      // A document of the canonical collection stays itself, whoever is the same.
+      const canonical = order < this.#targets ? node.id : canonicals.get(this.#grouping.leaderOf(order));
+      yield { ...node, canonical, order, ...(leads.has(order) ? { leads: true as const } : {}) };
+    }
+  }
+}
+
+/** @throws GodwitError GODWIT_TARGET */
+export const planMerge = (step: MergeStep, facts: PlanFacts): Promise<MergePlan> => new Planner(step, facts).plan();

@@ -1,0 +1,102 @@
+/** The dry run of a merge: who would become whom, planned in memory, and what would become of their fields. Reads only. */
+import { decideGroup, type Member, type MergeConflict } from '../domain/merge-group.js';
+import type { MergeStep } from '../domain/merge-step.js';
+import { type StoredDocument, typedId } from '../domain/stored-document.js';
+import { mapAgain } from '../engine/map-sources.js';
+import { type MemberRow, readGroups } from '../engine/merge-members.js';
+import { type MergePlan, planMerge } from '../engine/merge-plan.js';
+import { keyOf } from '../mongo/lookups.js';
+import { requireTarget } from '../mongo/target.js';
+import { Collisions } from './collisions.js';
+import { type DryRunFacts, judge, StepAnalysis } from './dry-run.js';
+import type { Double } from './merge-report.js';
+import { ShownId } from './shown-id.js';
+
+const MAX_LISTED = 1_000;
+
+/** What is gathered of the groups. */
+class Gathered {
+  readonly sources: Record<string, number> = {};
+  readonly conflicts: Record<string, Record<MergeConflict['kept'], number>> = {};
+  readonly first: Double[] = [];
+  doubles = 0;
+  largest = 0;
+
+  add(document: StoredDocument, members: readonly Member[], conflicts: readonly MergeConflict[]): void {
+    for (const { collection } of members) this.sources[collection] = (this.sources[collection] ?? 0) + 1;
+    for (const { field, kept } of conflicts) {
+      this.conflicts[field] ??= { target: 0, source: 0, other: 0 };
+      this.conflicts[field][kept] += 1;
+    }
+    const size = members.length + (document.isAbsent ? 0 : 1);
+    this.largest = Math.max(this.largest, size);
+    if (size < 2) return;
+    this.doubles += 1;
+    if (this.first.length >= MAX_LISTED) return;
+    this.first.push({
+      _id: new ShownId(typedId(document)),
+      members: members.map(({ collection, id }) => ({ collection, _id: new ShownId(id) })),
+      fields: [...new Set(conflicts.map(({ field }) => field))],
+    });
+  }
+}
+
+/** The plan's members by their canonical document, in its order. */
+function groupsOf(plan: MergePlan, { collection }: MergeStep): Map<string, readonly MemberRow[]> {
+  const groups = new Map<string, MemberRow[]>();
+  for (const { from, id, canonical } of plan.members()) {
+    if (from === collection) continue;
+    const key = keyOf(canonical);
+    const row = { from, id, canonical, merged: null };
+    const group = groups.get(key);
+    if (group) group.push(row);
+    else groups.set(key, [row]);
+  }
+  return groups;
+}
+
+/** Looks at a merge. A sample is all of it: who is the same as whom cannot be told from a part. */
+export async function analyseMerge(
+  facts: DryRunFacts,
+  step: MergeStep,
+  progress: (scanned: number) => void,
+): Promise<StepAnalysis> {
+  const { db, signal, locate, transformTimeoutMs: timeoutMs } = facts;
+  const author = { locate, timeoutMs };
+  const target = await requireTarget(db, step.collection, 'write');
+  const plan = await planMerge(step, { db, signal, ...author });
+  const groups = groupsOf(plan, step);
+  const analysis = new StepAnalysis(
+    step,
+    target,
+    await Collisions.of(db.collection(step.collection)),
+    facts.visibility,
+  );
+  const gathered = new Gathered();
+  const rowsOf = async (ids: readonly unknown[]): Promise<MemberRow[]> =>
+    ids.flatMap((id) => groups.get(keyOf(id)) ?? []);
+  const how = { step, into: plan.into, sources: plan.sources, author, rowsOf };
+  let open = [...groups.values()].map(([first]) => first?.canonical);
+  while (open.length > 0) {
+    if (signal.aborted) throw signal.reason;
+    const read = await readGroups(how, open.slice(0, facts.batchSize), { maxBytes: facts.maxBatchBytes });
+    open = open.slice(read.documents.length);
+    const met = read.documents.map((document) => ({ document, members: read.members?.get(document.key) ?? [] }));
+    const decided = met.map(({ document, members }) => decideGroup(document, members, step));
+    const again = met.map(({ document, members }) => decideGroup(document, mapAgain(step, members, author), step));
+    for (const [at, { document, members }] of met.entries())
+      gathered.add(document, members, decided[at]?.conflicts ?? []);
+    const decisions = decided.map(({ decision }) => decision);
+    analysis.take(decisions);
+    await judge(facts, analysis, decisions, { again: again.map(({ decision }) => decision), results: [], back: null });
+    progress(analysis.scanned);
+  }
+  const { sources, conflicts, first, doubles, largest } = gathered;
+  const { groups: count, targetDoubles } = plan;
+  analysis.merge = {
+    into: step.collection,
+    groups: count,
+    ...{ sources, doubles, largest, targetDoubles, conflicts, first },
+  };
+  return analysis;
+}

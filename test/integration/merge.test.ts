@@ -1,0 +1,258 @@
+/** Collections become one, on a real server: who is the same as whom, what becomes of the fields, and the way back. */
+import { type Document, Double, Long } from 'mongodb';
+import { describe, expect, inject, test } from 'vitest';
+import { libraryAt } from '../support/library.js';
+import { brokenHistory, brokenSums } from '../support/observe.js';
+import { makeProject } from '../support/project.js';
+import { hashOf, useScratch } from '../support/scratch.js';
+
+const project = (steps: string): Promise<string> =>
+  makeProject({
+    'scripts/migrations/m1.mjs': `import { defineMigration, merge, references, transform } from 'godwit';
+export default defineMigration({ description: 'a test', steps: [${steps}] });
+`,
+  });
+
+const STEP = (more = ''): string => `merge({
+  into: 'contacts',
+  from: {
+    clients: { map: ({ mail, phone, name, city }) => ({ email: mail?.toLowerCase(), name, phone, city }) },
+    customers: { map: ({ email, tel, name, city }) => ({ email: email?.toLowerCase(), name, phone: tel, city }) },
+  },
+  identity: [({ email }) => email, ({ phone }) => phone],
+  ${more}
+})`;
+
+interface Doc {
+  _id: string | number;
+  [field: string]: unknown;
+}
+
+type Collections = Readonly<Record<string, readonly Doc[]>>;
+
+describe('a merge', () => {
+  const scratch = useScratch('merge', () => inject('mongoUri'));
+
+  async function place(collections: Collections, steps = STEP()) {
+    const { db, uri } = scratch.make();
+    for (const [name, documents] of Object.entries<readonly Doc[]>({
+      contacts: [],
+      clients: [],
+      customers: [],
+      ...collections,
+    })) {
+      await db.createCollection(name);
+      if (documents.length > 0) await db.collection(name).insertMany(documents.map((one) => ({ ...one }) as Document));
+    }
+    const names = ['contacts', 'clients', 'customers'];
+    const hashes = () => Promise.all(names.map((name) => hashOf(db, name)));
+    const all = async (): Promise<unknown> => db.collection('contacts').find().sort({ _id: 1 }).toArray();
+    const cwd = await project(steps);
+    return { db, uri, cwd, m1: libraryAt({ cwd, uri }), hashes, all };
+  }
+
+  const PEOPLE: Collections = {
+    contacts: [{ _id: 'k', email: 'kim@x.test', name: 'Kim', note: 'old' }],
+    clients: [
+      { _id: 1, mail: 'Ana@X.test', name: 'Ana', phone: '11' },
+      { _id: 2, mail: 'bo@x.test', name: 'Bo', city: 'Oslo' },
+      { _id: 3, name: 'Cy', phone: '33' },
+    ],
+    customers: [
+      // Ana by her mail, and by her phone the one after: one person.
+      { _id: 1, email: 'ana@x.test', name: 'A. Lima', city: 'Porto', tel: '12' },
+      { _id: 2, name: 'Ana Lima', tel: '12' },
+      { _id: 3, email: 'KIM@x.test', name: 'Kim B.', tel: '44' },
+      { _id: 4, email: 'dee@x.test', name: 'Dee' },
+    ],
+  };
+
+  test('makes one document of those that are the same, told beforehand, and goes back to the same bytes', async () => {
+    const at = await place(PEOPLE);
+    const before = await at.hashes();
+    expect(await at.m1.dryRun()).toMatchObject({
+      ...{ scanned: 5, wouldInsert: 4, wouldChange: 1, wouldFail: 0, deterministic: true, idempotent: true },
+      merges: [
+        {
+          ...{ into: 'contacts', sources: { clients: 3, customers: 4 }, groups: 5, doubles: 2, largest: 3 },
+          conflicts: { name: { target: 3, source: 0, other: 0 }, phone: { target: 2, source: 0, other: 0 } },
+        },
+      ],
+    });
+    expect(await at.hashes()).toEqual(before);
+    expect(await at.m1.run()).toMatchObject({ state: 'completed', changed: 5, failed: 0 });
+    const legacy = (...ids: [string, number][]) => ids.map(([collection, id]) => ({ collection, id }));
+    expect(await at.all()).toEqual([
+      {
+        ...{ _id: 1, email: 'ana@x.test', name: 'Ana', phone: '11', city: 'Porto' },
+        _legacy: legacy(['clients', 1], ['customers', 1], ['customers', 2]),
+      },
+      { _id: 2, email: 'bo@x.test', name: 'Bo', city: 'Oslo', _legacy: legacy(['clients', 2]) },
+      { _id: 3, name: 'Cy', phone: '33', _legacy: legacy(['clients', 3]) },
+      { _id: 4, email: 'dee@x.test', name: 'Dee', _legacy: legacy(['customers', 4]) },
+      { _id: 'k', email: 'kim@x.test', name: 'Kim', note: 'old', phone: '44', _legacy: legacy(['customers', 3]) },
+    ]);
+    expect(await at.m1.verify()).toMatchObject({ ok: true, checked: 7 });
+    expect([...(await brokenHistory(at.db)), ...(await brokenSums(at.db))]).toEqual([]);
+    expect(await at.db.collection('migrations_idmap').countDocuments()).toBe(8);
+    expect(await at.m1.rollback()).toMatchObject({ state: 'rolled-back', restored: 5, identical: true });
+    expect(await at.hashes()).toEqual(before);
+    expect(await at.db.collection('migrations_idmap').countDocuments()).toBe(0);
+  });
+
+  test('leaves what is nobody else in peace, and gives nobody an _id that is taken', async () => {
+    const at = await place({
+      contacts: [
+        { _id: 1, email: 'kept@x.test', name: 'Kept' },
+        { _id: 'alone', name: 'Alone' },
+      ],
+      clients: [
+        { _id: 1, mail: 'ana@x.test', name: 'Ana' },
+        { _id: 2, mail: '', name: 'Nobody' },
+        { _id: 3, mail: '', name: 'Nobody else' },
+      ],
+      customers: [{ _id: 2, email: 'bo@x.test', name: 'Bo' }],
+    });
+    const before = await at.hashes();
+    expect(await at.m1.run()).toMatchObject({ state: 'completed', changed: 4 });
+    const found = await at.db.collection<Doc>('contacts').find().toArray();
+    expect(found.map(({ name }) => name).sort()).toEqual(['Alone', 'Ana', 'Bo', 'Kept', 'Nobody', 'Nobody else']);
+    expect(found.find(({ _id }) => _id === 1)).toEqual({ _id: 1, email: 'kept@x.test', name: 'Kept' });
+    expect(found.filter(({ name }) => name === 'Ana' || name === 'Bo').map(({ _id }) => String(_id))).toEqual([
+      expect.stringMatching(/^[0-9a-f]{24}$/),
+      expect.stringMatching(/^[0-9a-f]{24}$/),
+    ]);
+    expect(await at.m1.verify()).toMatchObject({ ok: true });
+    expect(await at.m1.rollback()).toMatchObject({ restored: 4, identical: true, noBefore: 0 });
+    expect(await at.hashes()).toEqual(before);
+  });
+
+  test('decides each conflict by its rule', async () => {
+    const day = (n: number): Date => new Date(Date.UTC(2026, 0, n));
+    const source = `merge({
+      into: 'contacts',
+      from: {
+        clients: { map: ({ _id, updatedAt, ...rest }) => rest },
+        customers: { map: ({ _id, updatedAt, ...rest }) => rest },
+      },
+      identity: [({ email }) => email],
+      onConflict: {
+        a: 'keepTarget', b: 'keepSource', c: 'newest',
+        tags: (target, source, { from, field }) => [...target, ...source, from, field],
+      },
+    })`;
+    const at = await place(
+      {
+        clients: [{ _id: 1, email: 'x', a: 1, b: 1, c: 1, d: null, tags: ['p'], updatedAt: day(2) }],
+        customers: [
+          { _id: 2, email: 'x', a: 2, b: 2, c: 2, d: 4, tags: ['q'], updatedAt: day(1) },
+          { _id: 3, email: 'x', a: 3, b: 3, c: 3, updatedAt: day(3) },
+        ],
+      },
+      source,
+    );
+    expect(await at.m1.run()).toMatchObject({ state: 'completed', changed: 1 });
+    expect(await at.db.collection<Doc>('contacts').findOne({ _id: 1 })).toMatchObject({
+      ...{ a: 1, b: 3, c: 3, d: 4 },
+      tags: ['p', 'q', 'customers', 'tags'],
+    });
+    expect(await at.m1.verify()).toMatchObject({ ok: true });
+  });
+
+  test('by the same _id, with a function for whole documents, and without a note in them', async () => {
+    const source = `merge({
+      into: 'contacts',
+      from: { clients: { map: ({ _id, ...rest }) => rest }, customers: { map: ({ _id, ...rest }) => rest, filter: { old: { $ne: true } } } },
+      identity: 'sameId',
+      provenance: false,
+      onConflict: (target, source, { from }) => ({ ...source, ...target, from }),
+    })`;
+    const at = await place(
+      {
+        contacts: [{ _id: 5, n: 1 }],
+        clients: [
+          { _id: 5, n: 2, a: 1 },
+          { _id: 6, n: 3 },
+        ],
+        customers: [
+          { _id: 5, n: 4, b: 1 },
+          { _id: 7, old: true },
+        ],
+      },
+      source,
+    );
+    expect(await at.m1.run()).toMatchObject({ state: 'completed', changed: 2 });
+    expect(await at.all()).toEqual([
+      { _id: 5, n: 1, a: 1, from: 'customers', b: 1 },
+      { _id: 6, n: 3 },
+    ]);
+    expect(await at.m1.verify()).toMatchObject({ ok: true });
+    expect(await at.m1.rollback()).toMatchObject({ restored: 2, identical: true });
+  });
+
+  test('keeps the types of what it takes over, and of what keep() moves', async () => {
+    const source = `merge({
+      into: 'contacts',
+      from: { clients: { map: ({ _id, count, balance }, { keep }) => ({ count, credit: keep('balance') }) } },
+      identity: 'sameId',
+    })`;
+    const at = await place({ clients: [{ _id: 1, count: new Double(3), balance: Long.fromNumber(7) }] }, source);
+    expect(await at.m1.run()).toMatchObject({ changed: 1 });
+    const [found] = await at.db.collection('contacts').find({}, { promoteValues: false }).toArray();
+    expect(found).toMatchObject({ count: new Double(3), credit: Long.fromNumber(7) });
+  });
+
+  test('quarantines what cannot be mapped; once it can, retry finds who it is', async () => {
+    const source = STEP().replace(
+      '({ mail, phone, name, city }) =>',
+      "({ mail, phone, name, city }, { reject }) => name === undefined ? reject('no name') :",
+    );
+    const at = await place(
+      {
+        clients: [
+          { _id: 1, mail: 'ana@x.test' },
+          { _id: 2, mail: 'bo@x.test', name: 'Bo' },
+        ],
+        customers: [{ _id: 9, email: 'ana@x.test', name: 'Ana' }],
+      },
+      source,
+    );
+    const before = await at.hashes();
+    expect(await at.m1.dryRun()).toMatchObject({ wouldFail: 1, wouldInsert: 2 });
+    expect(await at.m1.run({ maxFailures: 5 })).toMatchObject({ state: 'completed', changed: 2, failed: 1 });
+    expect(await at.m1.verify()).toMatchObject({ ok: false });
+    await at.db.collection<Doc>('clients').updateOne({ _id: 1 }, { $set: { name: 'Ana Lima' } });
+    expect(await at.m1.retry()).toMatchObject({ state: 'completed', failed: 0 });
+    expect(await at.all()).toEqual([
+      { _id: 2, email: 'bo@x.test', name: 'Bo', _legacy: [{ collection: 'clients', id: 2 }] },
+      {
+        ...{ _id: 9, email: 'ana@x.test', name: 'Ana' },
+        _legacy: [
+          { collection: 'clients', id: 1 },
+          { collection: 'customers', id: 9 },
+        ].reverse(),
+      },
+    ]);
+    expect(await at.m1.verify()).toMatchObject({ ok: true });
+    await at.db.collection<Doc>('clients').updateOne({ _id: 1 }, { $unset: { name: 1 } });
+    expect(await at.m1.rollback()).toMatchObject({ identical: true });
+    expect(await at.hashes()).toEqual(before);
+  });
+
+  test('is taken back but for what the application has changed since', async () => {
+    const at = await place(PEOPLE);
+    await at.m1.run();
+    await at.db.collection<Doc>('contacts').updateOne({ _id: 2 }, { $set: { vip: true } });
+    await at.db.collection<Doc>('contacts').updateOne({ _id: 'k' }, { $set: { vip: true } });
+    await at.db.collection<Doc>('contacts').deleteOne({ _id: 3 });
+    await at.db.collection<Doc>('contacts').insertOne({ _id: 'new', name: 'New' });
+    expect(await at.m1.rollback()).toMatchObject({
+      ...{ restored: 2, keptFields: 1, alreadyBack: 1, conflicts: 1, noBefore: 1, identical: false },
+    });
+    expect(await at.all()).toEqual([
+      { _id: 2, email: 'bo@x.test', name: 'Bo', city: 'Oslo', _legacy: [{ collection: 'clients', id: 2 }], vip: true },
+      { _id: 'k', email: 'kim@x.test', name: 'Kim', note: 'old', vip: true },
+      { _id: 'new', name: 'New' },
+    ]);
+  });
+});

@@ -80,6 +80,15 @@ export interface MergeStep {
   readonly drops: readonly string[];
 }
 
+/** True for a step that merges the one into the other. */
+export const isMergeOf = (
+  step: { readonly kind: string },
+  { from, into }: { readonly from: string; readonly into: string },
+): boolean => {
+  const { kind, collection, sources } = step as MergeStep;
+  return kind === 'merge' && collection === into && sources.some((source) => source.collection === from);
+};
+
 const KEYS = new Set(['into', 'from', 'identity', 'onConflict', 'source', 'provenance']);
 const FROM_KEYS = new Set(['map', 'filter']);
 const RULES: readonly unknown[] = ['keepTarget', 'keepSource', 'newest'];

@@ -60,6 +60,8 @@ export interface TransformContext<Lookups extends object> {
 export interface StepLookup extends LookupSpec {
   /** Only `_id` and the foreign field are needed. */
   readonly keysOnly?: true;
+  /** Not in `from` itself: in the id map, which documents of it those of this collection were merged into. */
+  readonly merged?: string;
 }
 
 /** What an author gives to `transform()`. */
@@ -86,7 +88,13 @@ export interface References {
   /** Dotted; `*` is every name of a map. */
   readonly path: string;
   readonly to: string;
-  readonly by: string;
+  /** The field that values are keys by; null: they are `_id`s of what was merged into `to`. */
+  readonly by: string | null;
+  /** The merged collections, by their types; of one without a type under ''. Null: values are keys. */
+  readonly from: Readonly<Record<string, string>> | null;
+  /** Where it is said of which collection a value is; null: nowhere. */
+  readonly typePath: string | null;
+  readonly typeTo: string | null;
   readonly dangling: Dangling;
 }
 

@@ -3,6 +3,7 @@
  * again (a snapshot does not conflict with a change of what was only read).
  */
 import type { Document, Filter } from 'mongodb';
+import type { StepLookup } from '../domain/migration.js';
 import { ANY_NAME, valuesAt } from '../kernel/paths.js';
 import type { ChangeEvent } from '../mongo/changes.js';
 import type { StepContext } from './run-context.js';
@@ -31,8 +32,9 @@ async function foreignValues(
  */
 export async function dependantsOf(context: StepContext, event: ChangeEvent): Promise<readonly unknown[] | 'unknown'> {
   const ids: unknown[] = [];
-  for (const { from, localField, foreignField } of Object.values(context.step.lookup)) {
-    if (from !== event.collection || event.kind === 'replaced-collection') continue;
+  // What was merged into what, Godwit itself decides.
+  for (const { from, localField, foreignField, merged } of Object.values<StepLookup>(context.step.lookup)) {
+    if (from !== event.collection || event.kind === 'replaced-collection' || merged !== undefined) continue;
     const values = await foreignValues(context, from, foreignField, event.id);
     // No filter says "under any name".
     if (values === null || localField.split('.').includes(ANY_NAME)) return 'unknown';

@@ -44,7 +44,7 @@ async function transformBy(
   documents: readonly StoredDocument[],
   session?: ClientSession,
 ): Promise<Decision[][]> {
-  const lookups = tablesOf(step.lookup, await lookupsFor(from.db, step, documents, session));
+  const lookups = tablesOf(step.lookup, await lookupsFor(from, step, documents, session));
   return functions.map((fn) => applyTransform(documents, { fn, locate, timeoutMs }, lookups));
 }
 
@@ -55,7 +55,7 @@ async function transform(
   session?: ClientSession,
 ): Promise<Decision[]> {
   const { from, locate, timeoutMs, threads = NO_THREADS, stepIndex = 0 } = how;
-  const found = await lookupsFor(from.db, step, documents, session);
+  const found = await lookupsFor(from, step, documents, session);
   const elsewhere = await threads.apply(stepIndex, documents, found);
   if (elsewhere) return elsewhere;
   const startedAt = performance.now();

@@ -52,7 +52,7 @@ export async function proveReferences(facts: ProofFacts): Promise<ReferenceProof
   for (const range of coveringRanges([]))
     for await (const documents of walk(facts.from, range, PORTION, facts.filter)) {
       if (facts.signal.aborted) throw facts.signal.reason;
-      const look = await lookAtReferences(facts.db, facts.step, documents);
+      const look = await lookAtReferences(facts.from, facts.step, documents);
       counts = addReferenceCounts(counts, look.counts);
       for (const found of look.unresolved) {
         if (broken.length + listed.length >= MAX_EXAMINED) break;

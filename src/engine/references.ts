@@ -1,11 +1,10 @@
 /** What the values of a references step stand for: counted, and listed. Reads only. */
-import type { Db } from 'mongodb';
 import { plainOf } from '../domain/change.js';
 import type { References, Step, TransformStep } from '../domain/migration.js';
 import { type Reference, referencesOf, type Tables } from '../domain/references-step.js';
 import { partsOf, type Unit } from '../domain/series-step.js';
 import type { StoredDocument } from '../domain/stored-document.js';
-import { tablesOf } from '../mongo/lookups.js';
+import { type LookIn, tablesOf } from '../mongo/lookups.js';
 import { lookupsFor } from './lookups-for.js';
 
 /** Values, not documents; `documents` are those that hold at least one that names none or several. */
@@ -43,13 +42,13 @@ export interface ReferenceLook {
 
 /** Looks at the documents as they are. Those that JavaScript cannot read are left out: the transform reports them. */
 export async function lookAtReferences(
-  db: Db,
+  place: LookIn,
   step: TransformStep,
   documents: readonly StoredDocument[],
 ): Promise<ReferenceLook> {
   const { refers } = step;
   if (!refers) return { counts: NO_REFERENCES, unresolved: [] };
-  const tables = tablesOf(step.lookup, await lookupsFor(db, step, documents)) as Tables;
+  const tables = tablesOf(step.lookup, await lookupsFor(place, step, documents)) as Tables;
   let counts = NO_REFERENCES;
   const unresolved: Unresolved[] = [];
   for (const document of documents) {

@@ -6,6 +6,7 @@ import type { Unit } from '../domain/series-step.js';
 import type { Window } from '../domain/window.js';
 import type { GodwitError } from '../errors.js';
 import type { Events } from '../events.js';
+import { canonicalsIn } from '../mongo/id-map.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import type { State } from '../mongo/state.js';
 import type { CommitPatience } from '../mongo/transaction.js';
@@ -80,7 +81,10 @@ export interface StepContext extends RunContext {
   readonly isCollated: boolean;
 }
 
-export const readFrom = ({ db, step, uuid }: StepContext): ReadFrom => ({ db, collection: step.collection, uuid });
+export const readFrom = ({ db, state, step, uuid }: StepContext): ReadFrom => ({
+  ...{ db, collection: step.collection, uuid },
+  canonicals: canonicalsIn(state),
+});
 
 /** True when the audit of a batch of this chunk can be found by its first and last `_id`. */
 export const isRange = ({ isCollated }: StepContext, { kind }: Chunk): boolean => kind === 'range' && !isCollated;

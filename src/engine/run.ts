@@ -233,7 +233,9 @@ class Forward {
     if (this.options.follow && isExact) await follow(this.#catchUp, steps, session);
     if (await this.#rested()) return;
     await this.recorder.go('verifying', 'what the application wrote meanwhile is through');
-    const isFull = !isExact || this.#catchUp.hasUnknownDependants;
+    // What a merge has come to know of late, others may refer to.
+    const hasMerge = steps.some(({ step }) => step.kind === 'merge');
+    const isFull = !isExact || this.#catchUp.hasUnknownDependants || hasMerge;
     for (const step of steps)
       await settleStrays(step, session, { isExact, isFull: isFull && Object.keys(step.step.lookup).length > 0 });
     if (isExact) await drainUntilQuiet(this.#catchUp, steps, session);

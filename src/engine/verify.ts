@@ -8,6 +8,7 @@ import { locateIn } from '../migration/load.js';
 import { auditOfChunk, auditTotals } from '../mongo/audit-entries.js';
 import { listChunks } from '../mongo/chunks.js';
 import { countFailures } from '../mongo/failures.js';
+import { canonicalsIn } from '../mongo/id-map.js';
 import { readOnlyDb } from '../mongo/read-only-db.js';
 import type { State } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
@@ -37,7 +38,7 @@ async function inspectAll(
       state: facts.state,
       run: facts.run._id,
       step,
-      from: { db: facts.db, collection: step.collection, uuid },
+      from: { db: facts.db, collection: step.collection, uuid, canonicals: canonicalsIn(facts.state) },
       chunks,
       locate: locateIn(facts.loaded),
       transformTimeoutMs: facts.transformTimeoutMs,
@@ -65,7 +66,7 @@ async function checkReferences(facts: VerifyFacts, stepIndex: number, uuid: stri
   const { db, state, run, signal } = facts;
   const checks: Check[] = [];
   for (const step of unit ? referencesIn(unit) : []) {
-    const from = { db, collection: step.collection, uuid };
+    const from = { db, collection: step.collection, uuid, canonicals: canonicalsIn(state) };
     // What the other steps of a series have made of a document may be what its filter was about.
     const filter = unit?.kind === 'series' ? undefined : step.filter;
     const proof = await proveReferences({ db, state, run: run._id, step, stepIndex, from, filter, signal });

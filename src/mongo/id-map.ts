@@ -7,6 +7,7 @@ import type { Binary, ClientSession, Document, Filter } from 'mongodb';
 import { type IdRange, rangeFilter } from '../domain/chunk.js';
 import { type Elements, elementsOf } from '../domain/mapped.js';
 import { keyOf } from '../domain/stored-document.js';
+import type { CanonicalsOf } from './read-batch.js';
 import type { State } from './state.js';
 
 export interface IdMapRow {
@@ -193,3 +194,16 @@ export async function plannedTargets(state: State, { run, step }: RowsOf): Promi
   for await (const { id } of state.idMap.find(filter, { ...exactly(), projection: { id: 1 } })) keys.add(keyOf(id));
   return keys;
 }
+
+/** What the merges that stand have made of documents. */
+export const canonicalsIn =
+  ({ idMap }: State): CanonicalsOf =>
+  async ({ from, into }, ids, session) => {
+    const filter = { from, into, id: { $in: [...ids] } } as Filter<IdMapRow>;
+    const options = {
+      ...exactly(session),
+      projection: { _id: 0, id: 1, canonical: 1 },
+      sort: { canonical: 1 } as const,
+    };
+    return idMap.find(filter, options).toArray();
+  };

@@ -3,6 +3,7 @@ import type { ClientSession, Db, Document } from 'mongodb';
 import type { LookupTable, StepLookup } from '../domain/migration.js';
 import { valuesAt } from '../kernel/paths.js';
 import { bsonType, deepFreeze, toBytes, toPlain } from '../kernel/values.js';
+import type { CanonicalsOf } from './read-batch.js';
 
 export type Lookups = Readonly<Record<string, LookupTable<Document>>>;
 
@@ -39,8 +40,32 @@ class Table implements LookupTable<Document> {
 /** Documents that each lookup has found, by ascending `_id`. */
 export type FoundDocuments = Readonly<Record<string, readonly Buffer[]>>;
 
+/** Rows of the id map, as documents: `{ _id: canonical, id }`. */
+async function readMerged(
+  canonicals: CanonicalsOf | undefined,
+  collections: { readonly from: string; readonly into: string },
+  values: readonly unknown[],
+  session?: ClientSession,
+): Promise<Buffer[]> {
+  const found = (await canonicals?.(collections, values, session)) ?? [];
+  return found.map(({ id, canonical }) =>
+    toBytes(
+      new Map([
+        ['_id', canonical],
+        ['id', id],
+      ]),
+    ),
+  );
+}
+
+/** Where lookups are read. */
+export interface LookIn {
+  readonly db: Db;
+  readonly canonicals?: CanonicalsOf;
+}
+
 async function readLookup(
-  db: Db,
+  { db, canonicals }: LookIn,
   spec: StepLookup,
   documents: readonly Document[],
   session?: ClientSession,
@@ -50,6 +75,8 @@ async function readLookup(
   for (const document of documents)
     for (const value of valuesAt(document, path)) if (value !== null) wanted.set(keyOf(value), value);
   if (wanted.size === 0) return [];
+  if (spec.merged !== undefined)
+    return readMerged(canonicals, { from: spec.merged, into: spec.from }, [...wanted.values()], session);
   const cursor = db.collection(spec.from).find(
     { [spec.foreignField]: { $in: [...wanted.values()] } },
     {
@@ -66,13 +93,13 @@ async function readLookup(
 
 /** What every lookup of a step finds for these documents. */
 export async function readLookups(
-  db: Db,
+  place: LookIn,
   specs: Readonly<Record<string, StepLookup>>,
   documents: readonly Document[],
   session?: ClientSession,
 ): Promise<FoundDocuments> {
   const found: Record<string, Buffer[]> = {};
-  for (const [name, spec] of Object.entries(specs)) found[name] = await readLookup(db, spec, documents, session);
+  for (const [name, spec] of Object.entries(specs)) found[name] = await readLookup(place, spec, documents, session);
   return found;
 }
 

@@ -9,7 +9,22 @@ export interface ReadFrom {
   readonly collection: string;
   /** The planned collection's UUID in hex: the server answers 361 when the name means another one now. */
   readonly uuid: string;
+  /** Where lookups find what was merged into what. */
+  readonly canonicals?: CanonicalsOf;
 }
+
+/** A merged document, and the one that it has become part of. */
+export interface Canonical {
+  readonly id: unknown;
+  readonly canonical: unknown;
+}
+
+/** Finds the canonical documents in `into` of documents that were in `from`. */
+export type CanonicalsOf = (
+  collections: { readonly from: string; readonly into: string },
+  ids: readonly unknown[],
+  session?: ClientSession,
+) => Promise<readonly Canonical[]>;
 
 export const uuidOf = ({ uuid }: ReadFrom): Binary => new Binary(Buffer.from(uuid, 'hex'), 4);
 

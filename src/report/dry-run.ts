@@ -21,7 +21,7 @@ import {
 } from '../engine/references.js';
 import { walk } from '../engine/walk.js';
 import type { Events } from '../events.js';
-import { bothFilters, type ReadFrom, readBatch } from '../mongo/read-batch.js';
+import { bothFilters, type CanonicalsOf, type ReadFrom, readBatch } from '../mongo/read-batch.js';
 import { sampleDocumentIds } from '../mongo/sample-ids.js';
 import { requireTarget, type Target } from '../mongo/target.js';
 import { refusedByValidator } from '../mongo/validator-probe.js';
@@ -35,6 +35,8 @@ import { ShownId } from './shown-id.js';
 
 export interface DryRunFacts {
   readonly db: Db;
+  /** Which document was merged into which, by runs that stand and by the steps before. */
+  readonly canonicals: CanonicalsOf;
   readonly migration: string;
   readonly locate: Locate;
   readonly events: Events;
@@ -85,6 +87,8 @@ export class StepAnalysis {
   readonly clearSamples: Sample[] = [];
   /** Of a merge. */
   merge: MergeReport | undefined;
+  /** What a merge would make of documents. */
+  canonicals: CanonicalsOf | undefined;
   /** Of the steps that `references()` made. */
   readonly references = new Map<TransformStep, ReferencesFound>();
   readonly validationFailures: Listed[] = [];
@@ -165,7 +169,7 @@ async function takeBatch(
 ): Promise<void> {
   const how = { step, from, locate: facts.locate, timeoutMs: facts.transformTimeoutMs };
   const { decisions, again } = await evaluateTwice(how, documents, async (part, met) => {
-    if (isReferences(part)) analysis.addReferences(part, await lookAtReferences(facts.db, part, met));
+    if (isReferences(part)) analysis.addReferences(part, await lookAtReferences(from, part, met));
   });
   analysis.take(decisions);
   await judge(facts, analysis, decisions, { again, ...(await evaluateBack(how, changesIn(decisions))) });
@@ -254,7 +258,8 @@ export async function analyseStep(
   const target = await requireTarget(facts.db, step.collection, 'read');
   const collection = facts.db.collection(step.collection);
   const analysis = new StepAnalysis(step, target, await Collisions.of(collection), facts.visibility);
-  const from: ReadFrom = { db: facts.db, collection: step.collection, uuid: target.uuid };
+  const { db, canonicals } = facts;
+  const from: ReadFrom = { db, collection: step.collection, uuid: target.uuid, canonicals };
   const portions =
     facts.sample === undefined ? allDocuments(facts, from, step) : sampledDocuments(facts, from, step, facts.sample);
   for await (const documents of portions) {

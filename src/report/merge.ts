@@ -6,6 +6,7 @@ import { mapAgain } from '../engine/map-sources.js';
 import { type MemberRow, readGroups } from '../engine/merge-members.js';
 import { type MergePlan, planMerge } from '../engine/merge-plan.js';
 import { keyOf } from '../mongo/lookups.js';
+import type { CanonicalsOf } from '../mongo/read-batch.js';
 import { requireTarget } from '../mongo/target.js';
 import { Collisions } from './collisions.js';
 import { type DryRunFacts, judge, StepAnalysis } from './dry-run.js';
@@ -98,5 +99,13 @@ export async function analyseMerge(
     groups: count,
     ...{ sources, doubles, largest, targetDoubles, conflicts, first },
   };
+  analysis.canonicals = canonicalsOf(plan, step);
   return analysis;
+}
+
+/** What the plan makes of documents, for the steps that come after. */
+function canonicalsOf(plan: MergePlan, { collection }: MergeStep): CanonicalsOf {
+  const textOf = (from: string, id: unknown): string => `${from}\0${keyOf(id)}`;
+  const known = new Map([...plan.members()].map((member) => [textOf(member.from, member.id), member]));
+  return async ({ from }, ids) => (from === collection ? [] : ids.flatMap((id) => known.get(textOf(from, id)) ?? []));
 }

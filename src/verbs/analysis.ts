@@ -1,5 +1,8 @@
 /** Looks at documents as a dry run does, all or a sample, and projects from them what a run would take. */
+import { isMergeOf } from '../domain/merge-step.js';
 import { type LoadedMigration, locateIn } from '../migration/load.js';
+import { canonicalsIn } from '../mongo/id-map.js';
+import type { CanonicalsOf } from '../mongo/read-batch.js';
 import { listCurrentRuns } from '../mongo/runs.js';
 import { analyseStep, type DryRunFacts, type StepAnalysis } from '../report/dry-run.js';
 import { analyseMerge } from '../report/merge.js';
@@ -78,8 +81,15 @@ export async function analyse(
   progress: (scanned: number) => void = () => undefined,
 ): Promise<StepAnalysis[]> {
   const settings = runSettings(session.config, { batchSize: options.batchSize });
+  const steps: StepAnalysis[] = [];
+  const stored = canonicalsIn(session.state);
+  const canonicals: CanonicalsOf = async (collections, ids) => {
+    const planned = steps.find(({ step }) => isMergeOf(step, collections));
+    return (planned?.canonicals ?? stored)(collections, ids);
+  };
   const facts: DryRunFacts = {
     db: session.db,
+    canonicals,
     migration: loaded.id,
     locate: locateIn(loaded),
     events: session.events,
@@ -90,7 +100,6 @@ export async function analyse(
     signal: options.signal ?? NEVER,
     ...(options.sample === undefined ? {} : { sample: options.sample }),
   };
-  const steps: StepAnalysis[] = [];
   let before = 0;
   for (const step of loaded.units) {
     const told = (scanned: number): void => progress(before + scanned);

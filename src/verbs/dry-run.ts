@@ -1,7 +1,7 @@
 /** `run --dry-run`: the report of cli.md, nothing written to any database. A copy is kept in `.godwit/reports/`. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { Dangling } from '../domain/migration.js';
+import type { Dangling, StepLookup } from '../domain/migration.js';
 import { downsOf, readBy } from '../domain/series-step.js';
 import { NO_REFERENCES, type ReferenceCounts, referencesIn } from '../engine/references.js';
 import type { LoadedMigration } from '../migration/load.js';
@@ -14,7 +14,8 @@ import type { MergeReport } from '../report/merge-report.js';
 import type { Sample } from '../report/samples.js';
 import type { ShownId } from '../report/shown-id.js';
 import { type AnalysisOptions, analyse, type Estimate, estimateOf, scaleOf, sum } from './analysis.js';
-import { loadById, requireForeignTargets, requireSteps, type Session, VERSION } from './session.js';
+import { requireForeignTargets, requireSteps } from './requirements.js';
+import { loadById, type Session, VERSION } from './session.js';
 import { writeWhole } from './write-file.js';
 
 export interface DryRunOptions extends AnalysisOptions {
@@ -85,8 +86,8 @@ function reversibility(steps: readonly StepAnalysis[]): DryRunReport['reversible
 async function warningsOf(session: Session, loaded: LoadedMigration): Promise<string[]> {
   const warnings: string[] = [];
   for (const step of loaded.units)
-    for (const { from, foreignField } of Object.values(step.lookup)) {
-      if (foreignField === '_id') continue;
+    for (const { from, foreignField, merged } of Object.values<StepLookup>(step.lookup)) {
+      if (foreignField === '_id' || merged !== undefined) continue;
       const indexes = await session.db
         .collection(from)
         .indexes()
@@ -113,7 +114,9 @@ export interface ReferencesReport extends ReferenceCounts {
   readonly collection: string;
   readonly path: string;
   readonly to: string;
-  readonly by: string;
+  /** Null: through a merge of these. */
+  readonly by: string | null;
+  readonly from: Readonly<Record<string, string>> | null;
   /** What happens to values that name none. */
   readonly whenDangling: Dangling;
   readonly first: readonly ShownId[];

@@ -20,15 +20,14 @@ import { requireTarget } from '../mongo/target.js';
 import { ShownId } from '../report/shown-id.js';
 import { idsOf } from './document-id.js';
 import { requireDependencies } from './order.js';
+import { requireForeignTargets, requireSteps } from './requirements.js';
 import { requireRoom } from './room.js';
 import {
   gitCommit,
   loadById,
   requireAuditKept,
-  requireForeignTargets,
   requireRun,
   requireSameFile,
-  requireSteps,
   runFacts,
   runSettings,
   type Session,

@@ -3,12 +3,8 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { promisify } from 'node:util';
-import type { Db } from 'mongodb';
 import { type Config, type ConfigInput, loadConfig } from '../config/load.js';
-import type { Step } from '../domain/migration.js';
-import type { PipelineStep } from '../domain/pipeline-step.js';
 import type { RunDocument } from '../domain/run.js';
-import { partsOf, readBy } from '../domain/series-step.js';
 import type { RunSettings } from '../engine/run-context.js';
 import type { RunFacts } from '../engine/with-lease.js';
 import { GodwitError } from '../errors.js';
@@ -17,11 +13,9 @@ import { didYouMean } from '../kernel/nearest.js';
 import { findMigration, findMigrations } from '../migration/find.js';
 import { type LoadedMigration, loadMigration } from '../migration/load.js';
 import { type Connection, connect } from '../mongo/connect.js';
-import { refusedFilter, refusedPipeline } from '../mongo/evaluate.js';
 import { findCurrentRun, listCurrentRuns } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
-import { checkState, isOwn, openState, type State } from '../mongo/state.js';
-import { requireTarget, requireThere } from '../mongo/target.js';
+import { checkState, openState, type State } from '../mongo/state.js';
 
 export interface SessionInput extends ConfigInput {
   /** A run is to be made: a dead network is noticed well before the lease ends. */
@@ -95,59 +89,6 @@ export const closeSession = (session: Session): Promise<void> => session.client.
 /** The migration's file, loaded. */
 export async function loadById(session: Session, id: string): Promise<LoadedMigration> {
   return loadMigration(await findMigration(session.config.migrationsFolder, id));
-}
-
-/** Godwit's own collections are nobody's target. @throws GodwitError GODWIT_TARGET */
-export function requireForeignTargets(session: Session, loaded: LoadedMigration): void {
-  const { db, state } = session;
-  const names = loaded.units.flatMap((unit) => [unit.collection, ...readBy(unit)]);
-  const own = names.find((name) => isOwn(state, db.databaseName, name));
-  if (own === undefined) return;
-  throw new GodwitError(
-    'GODWIT_TARGET',
-    `wanted a collection of the application's, found that ${own} is Godwit's own`,
-    {
-      next: ['check `collection` in the migration', "or name Godwit's collections otherwise: state: { prefix: '…' }"],
-    },
-  );
-}
-
-/**
- * What the steps need of the server, whatever documents there are: it understands the pipelines, and what is looked up
- * is there.
- *
- * @throws GodwitError GODWIT_MIGRATION_BROKEN, GODWIT_TARGET
- */
-export async function requireSteps({ db }: Session, { id, units }: LoadedMigration): Promise<void> {
-  for (const unit of units.filter(({ kind }) => kind === 'series'))
-    for (const step of partsOf(unit)) await requireFilter(db, id, step);
-  for (const step of units.flatMap(partsOf)) {
-    if (step.kind === 'pipeline') await requirePipeline(db, id, step);
-    if (step.kind === 'merge') for (const from of readBy(step)) await requireTarget(db, from, 'read');
-    for (const from of new Set(Object.values(step.lookup).map((lookup) => lookup.from))) await requireThere(db, from);
-  }
-}
-
-/** Between two steps the server is asked which documents the second chooses: not every filter can be asked like that. */
-async function requireFilter(db: Db, id: string, { collection, filter }: Step): Promise<void> {
-  const refusal = filter ? await refusedFilter(db, filter) : null;
-  if (refusal === null) return;
-  throw new GodwitError(
-    'GODWIT_MIGRATION_BROKEN',
-    `wanted a filter that can choose among the results of other steps of ${collection}, found: ${refusal}`,
-    { next: ['put the step into a migration of its own', `godwit run ${id} --dry-run   once it is mended`] },
-  );
-}
-
-async function requirePipeline(db: Db, id: string, { collection, update }: PipelineStep): Promise<void> {
-  const { uuid } = await requireTarget(db, collection, 'read');
-  const refusal = await refusedPipeline({ db, collection, uuid }, update);
-  if (refusal !== null)
-    throw new GodwitError(
-      'GODWIT_MIGRATION_BROKEN',
-      `wanted a pipeline that the server understands for ${collection}, found: ${refusal}`,
-      { next: [`godwit run ${id} --dry-run   once it is mended`] },
-    );
 }
 
 /** The whole id of a migration that has a file or a run; the date may be left out while that is clear. */

@@ -1,14 +1,14 @@
 /** Collections become one, on a real server: who is the same as whom, what becomes of the fields, and the way back. */
-import { type Document, Double, Long } from 'mongodb';
+import { type Document, Double, Long, ObjectId } from 'mongodb';
 import { describe, expect, inject, test } from 'vitest';
 import { libraryAt } from '../support/library.js';
 import { brokenHistory, brokenSums } from '../support/observe.js';
 import { makeProject } from '../support/project.js';
 import { hashOf, useScratch } from '../support/scratch.js';
 
-const project = (steps: string): Promise<string> =>
+const project = (steps: string, id = 'm1'): Promise<string> =>
   makeProject({
-    'scripts/migrations/m1.mjs': `import { defineMigration, merge, references, transform } from 'godwit';
+    [`scripts/migrations/${id}.mjs`]: `import { defineMigration, merge, references, transform } from 'godwit';
 export default defineMigration({ description: 'a test', steps: [${steps}] });
 `,
   });
@@ -254,5 +254,89 @@ describe('a merge', () => {
       { _id: 'k', email: 'kim@x.test', name: 'Kim', note: 'old', vip: true },
       { _id: 'new', name: 'New' },
     ]);
+  });
+
+  const REFERRING = `
+    references({ collection: 'invoices', path: 'client', from: 'clients', to: 'contacts' }),
+    references({ collection: 'tasks', path: 'who', from: 'customers', to: 'contacts' }),
+    references({
+      collection: 'notes', path: 'subject.id', typePath: 'subject.kind',
+      from: { Client: 'clients', Customer: 'customers' }, to: 'contacts', typeTo: 'Contact',
+    })`;
+
+  const CLIENT = [new ObjectId('65a000000000000000000001'), new ObjectId('65a000000000000000000002')];
+  const CUSTOMER = [new ObjectId('65b000000000000000000001'), new ObjectId('65b000000000000000000002')];
+  const [ANA, BO, ANA_AGAIN, DEE] = [...CLIENT, ...CUSTOMER];
+
+  async function referring(steps: string) {
+    const at = await place({}, steps);
+    const insert = (name: string, documents: Document[]) => at.db.collection(name).insertMany(documents);
+    await insert('clients', [
+      { _id: ANA, mail: 'ana@x.test' },
+      { _id: BO, mail: 'bo@x.test' },
+    ]);
+    await insert('customers', [
+      { _id: ANA_AGAIN, email: 'ANA@x.test' },
+      { _id: DEE, email: 'dee@x.test' },
+    ]);
+    await insert(
+      'invoices',
+      [ANA, BO, new ObjectId('65c000000000000000000009'), null].map((client, n) => ({ n, client })),
+    );
+    await insert('tasks', [{ who: [ANA_AGAIN, DEE] }, { who: [] }, {}]);
+    await insert('notes', [
+      { subject: { kind: 'Customer', id: ANA_AGAIN } },
+      { subject: { kind: 'Client', id: ANA } },
+      { subject: { kind: 'Deal', id: ANA } },
+    ]);
+    const names = ['contacts', 'clients', 'customers', 'invoices', 'tasks', 'notes'];
+    return { ...at, hashes: () => Promise.all(names.map((name) => hashOf(at.db, name))) };
+  }
+
+  async function expectFollowed(at: Awaited<ReturnType<typeof referring>>): Promise<void> {
+    const invoices = await at.db.collection('invoices').find().sort({ n: 1 }).toArray();
+    expect(invoices.map(({ client }) => client && String(client))).toEqual([
+      ...[String(ANA), String(BO), '65c000000000000000000009'],
+      null,
+    ]);
+    expect((await at.db.collection('tasks').findOne())?.['who'].map(String)).toEqual([String(ANA), String(DEE)]);
+    const notes = await at.db.collection('notes').find().sort({ _id: 1 }).toArray();
+    expect(notes.map(({ subject }) => `${subject.kind} ${subject.id}`)).toEqual([
+      `Contact ${ANA}`,
+      `Contact ${ANA}`,
+      `Deal ${ANA}`,
+    ]);
+  }
+
+  test('takes its references along, in one migration', async () => {
+    const at = await referring(`${STEP()}, ${REFERRING}`);
+    const before = await at.hashes();
+    const report = await at.m1.dryRun();
+    expect(report).toMatchObject({
+      ...{ wouldInsert: 3, wouldChange: 3, wouldFail: 0, warnings: [] },
+      references: [
+        { collection: 'invoices', keys: 2, dangling: 1, by: null, from: { '': 'clients' } },
+        { collection: 'tasks', keys: 2, dangling: 0 },
+        { collection: 'notes', keys: 2, dangling: 0 },
+      ],
+    });
+    expect(await at.m1.run()).toMatchObject({ state: 'completed', changed: 6 });
+    await expectFollowed(at);
+    expect(await at.m1.verify()).toMatchObject({ ok: true });
+    // Complete, and looked at once more: nothing is left to do.
+    expect(await at.m1.dryRun()).toMatchObject({ wouldInsert: 0, wouldChange: 0 });
+    expect(await at.m1.rollback()).toMatchObject({ identical: true });
+    expect(await at.hashes()).toEqual(before);
+  });
+
+  test('is known to the migrations after it, and must be there for them', async () => {
+    const at = await referring(REFERRING);
+    const merging = libraryAt({ uri: at.uri, cwd: await project(STEP(), 'm0') }, 'm0');
+    await expect(at.m1.run()).rejects.toMatchObject({ code: 'GODWIT_NOT_RUN' });
+    await expect(at.m1.dryRun()).rejects.toMatchObject({ code: 'GODWIT_NOT_RUN' });
+    await merging.run();
+    expect(await at.m1.run()).toMatchObject({ state: 'completed', changed: 3 });
+    await expectFollowed(at);
+    expect(await at.m1.verify()).toMatchObject({ ok: true });
   });
 });

@@ -8,7 +8,7 @@ const asJson = (result: unknown): Json => JSON.parse(JSON.stringify(result)) as 
 
 type Options = Parameters<Godwit['run']>[1];
 
-/** The migration `m1` of a project, verb by verb. */
+/** A migration of a project, verb by verb. */
 export interface Library {
   dryRun(): Promise<Json>;
   run(options?: Options): Promise<Json>;
@@ -18,16 +18,16 @@ export interface Library {
 }
 
 /** Opens and closes a connection for each verb, as commands do. */
-export function libraryAt(at: { readonly cwd: string; readonly uri: string }): Library {
+export function libraryAt(at: { readonly cwd: string; readonly uri: string }, id = 'm1'): Library {
   const use = async (work: (g: Godwit) => Promise<unknown>): Promise<Json> => {
     await using g = await godwit(at);
     return asJson(await work(g));
   };
   return {
-    dryRun: () => use((g) => g.dryRun('m1')),
-    run: (options) => use((g) => g.run('m1', options).result),
-    retry: (options) => use((g) => g.retry('m1', options).result),
-    verify: (options) => use((g) => g.verify('m1', options)),
-    rollback: () => use((g) => g.rollback('m1').result),
+    dryRun: () => use((g) => g.dryRun(id)),
+    run: (options) => use((g) => g.run(id, options).result),
+    retry: (options) => use((g) => g.retry(id, options).result),
+    verify: (options) => use((g) => g.verify(id, options)),
+    rollback: () => use((g) => g.rollback(id).result),
   };
 }

@@ -119,14 +119,88 @@ describe('references()', () => {
     ['a path with a hole', { path: 'a..b' }, 'names between the dots'],
     ['the _id', { path: '_id.n' }, 'a path other than "_id"'],
     ['no other collection', { to: undefined }, 'references().to as a text'],
-    ['no key', { by: undefined }, 'references().by as a text'],
+    ['no key', { by: '' }, 'references().by as a text'],
+    ['neither a key nor a merge', { by: undefined }, 'either `by` or `from`'],
+    ['both', { from: 'clients' }, 'either `by` or `from`'],
     ['the _id as a key', { by: '_id' }, 'a field other than "_id"'],
     ['an unknown way with what dangles', { dangling: 'drop' }, 'one of report, null, remove, reject'],
-    ['an unknown key', { from: 'clients' }, 'found "from"'],
+    ['an unknown key', { using: 'clients' }, 'found "using"'],
     ['an empty filter', { filter: {} }, 'an empty filter'],
   ])('refuses %s', (_, options, says) => {
     const all = { collection: 'people', path: 'owner', to: 'others', by: 'key', ...options };
     expect(refused(all)).toContain('GODWIT_MIGRATION_BROKEN');
     expect(refused(all)).toContain(says);
+  });
+
+  describe('through a merge', () => {
+    const MERGED = [
+      { _id: 'a', id: 1 },
+      { _id: 'b', id: 2 },
+      // One that kept its _id, one whose _id another contact has.
+      { _id: 3, id: 3 },
+      { _id: 'd', id: 4 },
+    ];
+    const CONTACTS = [{ _id: 'a' }, { _id: 'b' }, { _id: 3 }, { _id: 4 }, { _id: 'd' }];
+    const tableOf = <T extends object>(documents: readonly T[], field: keyof T) => ({
+      get: (value: unknown) => documents.find((one) => one[field] === value),
+      all: (value: unknown) => documents.filter((one) => one[field] === value),
+    });
+    const lookup = {
+      byKey: tableOf(MERGED, 'id'),
+      'byKey Client': tableOf(MERGED, 'id'),
+      'byKey Lead': tableOf([{ _id: 'b', id: 1 }], 'id'),
+      byId: tableOf(CONTACTS, '_id'),
+    };
+    const through = (options: object, document: Doc): unknown =>
+      references({ collection: 'notes', to: 'contacts', ...options } as never).up(document, { lookup } as never);
+
+    test('_ids of merged documents become those of theirs; what could be either is left', () => {
+      const step = { path: 'clients', from: 'clients' };
+      expect(through(step, { clients: [1, 2, 'a', 3, 4, 9] })).toEqual({ clients: ['a', 'b', 'a', 3, 4, 9] });
+    });
+
+    const TYPED = {
+      path: 'about.id',
+      typePath: 'about.kind',
+      from: { Client: 'clients', Lead: 'leads' },
+      typeTo: 'Contact',
+    };
+
+    test.each([
+      ['a type', { about: { kind: 'Client', id: 4 } }, { about: { kind: 'Contact', id: 'd' } }],
+      ['another type', { about: { kind: 'Lead', id: 1 } }, { about: { kind: 'Contact', id: 'b' } }],
+      ['an _id that stays', { about: { kind: 'Client', id: 3 } }, { about: { kind: 'Contact', id: 3 } }],
+      ['what is done', { about: { kind: 'Contact', id: 4 } }, { about: { kind: 'Contact', id: 4 } }],
+      ['a type of others', { about: { kind: 'Deal', id: 1 } }, { about: { kind: 'Deal', id: 1 } }],
+      ['what dangles', { about: { kind: 'Client', id: 9 } }, { about: { kind: 'Client', id: 9 } }],
+      ['a null', { about: { kind: 'Client', id: null } }, { about: { kind: 'Client', id: null } }],
+      [
+        'an array',
+        { about: [{ kind: 'Client', id: 1 }, { kind: 'Deal', id: 2 }, 'x'] },
+        { about: [{ kind: 'Contact', id: 'a' }, { kind: 'Deal', id: 2 }, 'x'] },
+      ],
+    ])('types beside _ids: %s', (_, before, after) => {
+      expect(through(TYPED, before)).toEqual(after);
+      expect(through(TYPED, after)).toEqual(after);
+    });
+
+    test('at the top of a document, and with what dangles taken away', () => {
+      const step = { ...TYPED, path: 'id', typePath: 'kind' };
+      expect(through(step, { kind: 'Client', id: 1 })).toEqual({ kind: 'Contact', id: 'a' });
+      expect(through({ ...step, dangling: 'null' }, { kind: 'Lead', id: 2 })).toEqual({ kind: 'Lead', id: null });
+      expect(through({ ...step, dangling: 'remove' }, { kind: 'Lead', id: 2 })).toEqual({ kind: 'Lead' });
+      expect(isReject(through({ ...step, dangling: 'reject' }, { kind: 'Lead', id: 2 }))).toBe(true);
+    });
+
+    test.each([
+      ['a type elsewhere', { typePath: 'kind' }, 'a field beside the value'],
+      ['no type afterwards', { typeTo: undefined }, 'references().typeTo as a text'],
+      ['no types', { from: {} }, 'at least one type'],
+      ['one collection for types', { from: 'clients' }, 'collections by their types'],
+      ['the same type before and after', { typeTo: 'Lead' }, 'another type'],
+    ])('refuses %s', (_, options, says) => {
+      const all = { collection: 'notes', to: 'contacts', ...TYPED, ...options };
+      expect(refused(all)).toContain(says);
+    });
   });
 });

@@ -155,7 +155,7 @@ const WHEN_DANGLING = {
 
 function references({ report, paint, columns, clear }: DryRunView): string[] {
   const lines = report.references.flatMap((found) => {
-    const { collection, path, to, by, keys, ids, dangling, several, documents, whenDangling, first } = found;
+    const { collection, path, to, by, from, keys, ids, dangling, several, documents, whenDangling, first } = found;
     const rows: (readonly [string, number, string])[] = [
       ['become _ids', keys, ''],
       ['are _ids already', ids, ''],
@@ -163,7 +163,8 @@ function references({ report, paint, columns, clear }: DryRunView): string[] {
       ['name several', several, whenDangling === 'report' ? 'left as they are' : 'their documents FAIL'],
     ];
     const shown = rows.filter(([, count], at) => count > 0 || at < 2);
-    const head = `  ${collection}.${path} -> ${to} by ${by}`;
+    const how = by === null ? `from ${Object.values(from ?? {}).join(', ')}` : `by ${by}`;
+    const head = `  ${collection}.${path} -> ${to} ${how}`;
     const list =
       documents > 0 ? [`      in ${formatCount(documents)} documents, first _id ${first[0]?.text(clear) ?? ''}`] : [];
     return [

@@ -73,12 +73,16 @@ export function keysOfTargets(step: MergeStep, documents: readonly StoredDocumen
   return eachGuarded(documents, one, author.timeoutMs, () => []);
 }
 
-/** The same members, mapped once more. */
+/** The same members, mapped once more, in their order. */
 export function mapAgain(step: MergeStep, members: readonly Member[], author: Author): Member[] {
-  return members.map((member) => {
-    const source = step.sources.find(({ collection }) => collection === member.collection);
-    if (!source || !member.document) return member;
-    const [again] = mapSources(step, source, [member.document], author);
-    return { ...member, mapped: again?.mapped ?? null };
-  });
+  const again = new Map<Member, Mapped>();
+  for (const source of step.sources) {
+    const own = members.filter(({ collection, document }) => collection === source.collection && document);
+    const documents = own.flatMap(({ document }) => document ?? []);
+    for (const [at, { mapped }] of mapSources(step, source, documents, author).entries()) {
+      const member = own[at];
+      if (member) again.set(member, mapped);
+    }
+  }
+  return members.map((member) => ({ ...member, mapped: again.get(member) ?? null }));
 }

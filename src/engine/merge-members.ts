@@ -5,6 +5,7 @@ import type { Elements } from '../domain/mapped.js';
 import type { Member } from '../domain/merge-group.js';
 import type { MergeStep } from '../domain/merge-step.js';
 import { absentDocument, type StoredDocument, typedId } from '../domain/stored-document.js';
+import { grouped } from '../kernel/grouped.js';
 import { keyOf } from '../mongo/lookups.js';
 import { type ReadFrom, readBatch } from '../mongo/read-batch.js';
 import { type Author, mapSources } from './map-sources.js';
@@ -86,10 +87,11 @@ export async function readGroups(
     const there = await readByIds(facts.into, portion, session);
     const rows = await facts.rowsOf(portion, session);
     const found = await membersOf(facts, rows, session);
+    const byCanonical = grouped(rows, (row) => keyOf(row.canonical));
     for (const canonical of portion) {
       const key = keyOf(canonical);
       const document = there.get(key) ?? absentDocument(canonical);
-      const own = rows.filter((row) => keyOf(row.canonical) === key).flatMap((row) => found.get(row) ?? []);
+      const own = (byCanonical.get(key) ?? []).flatMap((row) => found.get(row) ?? []);
       const size = sizeOf(document, own);
       if (documents.length > 0 && bytes + size > maxBytes) return { documents, members, hasMore: true };
       bytes += size;

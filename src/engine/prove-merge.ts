@@ -28,12 +28,18 @@ async function inspectionOf(
   };
 }
 
-/** @param uuid of the canonical collection as it is now */
+interface Merge {
+  readonly step: MergeStep;
+  /** Of the canonical collection as it is now. */
+  readonly uuid: string;
+  /** Documents that were looked at before. */
+  readonly before: number;
+}
+
 export async function proveMerge(
   facts: VerifyFacts,
   index: number,
-  step: MergeStep,
-  uuid: string,
+  { step, uuid, before }: Merge,
 ): Promise<{ readonly checks: readonly Check[]; readonly checked: number }> {
   const inspection = await inspectionOf(facts, index, step, uuid);
   const { signal, events, run } = facts;
@@ -43,7 +49,7 @@ export async function proveMerge(
     if (signal.aborted) throw signal.reason;
     checked += found.checked;
     strays.push(...found.strays.map(({ id }) => id));
-    events.emit('run:verify', { run: run._id, checked, total: run.total });
+    events.emit('run:verify', { run: run._id, checked: before + checked, total: run.total });
   }
   const [orphans, unnoted]: [unknown[], unknown[]] = [[], []];
   for await (const lacking of inspectCanonicals(inspection)) {

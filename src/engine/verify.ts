@@ -22,13 +22,14 @@ import { referencesIn } from './references.js';
 async function inspectAll(
   facts: VerifyFacts,
   index: number,
+  before: number,
 ): Promise<{ readonly checks: readonly Check[]; readonly checked: number }> {
   const step = facts.loaded.units[index];
   const planned = facts.run.steps[index];
   if (!step || !planned)
     throw new GodwitError('GODWIT_CHECKSUM', `wanted step ${index + 1} of the plan in the migration, found none`);
   const { uuid } = await requireTarget(facts.db, step.collection, 'read');
-  if (step.kind === 'merge') return proveMerge(facts, index, step, uuid);
+  if (step.kind === 'merge') return proveMerge(facts, index, { step, uuid, before });
   const chunks = (await listChunks(facts.state, facts.run._id)).filter((chunk) => chunk.step === index);
   let checked = 0;
   let strays = 0;
@@ -50,7 +51,7 @@ async function inspectAll(
     if (facts.signal.aborted) throw facts.signal.reason;
     checked += found.checked;
     strays += found.strays.length;
-    facts.events.emit('run:verify', { run: facts.run._id, checked, total: facts.run.total });
+    facts.events.emit('run:verify', { run: facts.run._id, checked: before + checked, total: facts.run.total });
   }
   const checks = [
     equal(`${step.collection}: the collection that was migrated`, planned.uuid, uuid),
@@ -184,7 +185,7 @@ export async function verifyRun(facts: VerifyFacts): Promise<Verification> {
   const checks: Check[] = [equal('state of the run', 'completed', run.state)];
   let checked = 0;
   for (const [index, { collection }] of run.steps.entries()) {
-    const inspected = await inspectAll(facts, index);
+    const inspected = await inspectAll(facts, index, checked);
     checked += inspected.checked;
     checks.push(...inspected.checks, ...(await checkValidator(facts.db, collection)));
   }

@@ -23,9 +23,10 @@ const TEST_WORDS = {
     path: ': string | readonly string[]',
     reason: '?: string',
     value: ': unknown',
+    rule: ': (doc: Doc) => unknown',
     step: '(at: unknown, name) => (at as Doc | undefined)?.[name]',
   },
-  mjs: { doc: '', path: '', reason: '', value: '', step: '(at, name) => at?.[name]' },
+  mjs: { doc: '', path: '', reason: '', value: '', rule: '', step: '(at, name) => at?.[name]' },
 } as const;
 
 function importText({ id, language }: TestFacts): string {
@@ -40,7 +41,8 @@ type Doc = Record<string, unknown>;
 
 /** A test that passes as it is, and fails when \`up\` is not pure, not idempotent or wrong about the sample. */
 export function migrationTestText(facts: TestFacts): string {
-  return facts.kind === 'pipeline' ? pipelineTestText(facts) : functionTestText(facts);
+  if (facts.kind === 'pipeline') return pipelineTestText(facts);
+  return facts.kind === 'merge' ? mergeTestText(facts) : functionTestText(facts);
 }
 
 const PIPELINE_ABOUT = [
@@ -52,6 +54,7 @@ const PIPELINE_ABOUT = [
 const DOCUMENTS = {
   transform: ['{ _id: 1 }', '{ _id: 1, schemaVersion: 2 }'],
   pipeline: ['{ _id: 1 }', '{ _id: 1, schemaVersion: 2 }'],
+  merge: ["{ _id: 1, email: 'ana@example.test' }", "{ email: 'ana@example.test' }"],
   references: ['{ _id: 1, owner: 7 }', "{ _id: 1, owner: 'a' }"],
 } as const;
 
@@ -101,6 +104,44 @@ test('a document in the old shape gets the new one', { skip: uri === '' }, async
 
 test('a second time changes nothing', { skip: uri === '' }, async () => {
   assert.deepEqual((await up(after)) ?? after, after);
+});
+`;
+}
+
+const MERGE_ABOUT = ['What the migration makes of one document, and who is the same as whom. It needs no database.'];
+
+function mergeTestText(facts: TestFacts): string {
+  const word = TEST_WORDS[facts.language];
+  return `${headText(facts, MERGE_ABOUT, '')}
+/** What Godwit gives to \`map\` beside the document. */
+const contextFor = (doc${word.doc}) => ({
+  keep: (path${word.path}) =>
+    (typeof path === 'string' ? path.split('.') : path).reduce(${word.step}, doc),
+  skip: (reason${word.reason}) => ({ skipped: reason ?? '' }),
+  reject: (reason${word.reason}) => ({ rejected: reason ?? '' }),
+});
+
+/** The first of the collections that are merged. <- one test for each */
+async function map(doc${word.doc}) {
+${loadText(facts)}  return migration.steps[0].sources[0].map(doc, contextFor(doc));
+}
+
+/** What a canonical document has in common with others. */
+async function keysOf(doc${word.doc}) {
+${loadText(facts)}  const { identity } = migration.steps[0];
+  return identity === 'sameId' ? [doc._id] : identity.map((rule${word.rule}) => rule(doc));
+}
+
+test('a document gets the canonical shape, without _id', async () => {
+  assert.deepEqual(await map(before), after);
+});
+
+test('a document is the same as itself in the canonical shape', async () => {
+  assert.deepEqual(await keysOf(await map(before)), await keysOf(after));
+});
+
+test('a document with nothing in it is nobody else', async () => {
+  assert.ok((await keysOf({ _id: 2 })).every((key${word.value}) => key === undefined || key === null || key === ''));
 });
 `;
 }

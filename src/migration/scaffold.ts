@@ -7,7 +7,7 @@ import { GodwitError } from '../errors.js';
 import { didYouMean } from '../kernel/nearest.js';
 
 /** The kinds of migration that there is a template for. */
-export const MIGRATION_KINDS = ['transform', 'pipeline', 'references'] as const;
+export const MIGRATION_KINDS = ['transform', 'pipeline', 'merge', 'references'] as const;
 export type MigrationKind = (typeof MIGRATION_KINDS)[number];
 
 /** @throws GodwitError GODWIT_USAGE for a kind that has no template */
@@ -97,6 +97,18 @@ const REFERENCES_STEP = `    references({
       dangling: 'report', // what names no document stays, and is listed; or 'null', 'remove', 'reject'
     }),`;
 
+const MERGE_STEP = `    merge({
+      into: COLLECTION, // the canonical one
+      from: {
+        // The document in the canonical shape, without _id. Pure, synchronous, and the same each time. \`reject('why')\`
+        // puts a document aside, \`skip()\` leaves it out; \`keep('path')\` moves a stored value with its exact BSON type.
+        'name-of-another-collection': { map: ({ _id, ...rest }) => rest }, // <- yours
+      },
+      // Who is the same as whom: by any of these, or by a third who is the same as both; undefined: by nothing.
+      identity: [({ email }) => email],
+      onConflict: 'keepTarget', // or 'keepSource', 'newest', a function, or one of these by field
+    }),`;
+
 const VERIFY = `  async verify(ctx) {
     await ctx.expectNone(COLLECTION, { schemaVersion: { $ne: 2 } });
   },
@@ -104,7 +116,9 @@ const VERIFY = `  async verify(ctx) {
 
 /** The migration's file. It loads as it is. */
 export function migrationText({ id, kind, language, author }: MigrationFacts): string {
-  const step = { transform: transformStep(language), pipeline: PIPELINE_STEP, references: REFERENCES_STEP }[kind];
+  const steps = { pipeline: PIPELINE_STEP, merge: MERGE_STEP, references: REFERENCES_STEP };
+  const step = kind === 'transform' ? transformStep(language) : steps[kind];
+  const hasVersion = kind === 'transform' || kind === 'pipeline';
   return `import { defineMigration, ${kind} } from 'godwit';
 ${kind === 'transform' ? `\n${TYPES[language]}\n` : ''}
 const COLLECTION = 'name-of-the-collection'; // <- yours
@@ -116,6 +130,6 @@ export default defineMigration({
   steps: [
 ${step}
   ],
-${kind === 'references' ? '' : VERIFY}});
+${hasVersion ? VERIFY : ''}});
 `;
 }

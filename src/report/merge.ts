@@ -5,6 +5,7 @@ import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import { mapAgain } from '../engine/map-sources.js';
 import { type MemberRow, readGroups } from '../engine/merge-members.js';
 import { type MergePlan, planMerge } from '../engine/merge-plan.js';
+import { grouped } from '../kernel/grouped.js';
 import { keyOf } from '../mongo/lookups.js';
 import type { CanonicalsOf } from '../mongo/read-batch.js';
 import { requireTarget } from '../mongo/target.js';
@@ -43,17 +44,12 @@ class Gathered {
 }
 
 /** The plan's members by their canonical document, in its order. */
-function groupsOf(plan: MergePlan, { collection }: MergeStep): Map<string, readonly MemberRow[]> {
-  const groups = new Map<string, MemberRow[]>();
-  for (const { from, id, canonical } of plan.members()) {
-    if (from === collection) continue;
-    const key = keyOf(canonical);
-    const row = { from, id, canonical, merged: null };
-    const group = groups.get(key);
-    if (group) group.push(row);
-    else groups.set(key, [row]);
-  }
-  return groups;
+function groupsOf(plan: MergePlan, { collection }: MergeStep): Map<string, MemberRow[]> {
+  const rows = [...plan.members()].filter(({ from }) => from !== collection);
+  return grouped(
+    rows.map(({ from, id, canonical }): MemberRow => ({ from, id, canonical, merged: null })),
+    ({ canonical }) => keyOf(canonical),
+  );
 }
 
 /** Looks at a merge. A sample is all of it: who is the same as whom cannot be told from a part. */
@@ -84,7 +80,12 @@ export async function analyseMerge(
     open = open.slice(read.documents.length);
     const met = read.documents.map((document) => ({ document, members: read.members?.get(document.key) ?? [] }));
     const decided = met.map(({ document, members }) => decideGroup(document, members, step));
-    const again = met.map(({ document, members }) => decideGroup(document, mapAgain(step, members, author), step));
+    const mapped = mapAgain(
+      step,
+      met.flatMap(({ members }) => members),
+      author,
+    );
+    const again = met.map(({ document, members }) => decideGroup(document, mapped.splice(0, members.length), step));
     for (const [at, { document, members }] of met.entries())
       gathered.add(document, members, decided[at]?.conflicts ?? []);
     const decisions = decided.map(({ decision }) => decision);

@@ -68,7 +68,7 @@ async function installGodwit(): Promise<void> {
     'node_modules/godwit/index.js',
     `import { createJiti } from ${JSON.stringify(join(jiti, 'lib/jiti.mjs'))};
      const authoring = await createJiti(import.meta.url).import(${JSON.stringify(join(root, 'src/domain/authoring.ts'))});
-     export const { defineMigration, transform, pipeline, references, schema, defineConfig } = authoring;`,
+     export const { defineMigration, transform, pipeline, merge, references, schema, defineConfig } = authoring;`,
   );
   await symlink(jiti, join(cwd, 'node_modules/jiti'));
 }
@@ -151,6 +151,19 @@ describe('create', () => {
     },
   );
 
+  it.each(LANGUAGES)(
+    'writes a merge in %s and its test, which knows who is nobody else',
+    async (_language, manifest, extension) => {
+      await put('package.json', manifest);
+      await installGodwit();
+      const { file, test } = await create('One of all', { kind: 'merge' });
+      const args = extension === 'ts' ? ['--import', 'jiti/register', '--test', test] : ['--test', test];
+      expect(await node(...args)).toMatchObject({ code: 0, output: expect.stringContaining('# pass 3') as unknown });
+      await put(file, (await read(file)).replace('({ email }) => email', "({ email }) => email ?? 'none'"));
+      expect((await node(...args)).output).toContain('not ok 3 - a document with nothing in it is nobody else');
+    },
+  );
+
   it('writes a test for Vitest where the project has Vitest', async () => {
     await put('package.json', { type: 'module', devDependencies: { typescript: '5', vitest: '4' } });
     await installGodwit();
@@ -166,6 +179,7 @@ describe('create', () => {
     const { file } = await create('Unify contacts');
     await create('Count up', { kind: 'pipeline' });
     await create('Owners become references', { kind: 'references' });
+    await create('One of all', { kind: 'merge' });
     await symlink(join(root, 'node_modules'), join(cwd, 'node_modules'));
     await initProject({ cwd });
     await put('tsconfig.json', {

@@ -6,6 +6,7 @@ import { type DryRunReport, isClean } from '../../verbs/dry-run.js';
 import type { Paint } from '../output/io.js';
 import { bar, cutEnd, cutMiddle, nextLines, padEnd, table, wrap } from '../output/layout.js';
 import { formatTime } from '../output/time.js';
+import { merges, references } from './relations.js';
 
 export interface DryRunView {
   readonly report: DryRunReport;
@@ -23,8 +24,9 @@ const MAX_GROUPS = 8;
 
 function verdict({ report, paint }: DryRunView): string {
   const of = report.sample === null ? '' : ` (a sample of ${formatCount(report.scanned)})`;
-  const { wouldChange, scanned, wouldFail, validationFailureCount, uniqueCollisionCount } = report;
-  const changes = `${formatCount(wouldChange)} of ${formatCount(scanned)} documents${of} would change`;
+  const { wouldChange, wouldInsert, scanned, wouldFail, validationFailureCount, uniqueCollisionCount } = report;
+  const inserts = wouldInsert > 0 ? ` and ${formatCount(wouldInsert)} be inserted` : '';
+  const changes = `${formatCount(wouldChange)} of ${formatCount(scanned)} documents${of} would change${inserts}`;
   const bad: string[] = [];
   if (wouldFail > 0) bad.push(`${formatCount(wouldFail)} would FAIL`);
   if (validationFailureCount > 0) bad.push(`${formatCount(validationFailureCount)} would be refused by the validator`);
@@ -146,39 +148,6 @@ function sample(found: Sample, at: number, count: number, { columns, paint, clea
   return [cutEnd(head, columns), ...rows, ...(total > 8 ? [`    ... ${total - 8} fields more`] : [])];
 }
 
-const WHEN_DANGLING = {
-  report: 'left as they are',
-  null: 'become null',
-  remove: 'are taken away',
-  reject: 'their documents FAIL',
-} as const;
-
-function references({ report, paint, columns, clear }: DryRunView): string[] {
-  const lines = report.references.flatMap((found) => {
-    const { collection, path, to, by, from, keys, ids, dangling, several, documents, whenDangling, first } = found;
-    const rows: (readonly [string, number, string])[] = [
-      ['become _ids', keys, ''],
-      ['are _ids already', ids, ''],
-      ['DANGLE', dangling, `name no document of ${to}: ${WHEN_DANGLING[whenDangling]}`],
-      ['name several', several, whenDangling === 'report' ? 'left as they are' : 'their documents FAIL'],
-    ];
-    const shown = rows.filter(([, count], at) => count > 0 || at < 2);
-    const how = by === null ? `from ${Object.values(from ?? {}).join(', ')}` : `by ${by}`;
-    const head = `  ${collection}.${path} -> ${to} ${how}`;
-    const list =
-      documents > 0 ? [`      in ${formatCount(documents)} documents, first _id ${first[0]?.text(clear) ?? ''}`] : [];
-    return [
-      cutEnd(head, columns),
-      ...table(
-        shown.map(([name, count, note]) => [`    ${name}`, formatCount(count), note]),
-        [1],
-      ),
-      ...list,
-    ];
-  });
-  return lines.length === 0 ? [] : [paint('bold', 'references'), ...lines];
-}
-
 function failures({ report, columns, clear }: DryRunView): string[] {
   const lines: string[] = [];
   if (report.failures.length > 0)
@@ -244,6 +213,7 @@ export function renderDryRun(view: DryRunView): string[] {
           '  values are masked to their shape (_ is a blank at either end); --show-values shows them, on a terminal only',
         ]
       : [],
+    merges(view),
     references(view),
     failures(view),
     [...report.notChecked.map((what) => `  ? not checked: ${what}`), ...report.warnings.map((what) => `  ! ${what}`)],

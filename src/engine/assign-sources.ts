@@ -79,7 +79,7 @@ class Assignment {
     for (const [at, document] of documents.entries()) {
       const id = typedId(document);
       this.#take(id);
-      if (!rows.has(document.key)) await this.#insert({ from: step.collection, id, keys: keys[at] ?? [] }, id);
+      if (!rows.has(document.key)) await this.#insert({ from: step.collection, id, keys: keys[at] ?? null }, id);
     }
   }
 

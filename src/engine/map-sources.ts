@@ -61,16 +61,20 @@ export function mapSources(
   return eachGuarded(documents, one, author.timeoutMs, () => bad(tooLate('map()', author.timeoutMs)));
 }
 
-/** Keys of documents of the canonical collection itself; none where a rule fails on one. */
-export function keysOfTargets(step: MergeStep, documents: readonly StoredDocument[], author: Author): string[][] {
-  const one = (document: StoredDocument): string[] => {
+/** Keys of documents of the canonical collection itself; null where a rule fails on one. */
+export function keysOfTargets(
+  step: MergeStep,
+  documents: readonly StoredDocument[],
+  author: Author,
+): (readonly string[] | null)[] {
+  const one = (document: StoredDocument): string[] | null => {
     try {
       return identityKeys(step.identity, elementsOf(document.bytes), toPlain(document.bytes)['_id'], keyOf);
     } catch {
-      return [];
+      return null;
     }
   };
-  return eachGuarded(documents, one, author.timeoutMs, () => []);
+  return eachGuarded(documents, one, author.timeoutMs, () => null);
 }
 
 /** The same members, mapped once more, in their order. */

@@ -9,6 +9,7 @@ import { coveringRanges } from '../domain/chunk.js';
 import { Grouping } from '../domain/grouping.js';
 import type { MergeStep } from '../domain/merge-step.js';
 import { type StoredDocument, typedId } from '../domain/stored-document.js';
+import { GodwitError } from '../errors.js';
 import { keyOf } from '../mongo/lookups.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import { requireTarget } from '../mongo/target.js';
@@ -106,6 +107,7 @@ class Planner {
     const sources = await sourcesOf(facts.db, step);
     await this.#look(into, undefined, (documents) => keysOfTargets(step, documents, facts));
     this.#targets = this.#nodes.length;
+    this.#requireTargetKeys();
     for (const source of step.sources) {
       const from = sources.get(source.collection) as ReadFrom;
       await this.#look(from, source.filter, (documents) =>
@@ -117,6 +119,18 @@ class Planner {
       ...{ into, sources, groups: this.#leads().size, targetDoubles: this.#targetDoubles() },
       members: () => this.#members(canonicals),
     };
+  }
+
+  /** Of whom nobody can say who they are, everybody would be made a second time. @throws GodwitError */
+  #requireTargetKeys(): void {
+    const nameless = this.#nodes.filter(({ keys }) => keys === null).length;
+    if (nameless === 0) return;
+    const { collection } = this.step;
+    throw new GodwitError(
+      'GODWIT_MIGRATION_BROKEN',
+      `wanted every rule of merge().identity to answer for the documents of ${collection}, found that one throws on ${nameless} of them`,
+      { next: ['let it return undefined where it does not apply: ({ email }) => email?.toLowerCase()'] },
+    );
   }
 
   /** By the number of the leader of each group. Existing documents keep their `_id`; of the others the least number's stays. */

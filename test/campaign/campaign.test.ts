@@ -9,10 +9,13 @@ import { killLeftovers, MAIN } from '../support/command.js';
 import { buildMutant } from './build-mutant.js';
 import { Crew } from './crew.js';
 import { drawSchedule, type Focus } from './draw.js';
+import { playMerge } from './merge/play.js';
+import { drawMerge } from './merge/schedule.js';
 import { MUTANTS } from './mutants.js';
 import type { Played } from './play.js';
 import { Coverage } from './report.js';
 import type { Schedule } from './schedule.js';
+import { CampaignServer } from './server.js';
 import { simpler } from './shrink.js';
 
 /** At once: a schedule's processes are idle for a part of their time. */
@@ -106,6 +109,23 @@ describe('a schedule of faults', () => {
       collection: { docs: 0, ids: 'int' },
     });
   });
+});
+
+describe('a schedule of a merge', () => {
+  let server: CampaignServer;
+  beforeAll(async () => {
+    server = await CampaignServer.start('one-node');
+  });
+  afterAll(() => server.stop());
+
+  test.each([1, 2, 3, 4, 5])(
+    '%i makes one of everybody, and goes back',
+    async (seed) => {
+      const { violations, timeline } = await playMerge(drawMerge(seed), { server, main: MAIN });
+      expect(violations, timeline.join('\n')).toEqual([]);
+    },
+    LONGEST_MS,
+  );
 });
 
 describe('a mutant of the engine', () => {

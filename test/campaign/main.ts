@@ -5,6 +5,7 @@ import { MAIN } from '../support/command.js';
 import { buildMutant } from './build-mutant.js';
 import { Crew } from './crew.js';
 import { drawSchedule, type Focus } from './draw.js';
+import { huntMerges, runMerges } from './merge/run.js';
 import { MUTANTS, type Mutant } from './mutants.js';
 import { setPatience } from './patience.js';
 import type { Played } from './play.js';
@@ -27,6 +28,7 @@ const { values } = parseArgs({
     replay: { type: 'string' },
     mutants: { type: 'boolean', default: false },
     mutant: { type: 'string' },
+    merges: { type: 'string' },
     main: { type: 'string', default: MAIN },
     out: { type: 'string', default: 'campaign-failures' },
     patience: { type: 'string', default: '1' },
@@ -84,8 +86,15 @@ async function hunt(crew: Crew, mutant: Mutant): Promise<{ readonly count: numbe
   return { count, by };
 }
 
+const placeOfMerges = (main: string) => ({ seed: Number(values.seed), jobs: Number(values.jobs), main });
+
 /** @returns true when it was caught, by a schedule that holds without the damage */
 async function runMutant(crew: Crew, mutant: Mutant): Promise<boolean> {
+  if (mutant.isOfMerges) {
+    await using build = await buildMutant(mutant);
+    const limit = Number(values.schedules ?? MUTANT_SCHEDULES);
+    return await huntMerges(mutant.name, limit, placeOfMerges(build.main), values.main);
+  }
   const { count, by } = await hunt(crew, mutant);
   const name = mutant.name.padEnd(24);
   const [first] = by?.violations ?? [];
@@ -119,10 +128,10 @@ async function replay(crew: Crew, file: string): Promise<boolean> {
 }
 
 await using crew = await Crew.start(values.replay === undefined ? Number(values.jobs) : 1);
-const isGood =
-  values.replay !== undefined
-    ? await replay(crew, values.replay)
-    : values.mutants || values.mutant !== undefined
-      ? await runMutants(crew)
-      : await runCampaign(crew, drawn(Number(values.seed), Number(values.schedules ?? SCHEDULES)));
-process.exitCode = isGood ? 0 : 1;
+function asked(): Promise<boolean> {
+  if (values.replay !== undefined) return replay(crew, values.replay);
+  if (values.merges !== undefined) return runMerges(Number(values.merges), placeOfMerges(values.main));
+  if (values.mutants || values.mutant !== undefined) return runMutants(crew);
+  return runCampaign(crew, drawn(Number(values.seed), Number(values.schedules ?? SCHEDULES)));
+}
+process.exitCode = (await asked()) ? 0 : 1;

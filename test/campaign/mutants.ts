@@ -17,6 +17,8 @@ export interface Mutant {
   readonly name: string;
   readonly edits: readonly Edit[];
   readonly focus: Focus;
+  /** Hunted with schedules of merges. */
+  readonly isOfMerges?: true;
 }
 
 const CHECKPOINT_FILTER = '{ _id: chunk._id, fence: chunk.fence, seq: chunk.seq }';
@@ -214,5 +216,47 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: { fields: ['odd'], migrations: ['rename', 'whole', 'set'], minDocs: 20, maxFaults: 1 },
+  },
+  {
+    name: 'groups-not-joined',
+    edits: [{ file: 'domain/grouping.ts', find: 'else this.#join(number, other);', replace: '' }],
+    focus: {},
+    isOfMerges: true,
+  },
+  {
+    name: 'newcomers-not-matched',
+    edits: [
+      {
+        file: 'engine/assign-sources.ts',
+        find: 'if (keys.length === 0) return undefined;',
+        replace: 'if (keys.length >= 0) return undefined;',
+      },
+    ],
+    focus: {},
+    isOfMerges: true,
+  },
+  {
+    name: 'merged-outside',
+    edits: [
+      {
+        file: 'mongo/id-map-writes.ts',
+        find: '{ $set: { merged: merged && new Binary(bytesOf(merged)) } } },\n      }),\n    ),\n    { session },',
+        replace: '{ $set: { merged: merged && new Binary(bytesOf(merged)) } } },\n      }),\n    ),\n    {},',
+      },
+    ],
+    focus: {},
+    isOfMerges: true,
+  },
+  {
+    name: 'insertion-forgotten',
+    edits: [
+      {
+        file: 'domain/audit-entry.ts',
+        find: "kind: patch.k ?? 'update',",
+        replace: "kind: 'update',",
+      },
+    ],
+    focus: {},
+    isOfMerges: true,
   },
 ];

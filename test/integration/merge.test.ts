@@ -256,6 +256,15 @@ describe('a merge', () => {
     ]);
   });
 
+  test('is refused where nobody can say who the documents of its own collection are', async () => {
+    const source = STEP().replace('({ email }) => email,', '({ email }) => email.trim(),');
+    const at = await place({ contacts: [{ _id: 1, name: 'Nobody' }], clients: [{ _id: 2, mail: 'a@x.test' }] }, source);
+    const before = await at.hashes();
+    for (const verb of [at.m1.dryRun, at.m1.run])
+      await expect(verb()).rejects.toMatchObject({ code: 'GODWIT_MIGRATION_BROKEN' });
+    expect(await at.hashes()).toEqual(before);
+  });
+
   const REFERRING = `
     references({ collection: 'invoices', path: 'client', from: 'clients', to: 'contacts' }),
     references({ collection: 'tasks', path: 'who', from: 'customers', to: 'contacts' }),

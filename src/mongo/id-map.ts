@@ -195,15 +195,17 @@ export async function plannedTargets(state: State, { run, step }: RowsOf): Promi
   return keys;
 }
 
-/** What the merges that stand have made of documents. */
+/** What the merges that stand have made of documents. Rows of a planner that died before there was a run are none. */
 export const canonicalsIn =
-  ({ idMap }: State): CanonicalsOf =>
+  ({ idMap, runs }: State): CanonicalsOf =>
   async ({ from, into }, ids, session) => {
     const filter = { from, into, id: { $in: [...ids] } } as Filter<IdMapRow>;
-    const options = {
-      ...exactly(session),
-      projection: { _id: 0, id: 1, canonical: 1 },
-      sort: { canonical: 1 } as const,
-    };
-    return idMap.find(filter, options).toArray();
+    const projection = { _id: 0, run: 1, id: 1, canonical: 1 };
+    const rows = await idMap.find(filter, { ...exactly(session), projection, sort: { canonical: 1 } }).toArray();
+    const planned = [...new Set(rows.map(({ run }) => run))];
+    if (planned.length === 0) return [];
+    const standing = { _id: { $in: planned }, current: true };
+    const found = await runs.find(standing, { projection: { _id: 1 }, ...(session ? { session } : {}) }).toArray();
+    const known = new Set(found.map(({ _id }) => _id));
+    return rows.filter(({ run }) => known.has(run));
   };

@@ -295,7 +295,9 @@ async function back(stage: Stage, contactsBefore: unknown): Promise<void> {
   const [contacts, ...now] = await hashes(db);
   if (contacts !== contactsBefore) violations.push('the contacts are not as before');
   if (JSON.stringify(now) !== JSON.stringify(sources)) violations.push('the rollback changed a source');
-  const rows = await db.collection('migrations_idmap').countDocuments();
+  // Those of a planner that died before its run was there go by themselves, a day later.
+  const runs = await db.collection('migrations').distinct('_id');
+  const rows = await db.collection<{ run: unknown }>('migrations_idmap').countDocuments({ run: { $in: runs } });
   if (rows > 0) violations.push(`${rows} rows of the id map are left`);
 }
 

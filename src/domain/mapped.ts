@@ -25,6 +25,10 @@ export const elementsOf = (bytes: Buffer): Map<string, Buffer> =>
 
 export const bytesOf = (elements: Elements): Buffer => assemble([...elements.values()]);
 
+/** True when these are the elements that were merged last. */
+export const isMergedAs = (elements: Elements, merged: Elements | null | undefined): boolean =>
+  merged ? bytesOf(merged).equals(bytesOf(elements)) : false;
+
 /**
  * Decides what `output`, returned by `map` for `document`, means. A field that was left at its path keeps its bytes.
  *

@@ -176,17 +176,19 @@ function elementOf(name: string, value: unknown): Buffer {
   return element;
 }
 
+/** An entry of the provenance as a text: the same for the same bytes. */
+export const noteOf = (collection: unknown, id: unknown): string => toBytes({ collection, id }).toString('hex');
+
 /** `[{ collection, id }]`: what was there already, without the members that are gone, then those that are new. */
 function provenanceOf(current: Buffer | undefined, name: string, members: readonly Member[]): Buffer | undefined {
-  const textOf = (collection: unknown, id: unknown): string => toBytes({ collection, id }).toString('hex');
   const there = current ? toTyped(bytesOf(new Map([[name, current]])))[name] : [];
   const entries = Array.isArray(there) ? (there as Doc[]) : [];
-  const gone = new Set(members.flatMap(({ collection, id, document }) => (document ? [] : textOf(collection, id))));
-  const kept = entries.filter((entry) => !gone.has(textOf(entry?.['collection'], entry?.['id'])));
-  const known = new Set(kept.map((entry) => textOf(entry?.['collection'], entry?.['id'])));
+  const gone = new Set(members.flatMap(({ collection, id, document }) => (document ? [] : noteOf(collection, id))));
+  const kept = entries.filter((entry) => !gone.has(noteOf(entry?.['collection'], entry?.['id'])));
+  const known = new Set(kept.map((entry) => noteOf(entry?.['collection'], entry?.['id'])));
   const added = members
     .filter(({ document, mapped }) => document && mapped?.kind === 'mapped')
-    .filter(({ collection, id }) => !known.has(textOf(collection, id)));
+    .filter(({ collection, id }) => !known.has(noteOf(collection, id)));
   if (added.length === 0 && kept.length === entries.length) return current;
   const all = [...kept, ...added.map(({ collection, id }) => ({ collection, id }))];
   return elementsOf(toBytes({ [name]: all })).get(name);

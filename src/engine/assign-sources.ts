@@ -4,12 +4,12 @@
  */
 import type { ClientSession } from 'mongodb';
 import type { MergeStep } from '../domain/merge-step.js';
-import { type StoredDocument, typedId } from '../domain/stored-document.js';
+import { typedId } from '../domain/stored-document.js';
 import { idsChunk, touchFence } from '../mongo/chunks.js';
 import { type IdMapRow, readByKeys, readMembers, readRows } from '../mongo/id-map.js';
 import { insertRows, storeKeys } from '../mongo/id-map-writes.js';
 import { keyOf } from '../mongo/lookups.js';
-import { bothFilters, type ReadFrom, readBatch } from '../mongo/read-batch.js';
+import { readByIds } from '../mongo/read-batch.js';
 import { inTransaction } from '../mongo/transaction.js';
 import { leaseLost } from './doubt.js';
 import { Effort } from './effort.js';
@@ -60,20 +60,11 @@ class Assignment {
     this.#canonicals.set(keyOf(canonical), canonical);
   }
 
-  async #read(
-    from: ReadFrom,
-    ids: readonly unknown[],
-    filter?: MergeStep['filter'] | object,
-  ): Promise<readonly StoredDocument[]> {
-    const limits = { limit: ids.length + 1, maxBytes: Number.POSITIVE_INFINITY, session: this.session };
-    return (await readBatch(from, bothFilters({ _id: { $in: [...ids] } }, filter), limits)).documents;
-  }
-
   /** Documents that the application inserted into the canonical collection are somebody, too. */
   async #targets(ids: readonly unknown[]): Promise<void> {
     if (ids.length === 0) return;
     const { context, step } = this;
-    const documents = await this.#read(readFrom(context), ids);
+    const documents = await readByIds(readFrom(context), ids, { session: this.session });
     const rows = await this.#rows(step.collection, ids);
     const keys = keysOfTargets(step, documents, authorOf(context));
     for (const [at, document] of documents.entries()) {
@@ -90,7 +81,10 @@ class Assignment {
     const rows = await this.#rows(collection, ids);
     // Whatever became of it, its canonical document is looked at.
     for (const { canonical } of rows.values()) this.#take(canonical);
-    const documents = await this.#read(from, ids, source.filter);
+    const documents = await readByIds(from, ids, {
+      session: this.session,
+      ...(source.filter ? { filter: source.filter } : {}),
+    });
     const mapped = mapSources(this.step, source, documents, authorOf(this.context));
     for (const [at, document] of documents.entries()) {
       const found = { from: collection, id: typedId(document), keys: mapped[at]?.keys ?? null };
@@ -109,7 +103,7 @@ class Assignment {
     if (isSame(row.keys, found.keys) || found.keys === null) return;
     const other = row.keys === null && !row.merged ? await this.#match(found.keys) : undefined;
     const canonical = other ? other.canonical : row.canonical;
-    await storeKeys(this.context.state, [{ _id: row._id, keys: found.keys, canonical }], this.session);
+    await storeKeys(this.context.state, row._id, { keys: found.keys, canonical }, this.session);
     this.#take(canonical);
   }
 
@@ -129,7 +123,7 @@ class Assignment {
 
   async #newId({ from, id }: Found): Promise<unknown> {
     const { context, step, session } = this;
-    const there = await this.#read(readFrom(context), [id]);
+    const there = await readByIds(readFrom(context), [id], { session });
     const given = await readMembers(context.state, rowsOf(context), [id], session);
     return there.length + given.length === 0 ? id : derivedId(step.collection, from, id);
   }

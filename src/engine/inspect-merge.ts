@@ -4,13 +4,13 @@
  */
 import type { Document, Filter } from 'mongodb';
 import { coveringRanges } from '../domain/chunk.js';
-import { bytesOf } from '../domain/mapped.js';
+import { isMergedAs } from '../domain/mapped.js';
+import { noteOf } from '../domain/merge-group.js';
 import type { MergeSource } from '../domain/merge-step.js';
 import { type StoredDocument, keyOf as storedKey, typedId } from '../domain/stored-document.js';
-import { toBytes } from '../kernel/values.js';
 import { type IdMapRow, mergedOf, type RowsOf, readRows, walkRows } from '../mongo/id-map.js';
 import { keyOf } from '../mongo/lookups.js';
-import { type ReadFrom, readBatch } from '../mongo/read-batch.js';
+import { readByIds } from '../mongo/read-batch.js';
 import type { State } from '../mongo/state.js';
 import type { Written } from './assign-sources.js';
 import { mapSources } from './map-sources.js';
@@ -59,8 +59,7 @@ async function straysAmong(
     if (row && facts.quarantined.has(storedKey(row.canonical))) return [];
     const now = mapped[at]?.mapped;
     if (now?.kind === 'skipped') return [];
-    const merged = row && mergedOf(row);
-    const isMerged = now?.kind === 'mapped' && merged && bytesOf(merged).equals(bytesOf(now.elements));
+    const isMerged = now?.kind === 'mapped' && isMergedAs(now.elements, row && mergedOf(row));
     return isMerged ? [] : [{ from: source.collection, id: typedId(document) }];
   });
 }
@@ -69,17 +68,11 @@ async function goneAmong(facts: MergeInspection, rows: readonly IdMapRow[]): Pro
   const gone: Written[] = [];
   for (const [name, from] of facts.sources) {
     const ids = rows.filter((row) => row.from === name && row.merged).map(({ id }) => id);
-    const there = await keysThere(from, ids);
+    const found = await readByIds(from, ids, { idsOnly: true });
+    const there = new Set(found.map((document) => keyOf(typedId(document))));
     gone.push(...ids.filter((id) => !there.has(keyOf(id))).map((id) => ({ from: name, id })));
   }
   return gone;
-}
-
-async function keysThere(from: ReadFrom, ids: readonly unknown[]): Promise<Set<string>> {
-  if (ids.length === 0) return new Set();
-  const limits = { limit: ids.length + 1, maxBytes: Number.POSITIVE_INFINITY, idsOnly: true };
-  const { documents } = await readBatch(from, { _id: { $in: [...ids] } }, limits);
-  return new Set(documents.map((document) => keyOf(typedId(document))));
 }
 
 /** What the canonical collection lacks of the source documents that were merged into it. */
@@ -105,8 +98,6 @@ export async function* inspectCanonicals(facts: MergeInspection): AsyncGenerator
     yield { orphans: orphans.map(({ id }) => id), unnoted: unnoted.map(({ id }) => id) };
   }
 }
-
-const noteOf = (collection: unknown, id: unknown): string => toBytes({ collection, id }).toString('hex');
 
 /** What each canonical document says that it was made of; everything, where no provenance is kept. */
 async function notesOf(

@@ -1,7 +1,7 @@
 /** What a batch of a merge decides, and what the id map keeps of it. */
 import type { DecidedBatch, ReadBatch } from '../domain/batch.js';
 import type { Decision } from '../domain/change.js';
-import { bytesOf, type Elements } from '../domain/mapped.js';
+import { isMergedAs } from '../domain/mapped.js';
 import { decideGroup, type Member } from '../domain/merge-group.js';
 import type { MergeStep } from '../domain/merge-step.js';
 import { type RowsOf, rowId } from '../mongo/id-map.js';
@@ -11,12 +11,10 @@ import type { MergedRow } from '../mongo/id-map-writes.js';
 export const decideMerge = (step: MergeStep, { documents, members }: ReadBatch): Decision[] =>
   documents.map((document) => decideGroup(document, members?.get(document.key) ?? [], step).decision);
 
-const isSame = (a: Elements, b: Elements | null): boolean => b !== null && bytesOf(a).equals(bytesOf(b));
-
 function rowOf(of: RowsOf, { collection, id, document, mapped, merged }: Member): MergedRow[] {
   const _id = rowId(of, collection, id);
   if (!document) return merged ? [{ _id, merged: null }] : [];
-  if (mapped?.kind !== 'mapped' || isSame(mapped.elements, merged)) return [];
+  if (mapped?.kind !== 'mapped' || isMergedAs(mapped.elements, merged)) return [];
   return [{ _id, merged: mapped.elements }];
 }
 

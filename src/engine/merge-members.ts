@@ -7,7 +7,7 @@ import type { MergeStep } from '../domain/merge-step.js';
 import { absentDocument, type StoredDocument, typedId } from '../domain/stored-document.js';
 import { grouped } from '../kernel/grouped.js';
 import { keyOf } from '../mongo/lookups.js';
-import { type ReadFrom, readBatch } from '../mongo/read-batch.js';
+import { type ReadFrom, readByIds } from '../mongo/read-batch.js';
 import { type Author, mapSources } from './map-sources.js';
 
 /** What is known of a source document before it is read. */
@@ -30,14 +30,13 @@ export interface GroupFacts {
 /** Canonical documents read at once: their sources may be large. */
 const PORTION = 50;
 
-async function readByIds(
+/** By their `_id`s. */
+async function readAll(
   from: ReadFrom,
   ids: readonly unknown[],
   session?: ClientSession,
 ): Promise<Map<string, StoredDocument>> {
-  if (ids.length === 0) return new Map();
-  const limits = { limit: ids.length + 1, maxBytes: Number.POSITIVE_INFINITY, ...(session ? { session } : {}) };
-  const { documents } = await readBatch(from, { _id: { $in: [...ids] } }, limits);
+  const documents = await readByIds(from, ids, session ? { session } : {});
   return new Map(documents.map((document) => [keyOf(typedId(document)), document]));
 }
 
@@ -51,7 +50,7 @@ async function membersOf(
     const own = rows.filter(({ from }) => from === source.collection);
     const from = sources.get(source.collection);
     if (!from || own.length === 0) continue;
-    const found = await readByIds(
+    const found = await readAll(
       from,
       own.map(({ id }) => id),
       session,
@@ -84,7 +83,7 @@ export async function readGroups(
   let bytes = 0;
   for (let at = 0; at < canonicals.length; at += PORTION) {
     const portion = canonicals.slice(at, at + PORTION);
-    const there = await readByIds(facts.into, portion, session);
+    const there = await readAll(facts.into, portion, session);
     const rows = await facts.rowsOf(portion, session);
     const found = await membersOf(facts, rows, session);
     const byCanonical = grouped(rows, (row) => keyOf(row.canonical));

@@ -40,8 +40,6 @@ export interface MergePlan {
 export interface PlanFacts extends Author {
   readonly db: Db;
   readonly signal: AbortSignal;
-  /** Told how many documents were looked at. */
-  readonly progress?: (looked: number) => void;
 }
 
 /** Documents read at once. */
@@ -87,7 +85,7 @@ class Planner {
     filter: MergeStep['sources'][number]['filter'],
     keysOf: (documents: readonly StoredDocument[]) => (readonly string[] | null)[],
   ): Promise<void> {
-    const { signal, progress } = this.facts;
+    const { signal } = this.facts;
     for (const range of coveringRanges([]))
       for await (const documents of walk(from, range, PORTION, filter)) {
         if (signal.aborted) throw signal.reason;
@@ -97,7 +95,6 @@ class Planner {
           this.#grouping.add(own ?? []);
           this.#nodes.push({ from: from.collection, id: typedId(document), keys: own });
         }
-        progress?.(this.#nodes.length);
       }
   }
 
@@ -115,9 +112,10 @@ class Planner {
       );
     }
     const canonicals = this.#canonicals();
+    const leads = this.#leads();
     return {
-      ...{ into, sources, groups: this.#leads().size, targetDoubles: this.#targetDoubles() },
-      members: () => this.#members(canonicals),
+      ...{ into, sources, groups: leads.size, targetDoubles: this.#targetDoubles() },
+      members: () => this.#members(canonicals, leads),
     };
   }
 
@@ -163,8 +161,7 @@ class Planner {
     return leads;
   }
 
-  *#members(canonicals: ReadonlyMap<number, unknown>): Generator<PlannedMember> {
-    const leads = this.#leads();
+  *#members(canonicals: ReadonlyMap<number, unknown>, leads: ReadonlySet<number>): Generator<PlannedMember> {
     for (const [order, node] of this.#nodes.entries()) {
       // A document of the canonical collection stays itself, whoever is the same.
       const canonical = order < this.#targets ? node.id : canonicals.get(this.#grouping.leaderOf(order));

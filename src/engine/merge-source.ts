@@ -3,27 +3,10 @@ import { type Chunk, rangeFilter } from '../domain/chunk.js';
 import type { MergeStep } from '../domain/merge-step.js';
 import { mergedOf, type RowsOf, readCanonicals, readMembers } from '../mongo/id-map.js';
 import { keyOf } from '../mongo/lookups.js';
-import type { ReadFrom } from '../mongo/read-batch.js';
-import type { State } from '../mongo/state.js';
 import type { Author } from './map-sources.js';
 import { type GroupFacts, readGroups } from './merge-members.js';
 import { readFrom, type StepContext } from './run-context.js';
-import type { Counting, Source } from './source.js';
-
-/** The rows of the id map say what belongs together. */
-export function groupFacts(
-  state: State,
-  of: RowsOf,
-  merge: { readonly step: MergeStep; readonly into: ReadFrom; readonly sources: ReadonlyMap<string, ReadFrom> },
-  author: Author,
-): GroupFacts {
-  return {
-    ...merge,
-    author,
-    rowsOf: async (canonicals, session) =>
-      (await readMembers(state, of, canonicals, session)).map((row) => ({ ...row, merged: mergedOf(row) })),
-  };
-}
+import type { IdsOptions, Source } from './source.js';
 
 export const rowsOf = ({ run, stepIndex }: StepContext): RowsOf => ({ run: run._id, step: stepIndex });
 
@@ -32,13 +15,15 @@ export const authorOf = ({ locate, settings }: StepContext): Author => ({
   timeoutMs: settings.transformTimeoutMs,
 });
 
-export const factsOf = (context: StepContext, step: MergeStep): GroupFacts =>
-  groupFacts(
-    context.state,
-    rowsOf(context),
-    { step, into: readFrom(context), sources: context.sources },
-    authorOf(context),
-  );
+/** The rows of the id map say what belongs together. */
+export const factsOf = (context: StepContext, step: MergeStep): GroupFacts => ({
+  ...{ step, into: readFrom(context), sources: context.sources, author: authorOf(context) },
+  rowsOf: async (canonicals, session) =>
+    (await readMembers(context.state, rowsOf(context), canonicals, session)).map((row) => ({
+      ...row,
+      merged: mergedOf(row),
+    })),
+});
 
 /** Canonical `_id`s of the chunk's range after its cursor. */
 export function mergeSource(context: StepContext, step: MergeStep, chunk: Chunk): Source {
@@ -60,7 +45,7 @@ export function mergeIdsSource(
   context: StepContext,
   step: MergeStep,
   ids: readonly unknown[],
-  options: { readonly done: readonly unknown[]; readonly counts: Counting },
+  options: IdsOptions,
 ): Source {
   return {
     closesChunk: false,

@@ -88,17 +88,21 @@ async function readWindow(
   return { documents: read.documents, hasMore: read.hasMore || ids.hasMore, window: ids.documents.slice(0, upTo) };
 }
 
-/**
- * The documents with these `_id`s that the filter still matches, but for those that are done.
- *
- * @param done `_id`s of documents that earlier batches have taken, as they are stored: left away by the server, which
- *   holds 5 and 5.0 for equal, so that a batch is cut by the bytes of what is left
- */
+export interface IdsOptions {
+  /**
+   * `_id`s of documents that earlier batches have taken, as they are stored: left away by the server, which holds 5 and
+   * 5.0 for equal, so that a batch is cut by the bytes of what is left.
+   */
+  readonly done: readonly unknown[];
+  readonly counts: Counting;
+}
+
+/** The documents with these `_id`s that the filter still matches, but for those that are done. */
 export function idsSource(
   from: ReadFrom,
   filter: Filter<Document> | undefined,
   ids: readonly unknown[],
-  options: { readonly done: readonly unknown[]; readonly counts: Counting },
+  options: IdsOptions,
 ): Source {
   return {
     closesChunk: false,

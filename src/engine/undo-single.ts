@@ -7,11 +7,11 @@ import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
 import { decodeEntries } from '../domain/audit-entry.js';
 import type { Chunk } from '../domain/chunk.js';
-import { keyOf, type StoredDocument, typedId } from '../domain/stored-document.js';
+import { keyOf, typedId } from '../domain/stored-document.js';
 import { decideUndo, NO_UNDO_BATCH, type Restore, type UndoBatch } from '../domain/undo.js';
 import { auditAround, leastAuditSeq } from '../mongo/audit-entries.js';
 import { idsChunk, touchFence } from '../mongo/chunks.js';
-import { readBatch } from '../mongo/read-batch.js';
+import { readByIds } from '../mongo/read-batch.js';
 import { inTransaction } from '../mongo/transaction.js';
 import { applyWrites } from '../mongo/write-batch.js';
 import { leaseLost } from './doubt.js';
@@ -60,19 +60,6 @@ async function undoAside(context: StepContext, session: ClientSession, decide: D
   }
 }
 
-async function readIds(
-  context: StepContext,
-  ids: readonly unknown[],
-  session?: ClientSession,
-): Promise<readonly StoredDocument[]> {
-  const read = await readBatch(
-    readFrom(context),
-    { _id: { $in: ids } },
-    { limit: Math.max(1, ids.length), maxBytes: Number.POSITIVE_INFINITY, ...(session ? { session } : {}) },
-  );
-  return read.documents;
-}
-
 /** What undoing the newest entry of one document would do; null when the run never changed it. */
 async function decideOnly(
   context: StepContext,
@@ -81,7 +68,7 @@ async function decideOnly(
   session: ClientSession | undefined,
   effort: Effort,
 ): Promise<UndoBatch | null> {
-  const [document] = await readIds(context, [id], session);
+  const [document] = await readByIds(readFrom(context), [id], session ? { session } : {});
   const batches = (await auditAround(context.state, context.run._id, id)).filter(({ head }) => head.direction === 'up');
   const entries = batches
     .filter(({ head, isIntact }) => head.step === context.stepIndex && isIntact)
@@ -128,7 +115,7 @@ export async function undoNewcomers(
   const decide = async (own: ClientSession | undefined): Promise<{ restores: Restore[]; left: unknown[] }> => {
     const restores: Restore[] = [];
     const left: unknown[] = [];
-    for (const document of await readIds(context, ids, own)) {
+    for (const document of await readByIds(readFrom(context), ids, own ? { session: own } : {})) {
       const change = down(document);
       if (change) restores.push({ change, how: 'fields', order: [] });
       else left.push(typedId(document));

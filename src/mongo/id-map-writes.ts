@@ -31,19 +31,14 @@ export async function insertRows(
   );
 }
 
-/** The keys of documents that were edited, or whose `map` does not fail any more. */
+/** The keys of a document that was edited, or whose `map` does not fail any more. */
 export async function storeKeys(
   state: State,
-  rows: readonly { readonly _id: string; readonly keys: readonly string[]; readonly canonical: unknown }[],
+  _id: string,
+  set: Pick<IdMapRow, 'keys' | 'canonical'>,
   session: ClientSession,
 ): Promise<void> {
-  if (rows.length === 0) return;
-  await state.idMap.bulkWrite(
-    rows.map(
-      ({ _id, ...set }): AnyBulkWriteOperation<IdMapRow> => ({ updateOne: { filter: { _id }, update: { $set: set } } }),
-    ),
-    { session },
-  );
+  await state.idMap.updateOne({ _id }, { $set: set }, { session });
 }
 
 /** What has become of a source document in a batch. */

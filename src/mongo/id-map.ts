@@ -63,6 +63,9 @@ async function find(state: State, filter: Filter<IdMapRow>, session?: ClientSess
   return (await state.idMap.find(filter, exactly(session)).toArray()).map(plainly);
 }
 
+/** The first in the plan first; those that came later by their rows. */
+const byPlace = (a: IdMapRow, b: IdMapRow): number => a.order - b.order || (a._id < b._id ? -1 : 1);
+
 /** Source documents of these canonical ones, in the order in which they are merged. */
 export async function readMembers(
   state: State,
@@ -72,7 +75,7 @@ export async function readMembers(
 ): Promise<IdMapRow[]> {
   const filter = { run, step, canonical: { $in: [...canonicals] } } as Filter<IdMapRow>;
   const rows = (await find(state, filter, session)).filter(({ from, into }) => from !== into);
-  return rows.sort((a, b) => a.order - b.order || (a._id < b._id ? -1 : 1));
+  return rows.sort(byPlace);
 }
 
 /** Rows of these documents of a collection, by the keys of their `_id`s. */
@@ -95,7 +98,7 @@ export async function readByKeys(
   session?: ClientSession,
 ): Promise<IdMapRow[]> {
   const rows = await find(state, { run, step, keys: { $in: [...keys] } } as Filter<IdMapRow>, session);
-  return rows.sort((a, b) => a.order - b.order || (a._id < b._id ? -1 : 1));
+  return rows.sort(byPlace);
 }
 
 /** The next canonical `_id`s of the plan in a range, ascending. */

@@ -37,6 +37,17 @@ export interface ReadOptions {
   readonly idsOnly?: boolean;
 }
 
+/** All documents with these `_id`s that there are, whatever their size. */
+export async function readByIds(
+  from: ReadFrom,
+  ids: readonly unknown[],
+  { filter, ...options }: Pick<ReadOptions, 'session' | 'idsOnly'> & { readonly filter?: Filter<Document> } = {},
+): Promise<readonly StoredDocument[]> {
+  if (ids.length === 0) return [];
+  const limits = { limit: ids.length + 1, maxBytes: Number.POSITIVE_INFINITY, ...options };
+  return (await readBatch(from, bothFilters({ _id: { $in: [...ids] } }, filter), limits)).documents;
+}
+
 /** The filter on `_id` and the migration's own, together. */
 export function bothFilters(range: Document, filter: Filter<Document> | undefined): Document {
   return filter ? { $and: [range, filter] } : range;

@@ -73,11 +73,13 @@ export async function analyseMerge(
   const rowsOf = async (ids: readonly unknown[]): Promise<MemberRow[]> =>
     ids.flatMap((id) => groups.get(keyOf(id)) ?? []);
   const how = { step, into: plan.into, sources: plan.sources, author, rowsOf };
-  let open = [...groups.values()].map(([first]) => first?.canonical);
-  while (open.length > 0) {
+  const canonicals = [...groups.values()].map(([first]) => first?.canonical);
+  for (let done = 0; done < canonicals.length; ) {
     if (signal.aborted) throw signal.reason;
-    const read = await readGroups(how, open.slice(0, facts.batchSize), { maxBytes: facts.maxBatchBytes });
-    open = open.slice(read.documents.length);
+    const read = await readGroups(how, canonicals.slice(done, done + facts.batchSize), {
+      maxBytes: facts.maxBatchBytes,
+    });
+    done += read.documents.length;
     const met = read.documents.map((document) => ({ document, members: read.members?.get(document.key) ?? [] }));
     const decided = met.map(({ document, members }) => decideGroup(document, members, step));
     const mapped = mapAgain(

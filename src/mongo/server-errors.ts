@@ -85,10 +85,13 @@ const SOCKET_CODES = new Set([
   'ENETUNREACH',
 ]);
 
-/** An error of the socket that the driver let through as it was: a large statement, while the server dies. */
+/**
+ * An error of the socket that the driver let through as it was: a large statement, while the server dies. Node itself
+ * says EPIPE, without a system call, of a socket whose other side has ended.
+ */
 function isSocketError(error: unknown): boolean {
   const { code, syscall } = error instanceof Error ? (error as NodeJS.ErrnoException) : {};
-  return syscall !== undefined && SOCKET_CODES.has(String(code));
+  return code === 'EPIPE' || (syscall !== undefined && SOCKET_CODES.has(String(code)));
 }
 
 export const isNetworkError = (error: unknown): boolean =>

@@ -92,26 +92,32 @@ export function chunkOfRange(planned: readonly Chunk[], range: IdRange): Chunk |
   return 'upper' in range ? own.find((chunk) => chunk.range?.upper === range.upper) : own.at(-1);
 }
 
-/** What became of the documents of a chunk, a batch, or a run. `scanned` is the sum of the four others. */
+/** What became of the documents of a chunk, a batch, or a run. `scanned` is the sum of the others. */
 export interface Counters {
   readonly scanned: number;
   readonly changed: number;
+  readonly inserted: number;
+  readonly deleted: number;
   readonly unchanged: number;
   readonly skipped: number;
   readonly failed: number;
 }
 
-export const NO_COUNTERS: Counters = { scanned: 0, changed: 0, unchanged: 0, skipped: 0, failed: 0 };
+export const NO_COUNTERS: Counters = {
+  ...{ scanned: 0, changed: 0, inserted: 0, deleted: 0 },
+  ...{ unchanged: 0, skipped: 0, failed: 0 },
+};
 
-export function addCounters(a: Counters, b: Counters): Counters {
-  return {
-    scanned: a.scanned + b.scanned,
-    changed: a.changed + b.changed,
-    unchanged: a.unchanged + b.unchanged,
-    skipped: a.skipped + b.skipped,
-    failed: a.failed + b.failed,
-  };
+/** The names of `none`, each the sum of both. What an older version has not counted is none. */
+function added<T extends object>(none: T, a: T, b: T): T {
+  const of = (counters: T, name: string): number => Number((counters as Record<string, unknown>)[name] ?? 0);
+  return Object.fromEntries(Object.keys(none).map((name) => [name, of(a, name) + of(b, name)])) as T;
 }
+
+export const addCounters = (a: Counters, b: Counters): Counters => added(NO_COUNTERS, a, b);
+
+/** Documents that were written: each has an entry in the audit. */
+export const writtenOf = ({ changed, inserted, deleted }: Counters): number => changed + inserted + deleted;
 
 /** The figures of a run, or of some of its chunks: the sum of theirs. */
 export function sumOfCounters(chunks: readonly Chunk[]): Counters {
@@ -122,6 +128,10 @@ export function sumOfCounters(chunks: readonly Chunk[]): Counters {
 export interface UndoCounters {
   /** Put back to the exact bytes. */
   readonly restored: number;
+  /** Inserted by the run, and removed again. */
+  readonly removed: number;
+  /** Deleted by the run, and inserted again, to the exact bytes. */
+  readonly reinserted: number;
   /** Restored field by field: later edits of the application are kept. */
   readonly keptFields: number;
   /** Found as before the run already. */
@@ -132,21 +142,16 @@ export interface UndoCounters {
   readonly conflicts: number;
 }
 
-export function addUndo(a: UndoCounters, b: UndoCounters): UndoCounters {
-  return {
-    restored: a.restored + b.restored,
-    keptFields: a.keptFields + b.keptFields,
-    alreadyBack: a.alreadyBack + b.alreadyBack,
-    goneSince: a.goneSince + b.goneSince,
-    conflicts: a.conflicts + b.conflicts,
-  };
-}
+export const NO_UNDO: UndoCounters = {
+  ...{ restored: 0, removed: 0, reinserted: 0, keptFields: 0 },
+  ...{ alreadyBack: 0, goneSince: 0, conflicts: 0 },
+};
+
+export const addUndo = (a: UndoCounters, b: UndoCounters): UndoCounters => added(NO_UNDO, a, b);
 
 /** Documents that they tell of. */
 export const undoTotal = (counters: UndoCounters): number =>
   Object.values(counters).reduce((sum, count) => sum + count, 0);
-
-export const NO_UNDO: UndoCounters = { restored: 0, keptFields: 0, alreadyBack: 0, goneSince: 0, conflicts: 0 };
 
 /** A document that a rollback left with fields of the application's. */
 export interface UndoConflict {

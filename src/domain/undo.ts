@@ -89,7 +89,7 @@ function conflictOf(
 /** A document that the run inserted goes, unless the application has changed it since. */
 function insertedRow(entry: AuditEntry, current: StoredDocument, options: UndoOptions): Row {
   const restore: Restore = { change: removalOf(current), how: 'removed', order: [] };
-  if (sha256(current.bytes).equals(entry.hash)) return { restore, counts: 'restored' };
+  if (sha256(current.bytes).equals(entry.hash)) return { restore, counts: 'removed' };
   const fields = current.fields.map(({ name }) => name).filter((name) => name !== '_id');
   if (options.onConflict === 'force')
     return { restore, conflict: conflictOf(current, fields, OVERWRITTEN, options), counts: 'keptFields' };

@@ -12,6 +12,7 @@ import {
   type UndoConflict,
   type UndoCounters,
   undoTotal,
+  writtenOf,
 } from '../domain/chunk.js';
 import { addNewcomers, NO_NEWCOMERS } from '../domain/newcomers.js';
 import { isSpent } from '../domain/run.js';
@@ -137,7 +138,7 @@ export class Backward {
       context.events.emit('run:undo', {
         run: context.run._id,
         undo: context.tally.undo ?? NO_UNDO,
-        total: context.run.counters.changed,
+        total: writtenOf(context.run.counters),
       });
     }
     return isUndone(current) || context.signal.aborted ? undefined : current;

@@ -32,9 +32,13 @@ export function decideBatch(read: ReadBatch, decisions: readonly Decision[], lim
       if (decision.kind === 'skipped') skipped += 1;
     }
   }
+  const inserted = changes.filter(({ kind }) => kind === 'insert').length;
+  const deleted = changes.filter(({ kind }) => kind === 'delete').length;
   const counters: Counters = {
     scanned: taken,
-    changed: changes.length,
+    changed: changes.length - inserted - deleted,
+    inserted,
+    deleted,
     unchanged: untouched.length - skipped,
     skipped,
     failed: failed.length,

@@ -1,6 +1,6 @@
 /** What is in doubt after an error inside a batch: whether it is there, whose the lease is, whether the audit is whole. */
 import type { ClientSession } from 'mongodb';
-import type { Chunk } from '../domain/chunk.js';
+import { type Chunk, writtenOf } from '../domain/chunk.js';
 import { GodwitError } from '../errors.js';
 import { withoutHead } from '../mongo/audit-entries.js';
 import { findChunk } from '../mongo/chunks.js';
@@ -70,7 +70,7 @@ export async function requireAudit(
   if (!lost) return;
   throw new GodwitError(
     'GODWIT_STATE_LOST',
-    `wanted batch ${lost.seq} of chunk ${lost._id} in the audit as its checkpoint has it, found it gone or changed; the ${tally.counters.changed} documents that were migrated stay migrated`,
+    `wanted batch ${lost.seq} of chunk ${lost._id} in the audit as its checkpoint has it, found it gone or changed; the ${writtenOf(tally.counters)} documents that were migrated stay migrated`,
     { next: ['restore the audit collection from a backup', `godwit verify ${run.migration}   names what is missing`] },
   );
 }

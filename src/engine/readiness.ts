@@ -1,5 +1,5 @@
 /** How ready a run is to be rolled back, at any time: a small run is looked at whole, of a large one some batches. */
-import { addUndo, type Chunk, NO_UNDO, type UndoCounters, undoTotal } from '../domain/chunk.js';
+import { addUndo, type Chunk, NO_UNDO, type UndoCounters, undoTotal, writtenOf } from '../domain/chunk.js';
 import type { RunDocument } from '../domain/run.js';
 import { listChunks } from '../mongo/chunks.js';
 import { Effort } from './effort.js';
@@ -48,11 +48,12 @@ async function sample(facts: RunFacts, run: RunDocument): Promise<UndoCounters> 
 
 /** Reads only. */
 export async function readinessOf(facts: RunFacts, run: RunDocument): Promise<Readiness> {
-  const { changed, scanned } = run.counters;
+  const { scanned } = run.counters;
+  const of = writtenOf(run.counters);
   if (scanned > WHOLE_DOCUMENTS) {
     const counters = await sample(facts, run);
-    return { sampled: undoTotal(counters), of: changed, counters, noBefore: null };
+    return { sampled: undoTotal(counters), of, counters, noBefore: null };
   }
   const { counters, newcomers } = await rollBackDry(facts, run, { onConflict: 'report' });
-  return { sampled: undoTotal(counters), of: changed, counters, noBefore: newcomers.count };
+  return { sampled: undoTotal(counters), of, counters, noBefore: newcomers.count };
 }

@@ -9,6 +9,7 @@ import {
   type UndoConflict,
   type UndoCounters,
   type UndoNote,
+  writtenOf,
 } from '../domain/chunk.js';
 import { addNewcomers, type Newcomers, NO_NEWCOMERS } from '../domain/newcomers.js';
 import { isSpent, type RunDocument } from '../domain/run.js';
@@ -139,7 +140,7 @@ export async function rollBackDry(
         context.events.emit('run:undo', {
           run: context.run._id,
           undo: context.tally.undo ?? NO_UNDO,
-          total: context.run.counters.changed,
+          total: writtenOf(context.run.counters),
         });
       }
     }

@@ -9,7 +9,7 @@ import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
 import type { DecidedBatch, JournaledBatch, ReadBatch } from '../domain/batch.js';
 import type { Decision } from '../domain/change.js';
-import type { Chunk, Counters } from '../domain/chunk.js';
+import { type Chunk, type Counters, writtenOf } from '../domain/chunk.js';
 import { PHASES, type Phase } from '../domain/phases.js';
 import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import type { BatchTimes } from '../events.js';
@@ -83,10 +83,10 @@ export async function runBatch(
  */
 function counted(batch: DecidedBatch, counts: Counting, quarantined: ReadonlySet<string>): Counters {
   const { counters, untouched } = batch;
-  const { changed, failed } = counters;
+  const { failed } = counters;
   const right = untouched.filter(({ key }) => quarantined.has(key)).length;
-  const all =
-    counts === 'all' ? counters : { scanned: changed + failed + right, changed, unchanged: right, skipped: 0, failed };
+  const scanned = writtenOf(counters) + failed + right;
+  const all = counts === 'all' ? counters : { ...counters, scanned, unchanged: right, skipped: 0 };
   return { ...all, scanned: all.scanned - quarantined.size, failed: all.failed - quarantined.size };
 }
 

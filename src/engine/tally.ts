@@ -1,5 +1,13 @@
 /** Counts what a run does: per run for the budget and the display, from the committed batches only. */
-import { addCounters, addUndo, type Counters, NO_COUNTERS, NO_UNDO, type UndoCounters } from '../domain/chunk.js';
+import {
+  addCounters,
+  addUndo,
+  type Counters,
+  NO_COUNTERS,
+  NO_UNDO,
+  type UndoCounters,
+  writtenOf,
+} from '../domain/chunk.js';
 import { PhaseLog } from '../domain/phases.js';
 
 export class Tally {
@@ -26,7 +34,7 @@ export class Tally {
     this.counters = addCounters(this.counters, batch);
     this.batches += 1;
     this.conflictsRetried += redone;
-    this.changedHere += batch.changed;
+    this.changedHere += writtenOf(batch);
     this.scannedHere += batch.scanned;
     this.failedHere += Math.max(0, batch.failed);
   }

@@ -1,4 +1,5 @@
 /** What `status` of one migration says of the way back. */
+import { writtenOf } from '../domain/chunk.js';
 import type { RunDocument } from '../domain/run.js';
 import { readinessOf } from '../engine/readiness.js';
 import { isGodwitError } from '../errors.js';
@@ -34,14 +35,15 @@ const UNKNOWN = {
 
 /** Null for a run that has nothing to take back. */
 export async function rollbackReadiness(session: Session, run: RunDocument): Promise<RollbackReadiness | null> {
-  const of = run.counters.changed;
+  const of = writtenOf(run.counters);
   if (of === 0 || run.state === 'rolled-back') return null;
   try {
     requireAuditKept(run);
     const loaded = await loadById(session, run.migration);
     const seen = await readinessOf(runFacts(session, loaded, runSettings(session.config)), run);
-    const { restored, ...counters } = seen.counters;
-    return { sampled: seen.sampled, of, exactly: restored, ...counters, noBefore: seen.noBefore, unknownBecause: null };
+    const { restored, removed, reinserted, ...counters } = seen.counters;
+    const exactly = restored + removed + reinserted;
+    return { sampled: seen.sampled, of, exactly, ...counters, noBefore: seen.noBefore, unknownBecause: null };
   } catch (error) {
     if (!isGodwitError(error)) throw error;
     return { ...UNKNOWN, of, unknownBecause: error.message };

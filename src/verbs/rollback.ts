@@ -94,15 +94,15 @@ function documentsOf({ conflicts, notes, newcomers }: RollbackOutcome): UndoneDo
 
 function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number): RollbackResult {
   const { run, counters, conflicts, newcomers } = outcome;
-  const { restored, keptFields, alreadyBack, goneSince } = counters;
+  const { restored, removed, reinserted, keptFields, alreadyBack, goneSince } = counters;
   return {
     migration: run.migration,
     runId: run._id,
     state: run.state,
     dryRun,
     restored,
-    removed: 0,
-    reinserted: 0,
+    removed,
+    reinserted,
     keptFields,
     alreadyBack,
     goneSince,

@@ -1,6 +1,6 @@
 /** `list` and `status`: the migrations of the project and what became of them, from files and database together. */
 
-import { NO_UNDO, undoTotal } from '../domain/chunk.js';
+import { addCounters, NO_COUNTERS, NO_UNDO, undoTotal, writtenOf } from '../domain/chunk.js';
 import type { SignalOff, Stall, Throttle } from '../domain/control.js';
 import { describeOwner } from '../domain/lease.js';
 import type { PhaseTable } from '../domain/phases.js';
@@ -40,6 +40,8 @@ export interface MigrationStatus {
   readonly runId: string | null;
   readonly scanned: number;
   readonly changed: number;
+  readonly inserted: number;
+  readonly deleted: number;
   readonly unchanged: number;
   readonly skipped: number;
   readonly failed: number;
@@ -180,7 +182,7 @@ function withRun(
   const { state, because } = stateOf(run, lease);
   const isMoving = isLive(state) && lease !== null;
   const done = state === 'rolling-back' ? undoTotal(run.undo ?? NO_UNDO) : run.counters.scanned;
-  const total = state === 'rolling-back' ? run.counters.changed : Math.max(run.total, run.counters.scanned);
+  const total = state === 'rolling-back' ? writtenOf(run.counters) : Math.max(run.total, run.counters.scanned);
   return {
     id,
     description: file?.description || run.description,
@@ -191,7 +193,7 @@ function withRun(
     checksum: run.checksum,
     fileUnchanged: file ? file.checksum === run.checksum : null,
     runId: run._id,
-    ...run.counters,
+    ...addCounters(NO_COUNTERS, run.counters),
     total,
     startedAt: iso(run.startedAt),
     updatedAt: iso(run.updatedAt),
@@ -229,11 +231,7 @@ function pending(id: string, file: FileFacts): MigrationStatus {
     checksum: file.checksum,
     fileUnchanged: null,
     runId: null,
-    scanned: 0,
-    changed: 0,
-    unchanged: 0,
-    skipped: 0,
-    failed: 0,
+    ...NO_COUNTERS,
     total: 0,
     startedAt: null,
     updatedAt: null,

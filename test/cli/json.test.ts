@@ -32,6 +32,8 @@ const STATUS: Shape = {
   checksum: 'string',
   scanned: 'number',
   changed: 'number',
+  inserted: 'number',
+  deleted: 'number',
   unchanged: 'number',
   failed: 'number',
   total: 'number',

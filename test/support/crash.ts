@@ -98,11 +98,12 @@ export async function brokenInvariants(db: Db): Promise<string[]> {
     const seqs = batches.map((batch) => batch['seq'] as number);
     if (seqs.some((seq, at) => seq !== at + 1) || seqs.length !== chunk['seq'])
       broken.push(`I1: ${chunk['_id']} has batches ${seqs}, its seq is ${chunk['seq']}`);
-    const { scanned, changed, unchanged, skipped, failed } = chunk['counters'] as Record<string, number>;
+    const { scanned = 0, changed = 0, ...rest } = chunk['counters'] as Record<string, number>;
+    const { inserted = 0, deleted = 0, unchanged = 0, skipped = 0, failed = 0 } = rest;
+    const written = changed + inserted + deleted;
     const entries = batches.reduce((sum, batch) => sum + (batch['n'] as number), 0);
-    if (entries !== changed) broken.push(`I1: ${chunk['_id']} changed ${changed}, its audit has ${entries}`);
-    if (scanned !== (changed ?? 0) + (unchanged ?? 0) + (skipped ?? 0) + (failed ?? 0))
-      broken.push(`I15: ${chunk['_id']} does not add up`);
+    if (entries !== written) broken.push(`I1: ${chunk['_id']} changed ${written}, its audit has ${entries}`);
+    if (scanned !== written + unchanged + skipped + failed) broken.push(`I15: ${chunk['_id']} does not add up`);
   }
   return broken;
 }

@@ -43,9 +43,13 @@ const rateText = (rate: number | null): string => (rate === null ? 'measuring' :
 
 function countsLine(view: ProgressView, paint: Paint): string {
   if (!view.counters) return 'changed  -';
-  const { changed, unchanged, skipped, failed } = view.counters;
+  const { changed, inserted, deleted, unchanged, skipped, failed } = view.counters;
   const failures = failed > 0 ? `   ${paint('fail', `FAILED ${formatCount(failed)}`)}` : '';
-  return `changed  ${formatCount(changed)}   unchanged ${formatCount(unchanged + skipped)}${failures}`;
+  const more = [
+    ...(inserted > 0 ? [`   inserted ${formatCount(inserted)}`] : []),
+    ...(deleted > 0 ? [`   removed ${formatCount(deleted)}`] : []),
+  ].join('');
+  return `changed  ${formatCount(changed)}${more}   unchanged ${formatCount(unchanged + skipped)}${failures}`;
 }
 
 /** Lines with their rank: the highest goes first when there is no room. */

@@ -1,5 +1,5 @@
 /** What a progress display knows: figures collected from events, and what follows from them. No output here. */
-import type { Counters, UndoCounters } from '../../domain/chunk.js';
+import { type Counters, type UndoCounters, undoTotal } from '../../domain/chunk.js';
 import type { RunState } from '../../domain/run.js';
 import type { BatchTimes, EventMap } from '../../events.js';
 
@@ -62,7 +62,7 @@ export class ProgressView {
   }
 
   undone({ undo, total }: { readonly undo: UndoCounters; readonly total: number }): void {
-    const done = undo.restored + undo.keptFields + undo.alreadyBack + undo.goneSince + undo.conflicts;
+    const done = undoTotal(undo);
     this.#move(done, Math.max(total, done), done);
   }
 

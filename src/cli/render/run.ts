@@ -22,8 +22,15 @@ function headline(result: RunResult, paint: Paint): string {
         ? 'fail'
         : 'run';
   const failed = result.failed > 0 ? `, ${formatCount(result.failed)} FAILED` : '';
-  return `${paint(style, word)}: ${formatCount(result.changed)} documents changed of ${formatCount(result.scanned)} read${failed}; ${result.because}.`;
+  return `${paint(style, word)}: ${formatCount(result.changed)} documents changed${moreOf(result)} of ${formatCount(result.scanned)} read${failed}; ${result.because}.`;
 }
+
+/** What a run does beside changing documents, where it does. */
+export const moreOf = ({ inserted, deleted }: Pick<RunResult, 'inserted' | 'deleted'>): string =>
+  [
+    ...(inserted > 0 ? [`, ${formatCount(inserted)} inserted`] : []),
+    ...(deleted > 0 ? [`, ${formatCount(deleted)} removed`] : []),
+  ].join('');
 
 function nextOf(result: RunResult): string[] {
   const { migration } = result;
@@ -65,7 +72,8 @@ export function renderFailures(failures: MigrationStatus['failures'], columns: n
 }
 
 function rollbackHeadline(result: RollbackResult, paint: Paint): string {
-  const back = `${formatCount(result.restored + result.keptFields + result.alreadyBack)} documents`;
+  const { restored, removed, reinserted, keptFields, alreadyBack } = result;
+  const back = `${formatCount(restored + removed + reinserted + keptFields + alreadyBack)} documents`;
   const isOne = result.conflicts === 1;
   const left = `${result.dryRun ? 'would be' : isOne ? 'is' : 'are'} left as ${isOne ? 'it is' : 'they are'}`;
   const conflicts =
@@ -84,6 +92,8 @@ export function renderRollback(
 ): string[] {
   const rows: [string, number, string][] = [
     ['ok restored exactly', result.restored, 'untouched since the run: byte for byte'],
+    ['ok removed again', result.removed, 'inserted by the run, untouched since'],
+    ['ok inserted again', result.reinserted, 'removed by the run: byte for byte'],
     ['ok already back', result.alreadyBack, 'found as before the run'],
     ['~  restored, edits kept', result.keptFields, 'the application changed other fields since; those stay'],
     ['x  conflict', result.conflicts, 'the application changed the same field since; left alone'],

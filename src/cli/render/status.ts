@@ -5,7 +5,7 @@ import type { MigrationStatus } from '../../verbs/status.js';
 import type { Paint } from '../output/io.js';
 import { cutMiddle, nextLines, table, wrap } from '../output/layout.js';
 import { formatTime } from '../output/time.js';
-import { renderFailures } from './run.js';
+import { moreOf, renderFailures } from './run.js';
 
 const SIGNS: Readonly<Record<string, string>> = {
   pending: '.',
@@ -168,7 +168,7 @@ export function renderStatus(
       ['run', row.runId],
       [
         'documents',
-        `${formatCount(row.scanned)} of about ${formatCount(row.total)} read: ${formatCount(row.changed)} changed, ${formatCount(row.unchanged + row.skipped)} unchanged, ${formatCount(row.failed)} failed`,
+        `${formatCount(row.scanned)} of about ${formatCount(row.total)} read: ${formatCount(row.changed)} changed${moreOf(row)}, ${formatCount(row.unchanged + row.skipped)} unchanged, ${formatCount(row.failed)} failed`,
       ],
       ['rate', row.docsPerSecond === null ? 'not measured' : `${formatCount(row.docsPerSecond)}/s mean`],
       ...(row.bottleneck ? ([['speed', row.bottleneck]] as [string, string][]) : []),

@@ -12,6 +12,7 @@ import {
   renewLease,
   resetFences,
   sessionId,
+  type TakeOptions,
   takeLease,
 } from '../mongo/leases.js';
 import { findRun } from '../mongo/runs.js';
@@ -21,12 +22,15 @@ import { findTarget } from '../mongo/target.js';
 import { leaseLost } from './doubt.js';
 import { faultPoint } from './fault-points.js';
 import { currentOwner, lifeOf } from './owner.js';
+import { withPatience } from './patiently.js';
 
 export interface LeaseFacts {
   readonly client: MongoClient;
   readonly db: Db;
   readonly state: State;
   readonly leaseMs: number;
+  /** How long a server that does not answer is waited for, in ms. */
+  readonly outageMs: number;
   readonly sessions: readonly ClientSession[];
   readonly events: Events;
   /** The fences of the chunks are not believed (edited, or restored from a backup). */
@@ -66,25 +70,40 @@ export async function acquireLease(facts: LeaseFacts, run: RunDocument, signal: 
   const options = { owner: currentOwner(), leaseMs: facts.leaseMs, sessions };
   const seen = run.lease?.renewedAt.getTime();
   const deadline = performance.now() + 2 * facts.leaseMs;
+  const note = (text: string): void => {
+    facts.events.emit('run:note', { run: run._id, note: text });
+  };
+  const patience = { ms: facts.outageMs, signal, note };
   for (;;) {
-    const now = await findRun(facts.state, run._id);
-    if (!now?.current) throw runRetired(run, now);
+    const { now, life, taken } = await withPatience(patience, () => tryToTake(facts.state, run, options));
+    if (taken) return withPatience(patience, () => takeOver(facts, taken, run));
     const holder = now.lease;
-    const life = holder ? lifeOf(holder.owner) : 'dead';
-    const taken = await takeLease(facts.state, run._id, {
-      ...options,
-      ...(holder && life === 'dead' ? { deadFence: holder.fence } : {}),
-    });
-    if (taken) return takeOver(facts, taken, run);
     const isRenewed = holder && seen !== undefined && holder.renewedAt.getTime() > seen;
     if (holder && (life === 'alive' || isRenewed || performance.now() > deadline)) throw leaseHeld(now, holder);
     if (signal.aborted) throw signal.reason;
-    facts.events.emit('run:note', {
-      run: run._id,
-      note: `waiting for the lease of ${holder ? describeOwner(holder.owner) : 'nobody'} to end`,
-    });
+    note(`waiting for the lease of ${holder ? describeOwner(holder.owner) : 'nobody'} to end`);
     await pause(500, signal);
   }
+}
+
+/** Once. A lease whose taking was answered by an error may be ours all the same: our sessions are its last ones then. */
+async function tryToTake(
+  state: State,
+  run: RunDocument,
+  options: Omit<TakeOptions, 'deadFence'>,
+): Promise<{
+  readonly now: RunDocument;
+  readonly life: ReturnType<typeof lifeOf>;
+  readonly taken: RunDocument | null;
+}> {
+  const now = await findRun(state, run._id);
+  if (!now?.current) throw runRetired(run, now);
+  const { lease: holder } = now;
+  const life = holder ? lifeOf(holder.owner) : 'dead';
+  const last = holder?.sessions.at(-1)?.toString('hex');
+  if (last !== undefined && last === options.sessions.at(-1)?.toString('hex')) return { now, life, taken: now };
+  const deadFence = holder && life === 'dead' ? { deadFence: holder.fence } : {};
+  return { now, life, taken: await takeLease(state, run._id, { ...options, ...deadFence }) };
 }
 
 async function takeOver(facts: LeaseFacts, taken: RunDocument, before: RunDocument): Promise<RunDocument> {

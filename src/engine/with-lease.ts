@@ -66,7 +66,8 @@ export async function withLease(facts: RunFacts, run: RunDocument, limit: number
 async function holdLease(facts: RunFacts, run: RunDocument, limit: number, work: Work): Promise<RunDocument> {
   const sessions = Array.from({ length: facts.settings.mostWorkers }, () => facts.client.startSession());
   facts.onSessions?.(sessions);
-  const leaseFacts = { ...facts, leaseMs: facts.settings.leaseMs, sessions };
+  const { leaseMs, outageMs } = facts.settings;
+  const leaseFacts = { ...facts, leaseMs, outageMs, sessions };
   try {
     const taken = await acquireLease(leaseFacts, run, facts.signal);
     const lost = new AbortController();

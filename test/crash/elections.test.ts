@@ -56,6 +56,16 @@ describe('on a replica set of three', () => {
     });
   });
 
+  // Seeds 900101 and 900212 of the campaign.
+  test.each(['lease:after-take', 'sessions:after-kill'] as const)(
+    'a primary that steps down at %s costs a take-over that goes on',
+    async (point) => {
+      const at = await place();
+      const told = await heldAt(at, { at: point }, () => members().stepDown());
+      await expectDone(at, told);
+    },
+  );
+
   describe('a primary that is lost to a rollback at', () => {
     const BACK = ['rollback', 'm1', '--workers', '1', '--progress', 'plain', '--json'];
     const stepDown = async (): Promise<() => Promise<void>> => {

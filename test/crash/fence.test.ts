@@ -247,7 +247,7 @@ describe('a runner that planned and came late', () => {
     try {
       const retired = await findCurrentRun(session.state, 'm1');
       await runCommand(RUN, { cwd, uri });
-      const facts = { ...session, leaseMs: 1_000, sessions: [session.client.startSession()] };
+      const facts = { ...session, leaseMs: 1_000, outageMs: 10_000, sessions: [session.client.startSession()] };
       const late = acquireLease(facts, retired as RunDocument, new AbortController().signal);
       await expect(late).rejects.toMatchObject({ code: 'GODWIT_STATE_EDITED' });
     } finally {

@@ -8,6 +8,8 @@ import type { Document, Filter } from 'mongodb';
 import { broken, describe, requireChoice, requireKnownKeys, requireText } from './author-checks.js';
 import type { MergeStep } from './merge-step.js';
 import type { PipelineStep } from './pipeline-step.js';
+import type { SchemaStep } from './schema-operation.js';
+import { requireSteps } from './step-order.js';
 
 const MIGRATION = Symbol.for('godwit.migration');
 const OUTCOME = Symbol.for('godwit.outcome');
@@ -116,10 +118,11 @@ export type TransformFunction = (doc: Document, context: TransformContext<Record
 /** A step that makes one document of one. */
 export type DocumentStep = TransformStep | PipelineStep;
 
-/** Every kind of step. */
+/** A step about documents. */
 export type Step = DocumentStep | MergeStep;
 
-const STEP_KINDS: readonly Step['kind'][] = ['transform', 'pipeline', 'merge'];
+/** Every kind of step. */
+export type AnyStep = Step | SchemaStep;
 
 /** What `verify(ctx)` of a migration is given. All of it only reads. */
 export interface VerifyContext {
@@ -146,7 +149,7 @@ export interface MigrationDefinition {
   readonly pr?: string;
   /** Ids of migrations that must be completed first. */
   readonly dependsOn?: readonly string[];
-  readonly steps: readonly Step[];
+  readonly steps: readonly AnyStep[];
   /** Why this migration is not meant to be rolled back; recorded with the run and shown by `status`. */
   readonly irreversibleBecause?: string;
   /** The author's own invariants: throw, or use `expect…`, to say that one does not hold. */
@@ -197,38 +200,6 @@ export function transform<
     down: options.down as unknown as TransformFunction | undefined,
     drops: options.drops ?? [],
   });
-}
-
-function requireSteps(steps: readonly Step[] | undefined): void {
-  if (!Array.isArray(steps) || steps.length === 0) throw broken('at least one step in `steps`', describe(steps));
-  const seen = new Set<string>();
-  let last: string | undefined;
-  for (const step of steps) {
-    if (!STEP_KINDS.includes(step?.kind))
-      throw broken('steps made by transform(), pipeline(), merge() or references()', describe(step));
-    if (seen.has(step.collection) && step.collection !== last)
-      throw broken(
-        'the steps of a collection one after the other (or two migrations)',
-        `others between those of "${step.collection}"`,
-      );
-    last = step.collection;
-    seen.add(step.collection);
-  }
-  requireMergesAlone(steps);
-}
-
-/** What a merge reads and writes is decided before the first write: no other step may change it meanwhile. */
-function requireMergesAlone(steps: readonly Step[]): void {
-  for (const step of steps) {
-    if (step.kind !== 'merge') continue;
-    const own = [step.collection, ...step.sources.map(({ collection }) => collection)];
-    const other = steps.find((one) => one !== step && own.includes(one.collection));
-    if (other)
-      throw broken(
-        'the collections of merge() in no other step (or two migrations: `dependsOn`)',
-        `another step of "${other.collection}"`,
-      );
-  }
 }
 
 /**

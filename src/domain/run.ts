@@ -9,6 +9,7 @@ import type { Control, SignalOff, Stall, Throttle } from './control.js';
 import type { Lease } from './lease.js';
 import type { Newcomers } from './newcomers.js';
 import type { PhaseTable } from './phases.js';
+import type { SchemaOperation } from './schema-operation.js';
 import type { Unit } from './series-step.js';
 
 export const RUN_STATES = [
@@ -142,6 +143,24 @@ export interface PlannedStep {
   readonly estimate: number;
 }
 
+/** How far a schema step is. `there`: the database was so already, and is left so by a rollback. */
+export type SchemaState = 'open' | 'begun' | 'done' | 'there' | 'undoing' | 'undone';
+
+/** A schema step of the plan, and what became of it. */
+export interface SchemaRecord {
+  /** How many steps of documents come before it. */
+  readonly at: number;
+  readonly kind: SchemaOperation['kind'];
+  readonly collection: string;
+  /** In words. */
+  readonly text: string;
+  readonly state: SchemaState;
+  /** What was there before, as BSON; null before it was looked at. */
+  readonly before: Binary | null;
+  /** Why its way back has left something; null when it has not. */
+  readonly left: string | null;
+}
+
 /** A collection that a step changes, or that a merge reads. */
 export type Planned = Pick<PlannedStep, 'collection' | 'uuid'>;
 
@@ -175,7 +194,10 @@ export interface RunDocument {
   readonly direction: 'up' | 'down';
   readonly state: RunState;
   readonly history: readonly Transition[];
+  /** Empty while its first schema steps are not done: documents are planned behind them. */
   readonly steps: readonly PlannedStep[];
+  /** Missing in runs of older versions. */
+  readonly schema?: readonly SchemaRecord[];
   readonly server: { readonly version: string; readonly setName: string; readonly replicaSetId: string | null };
   readonly counters: Counters;
   readonly undo: UndoCounters | null;

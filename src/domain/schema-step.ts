@@ -1,8 +1,16 @@
-/** Steps that change how documents are laid out, without a function of the author's. */
+/** `schema`: steps that change how documents are laid out, and their collections, without a function of the author's. */
 import type { Document, Filter } from 'mongodb';
 import { type Doc, isPlainObject } from '../kernel/values.js';
 import { broken, requireKnownKeys, requireText } from './author-checks.js';
 import { type Reject, reject, type TransformContext, type TransformStep, transform } from './migration.js';
+import {
+  createCollection,
+  createIndex,
+  dropCollection,
+  dropIndex,
+  renameCollection,
+  setValidator,
+} from './schema-operation.js';
 
 /** What an author gives to `schema.renameField()`. */
 export interface RenameFieldOptions {
@@ -100,9 +108,19 @@ function renameField(options: RenameFieldOptions): TransformStep {
 }
 
 /**
- * Steps that change how documents are laid out.
+ * Steps that change how documents are laid out, and the collections and indexes that hold them.
  *
  * @example schema.renameField({ collection: 'contacts', from: 'mail', to: 'email' })
  * @example schema.renameField({ collection: 'contacts', from: 'city', to: 'address.city' })
+ * @example schema.createIndex({ collection: 'contacts', key: { email: 1 }, options: { unique: true } })
+ * @example schema.dropCollection({ name: 'clients', keepAs: 'clients_old' })
  */
-export const schema = Object.freeze({ renameField });
+export const schema = Object.freeze({
+  renameField,
+  createCollection,
+  renameCollection,
+  dropCollection,
+  createIndex,
+  dropIndex,
+  setValidator,
+});

@@ -7,7 +7,9 @@ import type { Document, Filter } from 'mongodb';
 import { oddity } from './carried.js';
 import { changeOf, type Decision, fail, fieldChanges } from './change.js';
 import type { MergeStep } from './merge-step.js';
-import type { DocumentStep, Step, StepLookup, TransformFunction } from './migration.js';
+import type { AnyStep, DocumentStep, Step, StepLookup, TransformFunction } from './migration.js';
+import type { PlacedSchemaStep } from './schema-operation.js';
+import { documentSteps, isSchemaStep } from './step-order.js';
 import { type StoredDocument, typedFields } from './stored-document.js';
 
 export interface SeriesStep {
@@ -56,10 +58,14 @@ function seriesOf(steps: readonly [DocumentStep, ...DocumentStep[]]): SeriesStep
   };
 }
 
-/** The units of a migration's steps, in their order. */
-export function unitsOf(steps: readonly Step[]): Unit[] {
+/** The schema steps of a migration, each with its place among the units. */
+export const schemaStepsOf = (steps: readonly AnyStep[]): PlacedSchemaStep[] =>
+  steps.flatMap((step, index) => (isSchemaStep(step) ? [{ at: unitsOf(steps.slice(0, index)).length, step }] : []));
+
+/** The units of a migration's steps of documents, in their order. */
+export function unitsOf(steps: readonly AnyStep[]): Unit[] {
   const groups: (MergeStep | [DocumentStep, ...DocumentStep[]])[] = [];
-  for (const step of steps) {
+  for (const step of documentSteps(steps)) {
     const last = groups.at(-1);
     if (step.kind === 'merge') groups.push(step);
     else if (Array.isArray(last) && last[0].collection === step.collection) last.push(step);

@@ -24,11 +24,13 @@ import { dropRows } from '../mongo/id-map-writes.js';
 import { storeFindings, storeUndoStream } from '../mongo/runs.js';
 import { CatchUp } from './catch-up.js';
 import { throughGate } from './governor.js';
+import { hasLead } from './lead.js';
 import { settleNewcomers } from './newcomers.js';
 import { patiently } from './patiently.js';
 import type { Recorder } from './recorder.js';
 import { requireChunks, stepContext } from './run.js';
 import type { RunContext, StepContext } from './run-context.js';
+import { SchemaWork } from './schema-work.js';
 import { nextUndo, undoBatch } from './undo-batch.js';
 import { undoOnly } from './undo-single.js';
 import { watchOver } from './watchdog.js';
@@ -86,23 +88,26 @@ export class Backward {
       steps.unshift(await patiently(context, () => stepContext(this.facts, context, index)));
     const catchUp = CatchUp.start({ ...context, run: { ...run, undoStream } }, steps, 'undoStream');
     try {
-      await this.#undoSteps(steps, chunks);
+      await this.#undoSteps(steps, chunks, new SchemaWork(this.facts, context));
       await this.#settle(steps, catchUp);
     } finally {
       await catchUp.close();
     }
     if (run.steps.some(({ sources }) => sources)) await patiently(context, () => dropRows(state, run._id));
-    await recorder.end('rolled-back', 'every audit entry is through');
+    if (!hasLead(run)) await recorder.end('rolled-back', 'every audit entry is through');
   }
 
-  async #undoSteps(steps: readonly StepContext[], chunks: readonly Chunk[]): Promise<void> {
+  async #undoSteps(steps: readonly StepContext[], chunks: readonly Chunk[], schema: SchemaWork): Promise<void> {
     const { context, recorder } = this;
     const store = (): void => recorder.storeNowAndThen();
     context.events.on('run:undo', store);
     try {
+      if (steps.length > 0) await schema.backwards(steps.length);
       for (const step of steps) {
         for (const group of inOrder(chunks, step.stepIndex)) await watchOver(context, () => this.#share(group, step));
         if (context.signal.aborted) throw context.signal.reason;
+        // Those before all documents go last, when nothing looks at these any more.
+        if (step.stepIndex > 0) await schema.backwards(step.stepIndex);
       }
     } finally {
       context.events.off('run:undo', store);

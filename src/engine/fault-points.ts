@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** Those that every run comes by. */
 export const FAULT_POINTS = [
   'plan:before-freeze',
   'plan:after-freeze',
@@ -32,7 +33,16 @@ export const FAULT_POINTS = [
   'rollback:after-commit',
 ] as const;
 
+/** Those of schema steps. */
+export const SCHEMA_POINTS = [
+  'schema:before-change',
+  'schema:after-change',
+  'schema:before-undo',
+  'schema:after-undo',
+] as const;
+
 export type FaultPoint = (typeof FAULT_POINTS)[number];
+export type SchemaPoint = (typeof SCHEMA_POINTS)[number];
 
 interface Fault {
   readonly point: string;
@@ -53,7 +63,7 @@ const fault = parseFault(process.env);
 let hits = 0;
 
 /** Does nothing, unless a test asked for a fault right here. */
-export async function faultPoint(point: FaultPoint): Promise<void> {
+export async function faultPoint(point: FaultPoint | SchemaPoint): Promise<void> {
   if (fault === undefined || fault.point !== point) return;
   hits += 1;
   if (hits !== fault.hit) return;

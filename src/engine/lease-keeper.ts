@@ -35,6 +35,8 @@ export interface LeaseFacts {
   readonly events: Events;
   /** The fences of the chunks are not believed (edited, or restored from a backup). */
   readonly resetsFences?: boolean;
+  /** The collections of the plan are about to go. */
+  readonly isUnwatched?: boolean;
 }
 
 export function leaseHeld(run: RunDocument, lease: Lease): GodwitError {
@@ -159,7 +161,7 @@ export class LeaseKeeper {
     try {
       const isOurs = await renewLease(this.facts.state, this.run._id, this.fence, this.facts.leaseMs);
       if (!isOurs) return this.#stop(leaseLost(this.run.migration));
-      await this.#checkTargets();
+      if (!this.facts.isUnwatched) await this.#checkTargets();
     } catch (error) {
       // Not renewed this time. The fence decides whether a later batch may commit; say what was seen.
       this.facts.events.emit('run:note', {

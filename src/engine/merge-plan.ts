@@ -12,7 +12,7 @@ import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import { GodwitError } from '../errors.js';
 import { keyOf } from '../mongo/lookups.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
-import { requireTarget } from '../mongo/target.js';
+import { requireTarget, requireTargetOrNew } from '../mongo/target.js';
 import { type Author, keysOfTargets, mapSources } from './map-sources.js';
 import { walk } from './walk.js';
 
@@ -40,19 +40,18 @@ export interface MergePlan {
 export interface PlanFacts extends Author {
   readonly db: Db;
   readonly signal: AbortSignal;
+  /** Collections that the migration makes before: of a look ahead. */
+  readonly created?: ReadonlySet<string>;
 }
 
 /** Documents read at once. */
 const PORTION = { limit: 1_000, maxBytes: 16 * 1024 * 1024 };
 
-async function readFromOf(db: Db, collection: string, purpose: 'read' | 'write'): Promise<ReadFrom> {
-  return { db, collection, uuid: (await requireTarget(db, collection, purpose)).uuid };
-}
-
 /** The collections that a merge reads, as they are now. @throws GodwitError GODWIT_TARGET */
 export async function sourcesOf(db: Db, step: MergeStep): Promise<Map<string, ReadFrom>> {
   const sources = new Map<string, ReadFrom>();
-  for (const { collection } of step.sources) sources.set(collection, await readFromOf(db, collection, 'read'));
+  for (const { collection } of step.sources)
+    sources.set(collection, { db, collection, uuid: (await requireTarget(db, collection, 'read')).uuid });
   return sources;
 }
 
@@ -100,7 +99,9 @@ class Planner {
 
   async plan(): Promise<MergePlan> {
     const { step, facts } = this;
-    const into = await readFromOf(facts.db, step.collection, 'write');
+    const { db, created = new Set() } = facts;
+    const { uuid } = await requireTargetOrNew(db, step.collection, created);
+    const into = { db, collection: step.collection, uuid };
     const sources = await sourcesOf(facts.db, step);
     await this.#look(into, undefined, (documents) => keysOfTargets(step, documents, facts));
     this.#targets = this.#nodes.length;

@@ -19,14 +19,16 @@ import { chunkId, dropChunks, dropStranded, insertChunks, newIdsChunk } from '..
 import type { ServerFacts } from '../mongo/connect.js';
 import { rangesOf } from '../mongo/id-map.js';
 import { dropRows, insertRows, type NewRow } from '../mongo/id-map-writes.js';
-import { findCurrentRun, insertRun } from '../mongo/runs.js';
+import { findCurrentRun, insertRun, storePlan } from '../mongo/runs.js';
 import { sampleRanges } from '../mongo/sample-ids.js';
 import { readStateIds, STATE_FORMAT, type State } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
+import { leaseLost } from './doubt.js';
 import { faultPoint } from './fault-points.js';
 import type { Author } from './map-sources.js';
 import { planMerge } from './merge-plan.js';
 import { currentOwner, whoami } from './owner.js';
+import { newRecords } from './schema-work.js';
 
 /** Documents in a chunk, about: small enough to spread over workers, large enough that a chunk outlives its set-up. */
 const CHUNK_DOCUMENTS = 10_000;
@@ -43,6 +45,7 @@ export interface PlanFacts {
   readonly godwitVersion: string;
   readonly workers: number;
   readonly events: Events;
+  readonly loaded: LoadedMigration;
   /** How the author's functions are called. */
   readonly author: Author;
   readonly signal: AbortSignal;
@@ -175,12 +178,13 @@ function newRun(
     state: 'planned',
     history: [{ from: null, to: 'planned', at: now, by: whoami(), because: 'run asked for' }],
     steps,
+    schema: newRecords(facts),
     server: { version: facts.server.version, setName: facts.server.setName ?? '', replicaSetId: facts.replicaSetId },
     counters: NO_COUNTERS,
     undo: null,
     newcomers: null,
     rewritten: [],
-    total: steps.reduce((sum, { estimate }) => sum + estimate, 0),
+    total: totalOf(steps),
     batches: 0,
     conflictsRetried: 0,
     phases: null,
@@ -207,13 +211,20 @@ function newRun(
   };
 }
 
+const totalOf = (steps: readonly PlannedStep[]): number => steps.reduce((sum, { estimate }) => sum + estimate, 0);
+
+/** True while documents cannot be planned yet: the first schema steps come before them. */
+export const isUnplanned = ({ units }: LoadedMigration, { steps }: Pick<RunDocument, 'steps'>): boolean =>
+  units.length > 0 && steps.length === 0;
+
 /** Plans the migration; returns the frozen run, which may be the one that another process froze in the same moment. */
 export async function planRun(loaded: LoadedMigration, facts: PlanFacts): Promise<RunDocument> {
   const id = `r-${randomBytes(6).toString('hex')}`;
   // The change stream begins here, before the first look at the data.
   const since = await clusterTime(facts.db);
   const planned: PlannedChunks[] = [];
-  for (const [index, step] of loaded.units.entries()) planned.push(await planStep(facts, id, index, step));
+  if (!loaded.schema.some(({ at }) => at === 0))
+    for (const [index, step] of loaded.units.entries()) planned.push(await planStep(facts, id, index, step));
   const run = newRun(
     id,
     loaded,
@@ -227,6 +238,27 @@ export async function planRun(loaded: LoadedMigration, facts: PlanFacts): Promis
     run,
     planned.flatMap(({ chunks }) => chunks),
   );
+}
+
+/**
+ * Plans the documents of a run whose first schema steps are done, under its lease: the chunks first, the run's steps
+ * last. What an earlier planner left is dropped.
+ */
+export async function planDocuments(facts: PlanFacts, run: RunDocument, fence: string): Promise<void> {
+  const { state, loaded } = facts;
+  const since = await clusterTime(facts.db);
+  await dropChunks(state, run._id);
+  if (loaded.units.some(({ kind }) => kind === 'merge')) await dropRows(state, run._id);
+  const planned: PlannedChunks[] = [];
+  for (const [index, step] of loaded.units.entries()) planned.push(await planStep(facts, run._id, index, step));
+  await insertChunks(
+    state,
+    planned.flatMap(({ chunks }) => chunks),
+  );
+  await faultPoint('plan:before-freeze');
+  const steps = planned.map((step) => step.planned);
+  const plan = { steps, total: totalOf(steps), stream: { since, token: null, isLost: false } };
+  if (!(await storePlan(state, run._id, fence, plan))) throw leaseLost(run.migration);
 }
 
 async function freeze({ state, events }: PlanFacts, run: RunDocument, chunks: readonly Chunk[]): Promise<RunDocument> {

@@ -23,6 +23,7 @@ import type { State } from '../mongo/state.js';
 import { Backward, inOrder, type RollbackOptions, sumOfUndo } from './backward.js';
 import { Effort } from './effort.js';
 import { OPEN_GATE } from './governor.js';
+import { isLeavingGround, leadOut } from './lead.js';
 import { settleNewcomers } from './newcomers.js';
 import { Recorder } from './recorder.js';
 import { requireChunks, stepContext } from './run.js';
@@ -85,7 +86,13 @@ function outcomeOf(
 
 /** Rolls the run back, or goes on with a rollback that was stopped. A second one of a finished rollback only looks. */
 export async function rollBack(facts: RunFacts, run: RunDocument, options: RollbackOptions): Promise<RollbackOutcome> {
-  const after = await withLease(facts, run, Number.POSITIVE_INFINITY, async (context, sessions) => {
+  const after = isLeavingGround(run) ? run : await documentsBack(facts, run, options);
+  const isThrough = after.state === 'rolling-back' || isLeavingGround(run);
+  return storedOutcome(facts, isThrough ? await leadOut(facts, after) : after);
+}
+
+function documentsBack(facts: RunFacts, run: RunDocument, options: RollbackOptions): Promise<RunDocument> {
+  return withLease(facts, run, Number.POSITIVE_INFINITY, async (context, sessions) => {
     // Another one may have finished it before the lease was taken.
     if (context.run.state === 'rolled-back' && options.onConflict !== 'force') return;
     const recorder = new Recorder(context, 'down');
@@ -95,7 +102,6 @@ export async function rollBack(facts: RunFacts, run: RunDocument, options: Rollb
       await recorder.settle(error);
     }
   });
-  return storedOutcome(facts, after);
 }
 
 async function changedKeys(state: State, chunks: readonly Chunk[]): Promise<Set<string>> {

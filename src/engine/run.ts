@@ -22,10 +22,12 @@ import { throughGate } from './governor.js';
 import { targetReplaced } from './lease-keeper.js';
 import { patiently } from './patiently.js';
 import { Recorder } from './recorder.js';
+import { rollbackUnderWay } from './refusals.js';
 import { retryStep } from './retry-step.js';
 import { mayGoOn, runChunk } from './run-chunk.js';
 import type { RunContext, StepContext } from './run-context.js';
 import { runOnly } from './run-only.js';
+import { SchemaWork } from './schema-work.js';
 import { settleStrays } from './settle-strays.js';
 import { watchOver } from './watchdog.js';
 import { type RunFacts, withLease } from './with-lease.js';
@@ -93,14 +95,6 @@ export async function retire(facts: RunFacts, run: RunDocument): Promise<void> {
   });
 }
 
-/** A run whose rollback has begun, or is done, does not go forwards. */
-export const rollbackUnderWay = ({ migration, state }: RunDocument): GodwitError =>
-  new GodwitError(
-    'GODWIT_USAGE',
-    `wanted to go forwards with ${migration}, found its rollback ${state === 'rolled-back' ? 'done' : `under way (${state})`}`,
-    { next: [state === 'rolled-back' ? `godwit run ${migration}` : `godwit rollback ${migration}   finishes it`] },
-  );
-
 /** The chunks of the run as they stand. @throws GodwitError GODWIT_STATE_LOST when some are gone */
 export async function requireChunks(context: RunContext): Promise<Chunk[]> {
   const chunks = await listChunks(context.state, context.run._id);
@@ -136,6 +130,7 @@ export async function stepContext(facts: RunFacts, context: RunContext, index: n
 
 class Forward {
   #catchUp: CatchUp | undefined;
+  readonly #schema: SchemaWork;
 
   constructor(
     private readonly facts: RunFacts,
@@ -143,7 +138,9 @@ class Forward {
     private readonly sessions: readonly ClientSession[],
     private readonly recorder: Recorder,
     private readonly options: ForwardOptions,
-  ) {}
+  ) {
+    this.#schema = new SchemaWork(facts, context);
+  }
 
   async work(): Promise<void> {
     const { context, recorder } = this;
@@ -172,6 +169,7 @@ class Forward {
     if (this.options.retry && session) for (const step of steps) await retryStep(step, session);
     for (const step of steps) {
       if (!mayGoOn(context)) break;
+      await this.#schema.forwards(step.stepIndex);
       await this.#runStep(step, chunks);
     }
     if (this.options.only) return recorder.end('stopped', 'the documents asked for are done');
@@ -240,6 +238,7 @@ class Forward {
       await settleStrays(step, session, { isExact, isFull: isFull && Object.keys(step.step.lookup).length > 0 });
     if (isExact) await drainUntilQuiet(this.#catchUp, steps, session);
     if (await this.#rested()) return;
+    await this.#schema.forwards(steps.length);
     // Dropped since its last batch, it would not be missed before a rollback.
     await patiently(this.context, async () => requireAudit(this.context, await requireChunks(this.context)));
     await faultPoint('verify:before-verdict');

@@ -16,6 +16,7 @@ import { type Check, equal, MAX_LISTED, type Verification, type VerifyFacts } fr
 import { inspectStep } from './inspect.js';
 import { proveMerge } from './prove-merge.js';
 import { proveReferences } from './prove-references.js';
+import { proveSchema } from './prove-schema.js';
 import { referencesIn } from './references.js';
 
 /** Every document of a step: as the run left it, or right as it is. */
@@ -189,6 +190,7 @@ export async function verifyRun(facts: VerifyFacts): Promise<Verification> {
     checked += inspected.checked;
     checks.push(...inspected.checks, ...(await checkValidator(facts.db, collection)));
   }
+  checks.push(...(await proveSchema(facts)));
   checks.push(equal('documents in quarantine', 0, await countFailures(facts.state, run._id)));
   checks.push(...(await checkAudit(facts)), ...(await checkInvariants(facts)));
   return { ok: checks.every(({ ok }) => ok), checks, checked };

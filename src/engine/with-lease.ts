@@ -31,6 +31,8 @@ export interface RunFacts {
   readonly signal: AbortSignal;
   /** The fences of the chunks are not believed. */
   readonly resetsFences?: boolean;
+  /** The collections of the plan are about to go. */
+  readonly isUnwatched?: boolean;
   /** Told about the sessions of the workers, so that an impatient caller can end them. */
   readonly onSessions?: (sessions: readonly ClientSession[]) => void;
 }

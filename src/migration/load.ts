@@ -2,7 +2,8 @@
 import { dirname } from 'node:path';
 import * as authoring from '../domain/authoring.js';
 import { isMigration, type Migration } from '../domain/migration.js';
-import { type Unit, unitsOf } from '../domain/series-step.js';
+import type { PlacedSchemaStep } from '../domain/schema-operation.js';
+import { schemaStepsOf, type Unit, unitsOf } from '../domain/series-step.js';
 import { GodwitError, isGodwitError } from '../errors.js';
 import { loadDefault } from '../kernel/load-module.js';
 import { checksumOf, type SourceFile } from './checksum.js';
@@ -14,6 +15,8 @@ export interface LoadedMigration {
   readonly migration: Migration;
   /** Its steps as the engine takes them. */
   readonly units: readonly Unit[];
+  /** Those that change collections and indexes, with their places between the units. */
+  readonly schema: readonly PlacedSchemaStep[];
   readonly checksum: string;
   readonly files: readonly SourceFile[];
 }
@@ -56,7 +59,15 @@ export async function loadMigration(file: MigrationFile): Promise<LoadedMigratio
       found === undefined ? 'found no default export' : 'found a default export that defineMigration() did not make';
     throw broken(file, what);
   }
-  return { id: file.id, path: file.path, migration: found, units: unitsOf(found.steps), checksum, files };
+  return {
+    id: file.id,
+    path: file.path,
+    migration: found,
+    units: unitsOf(found.steps),
+    schema: schemaStepsOf(found.steps),
+    checksum,
+    files,
+  };
 }
 
 /** Finds the frame of a stack that lies in the author's files: `file:line:column`. */

@@ -38,10 +38,15 @@ function covers({ resource }: Privilege, db: string, collection: string): boolea
   return [db, ''].includes(resource.db) && [collection, ''].includes(resource.collection);
 }
 
-/** The needed actions that no privilege grants; `collection` '' means on every collection. */
-export function missingActions(privileges: readonly Privilege[], db: string, collection = ''): string[] {
+/** The actions that no privilege grants; `collection` '' means on every collection. */
+export function missingActions(
+  privileges: readonly Privilege[],
+  db: string,
+  collection = '',
+  needed: readonly string[] = NEEDED_ACTIONS,
+): string[] {
   const granted = new Set(privileges.filter((one) => covers(one, db, collection)).flatMap(({ actions }) => actions));
-  return NEEDED_ACTIONS.filter((action) => !granted.has(action));
+  return needed.filter((action) => !granted.has(action));
 }
 
 /** Collections that are named by a privilege and for which nothing is missing, by name. */

@@ -7,7 +7,7 @@ import { rawDocuments } from './raw-documents.js';
 export interface ReadFrom {
   readonly db: Db;
   readonly collection: string;
-  /** The planned collection's UUID in hex: the server answers 361 when the name means another one now. */
+  /** The planned collection's UUID in hex: the server answers 361 when the name means another one now. '': not there yet. */
   readonly uuid: string;
   /** Where lookups find what was merged into what. */
   readonly canonicals?: CanonicalsOf;
@@ -58,6 +58,7 @@ export function bothFilters(range: Document, filter: Filter<Document> | undefine
  * stays at 1 on plain, collated and clustered collections.
  */
 export async function readBatch(from: ReadFrom, filter: Document, options: ReadOptions): Promise<ReadBatch> {
+  if (from.uuid === '') return { documents: [], hasMore: false };
   const command: Document = {
     find: from.collection,
     filter,

@@ -2,7 +2,15 @@
 import type { Document, UpdateFilter } from 'mongodb';
 import type { Counters, Cursor, UndoCounters } from '../domain/chunk.js';
 import type { PhaseTable } from '../domain/phases.js';
-import { type Ground, mayGo, type RunDocument, type RunState, type StreamPlace } from '../domain/run.js';
+import {
+  type Ground,
+  mayGo,
+  type PlannedStep,
+  type RunDocument,
+  type RunState,
+  type SchemaRecord,
+  type StreamPlace,
+} from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { type State, underLease } from './state.js';
 
@@ -169,4 +177,27 @@ export async function amendRun(
       },
     },
   ]);
+}
+
+/** Says how far a schema step is; false when the lease is another's. */
+export async function storeSchema(
+  state: State,
+  run: string,
+  fence: string,
+  index: number,
+  record: SchemaRecord,
+): Promise<boolean> {
+  const update = { $set: { [`schema.${index}`]: record }, $currentDate: { updatedAt: true } } as Document;
+  return (await state.runs.updateOne(underLease(run, fence), update)).matchedCount === 1;
+}
+
+/** Gives the run the plan of its documents; false when the lease is another's. */
+export async function storePlan(
+  state: State,
+  run: string,
+  fence: string,
+  plan: { readonly steps: readonly PlannedStep[]; readonly total: number; readonly stream: StreamPlace },
+): Promise<boolean> {
+  const update = { $set: plan, $currentDate: { updatedAt: true } } as Document;
+  return (await state.runs.updateOne(underLease(run, fence), update)).matchedCount === 1;
 }

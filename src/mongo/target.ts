@@ -99,6 +99,12 @@ function shownFilter({ _id }: Document): string {
   return `{ _id: { ${operator}: ${value instanceof Date ? `new Date(${value.getTime()})` : `'${value}'`} } }`;
 }
 
+/** A collection that a migration will make: nothing is in it. */
+export const newTarget = (name: string): Target => ({
+  ...{ name, uuid: '', kind: 'collection', validator: null, validationLevel: 'strict', validationAction: 'error' },
+  ...{ collation: null, isClustered: false },
+});
+
 async function notThere(db: Db, name: string, key: string): Promise<GodwitError> {
   const names = (await db.listCollections({}, { nameOnly: true }).toArray()).map((listed) => listed.name);
   return new GodwitError(
@@ -111,6 +117,16 @@ async function notThere(db: Db, name: string, key: string): Promise<GodwitError>
 /** A collection that is only looked up must be there: without it, nothing would be found, and that be written. */
 export async function requireThere(db: Db, name: string): Promise<void> {
   if (!(await findTarget(db, name))) throw await notThere(db, name, 'lookup.from` or `to');
+}
+
+/**
+ * The same, or what it will be where the migration itself makes it.
+ *
+ * @throws GodwitError GODWIT_TARGET
+ */
+export async function requireTargetOrNew(db: Db, name: string, created: ReadonlySet<string>): Promise<Target> {
+  if (created.has(name) && !(await findTarget(db, name))) return newTarget(name);
+  return requireTarget(db, name, 'write');
 }
 
 /**

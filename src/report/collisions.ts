@@ -89,6 +89,11 @@ export class Collisions {
     private readonly uncheckable: readonly string[],
   ) {}
 
+  /** Of a collection without unique indexes. */
+  static none(): Collisions {
+    return new Collisions([], []);
+  }
+
   /** Names of unique indexes that were not checked. */
   get unchecked(): readonly string[] {
     const several = this.watches.filter(({ sawSeveral }) => sawSeveral).map(({ index }) => index.name);

@@ -38,6 +38,8 @@ export interface DryRunFacts {
   /** Which document was merged into which, by runs that stand and by the steps before. */
   readonly canonicals: CanonicalsOf;
   readonly migration: string;
+  /** Collections that its schema steps make. */
+  readonly created: ReadonlySet<string>;
   readonly locate: Locate;
   readonly events: Events;
   readonly batchSize: number;

@@ -8,7 +8,7 @@ import { type MergePlan, planMerge } from '../engine/merge-plan.js';
 import { grouped } from '../kernel/grouped.js';
 import { keyOf } from '../mongo/lookups.js';
 import type { CanonicalsOf } from '../mongo/read-batch.js';
-import { requireTarget } from '../mongo/target.js';
+import { requireTargetOrNew } from '../mongo/target.js';
 import { Collisions } from './collisions.js';
 import { type DryRunFacts, judge, StepAnalysis } from './dry-run.js';
 import type { Double } from './merge-report.js';
@@ -60,13 +60,14 @@ export async function analyseMerge(
 ): Promise<StepAnalysis> {
   const { db, signal, locate, transformTimeoutMs: timeoutMs } = facts;
   const author = { locate, timeoutMs };
-  const target = await requireTarget(db, step.collection, 'write');
-  const plan = await planMerge(step, { db, signal, ...author });
+  const { created } = facts;
+  const target = await requireTargetOrNew(db, step.collection, created);
+  const plan = await planMerge(step, { db, signal, created, ...author });
   const groups = groupsOf(plan, step);
   const analysis = new StepAnalysis(
     step,
     target,
-    await Collisions.of(db.collection(step.collection)),
+    target.uuid === '' ? Collisions.none() : await Collisions.of(db.collection(step.collection)),
     facts.visibility,
   );
   const gathered = new Gathered();

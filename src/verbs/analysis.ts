@@ -6,6 +6,7 @@ import type { CanonicalsOf } from '../mongo/read-batch.js';
 import { listCurrentRuns } from '../mongo/runs.js';
 import { analyseStep, type DryRunFacts, type StepAnalysis } from '../report/dry-run.js';
 import { analyseMerge } from '../report/merge.js';
+import { createdBy } from './schema.js';
 import { runSettings, type Session } from './session.js';
 
 /** What a forward run would take. Seconds are a range; `basis` says what it rests on. */
@@ -91,6 +92,7 @@ export async function analyse(
     db: session.db,
     canonicals,
     migration: loaded.id,
+    created: createdBy(loaded),
     locate: locateIn(loaded),
     events: session.events,
     batchSize: settings.batchSize,

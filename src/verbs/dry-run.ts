@@ -15,6 +15,7 @@ import type { Sample } from '../report/samples.js';
 import type { ShownId } from '../report/shown-id.js';
 import { type AnalysisOptions, analyse, type Estimate, estimateOf, scaleOf, sum } from './analysis.js';
 import { requireForeignTargets, requireSteps } from './requirements.js';
+import { foresee, type SchemaForecast } from './schema.js';
 import { loadById, type Session, VERSION } from './session.js';
 import { writeWhole } from './write-file.js';
 
@@ -61,6 +62,8 @@ export interface DryRunReport {
   readonly warnings: readonly string[];
   readonly references: readonly ReferencesReport[];
   readonly merges: readonly MergeReport[];
+  /** Its schema steps, in their order. */
+  readonly schema: readonly SchemaForecast[];
   readonly estimate: Estimate;
   readonly seconds: number;
   /** SHA-256 of the report without this field. */
@@ -164,6 +167,7 @@ export const isClean = (report: DryRunReport): boolean =>
   report.deterministic &&
   report.uniqueCollisionCount === 0 &&
   report.validationFailureCount === 0 &&
+  report.schema.every(({ refusal, missingRights }) => refusal === null && missingRights.length === 0) &&
   report.reversible !== 'audit, but down() does not invert up()';
 
 /** Tells the listeners how far the look at the documents is. */
@@ -224,6 +228,7 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
     warnings: await warningsOf(session, loaded),
     references: referencesOf(steps),
     merges: steps.flatMap(({ merge }) => merge ?? []),
+    schema: await foresee(session, loaded),
     estimate: await estimateOf(session, steps, scale),
     seconds: (performance.now() - startedAt) / 1_000,
   };

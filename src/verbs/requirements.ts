@@ -3,6 +3,7 @@ import type { Db } from 'mongodb';
 import { isMergeOf } from '../domain/merge-step.js';
 import type { DocumentStep, StepLookup } from '../domain/migration.js';
 import type { PipelineStep } from '../domain/pipeline-step.js';
+import { collectionsOf } from '../domain/schema-operation.js';
 import { partsOf, readBy } from '../domain/series-step.js';
 import { GodwitError } from '../errors.js';
 import type { LoadedMigration } from '../migration/load.js';
@@ -10,12 +11,16 @@ import { refusedFilter, refusedPipeline } from '../mongo/evaluate.js';
 import { listCurrentRuns } from '../mongo/runs.js';
 import { isOwn } from '../mongo/state.js';
 import { requireTarget, requireThere } from '../mongo/target.js';
+import { createdBy } from './schema.js';
 import type { Session } from './session.js';
 
 /** Godwit's own collections are nobody's target. @throws GodwitError GODWIT_TARGET */
 export function requireForeignTargets(session: Session, loaded: LoadedMigration): void {
   const { db, state } = session;
-  const names = loaded.units.flatMap((unit) => [unit.collection, ...readBy(unit)]);
+  const names = [
+    ...loaded.units.flatMap((unit) => [unit.collection, ...readBy(unit)]),
+    ...loaded.schema.flatMap(({ step }) => collectionsOf(step.operation)),
+  ];
   const own = names.find((name) => isOwn(state, db.databaseName, name));
   if (own === undefined) return;
   throw new GodwitError(
@@ -36,13 +41,15 @@ export function requireForeignTargets(session: Session, loaded: LoadedMigration)
 export async function requireSteps(session: Session, loaded: LoadedMigration): Promise<void> {
   const { db } = session;
   const { id, units } = loaded;
+  const created = createdBy(loaded);
   await requireMerged(session, loaded);
   for (const unit of units.filter(({ kind }) => kind === 'series'))
     for (const step of partsOf(unit)) await requireFilter(db, id, step);
   for (const step of units.flatMap(partsOf)) {
     if (step.kind === 'pipeline') await requirePipeline(db, id, step);
     if (step.kind === 'merge') for (const from of readBy(step)) await requireTarget(db, from, 'read');
-    for (const from of new Set(Object.values(step.lookup).map((lookup) => lookup.from))) await requireThere(db, from);
+    const lookedUp = new Set(Object.values<StepLookup>(step.lookup).map(({ from }) => from));
+    for (const from of lookedUp) if (!created.has(from)) await requireThere(db, from);
   }
 }
 

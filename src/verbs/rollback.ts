@@ -3,6 +3,7 @@ import type { ClientSession } from 'mongodb';
 import type { RunDocument, RunState } from '../domain/run.js';
 import { OVERWRITTEN } from '../domain/undo.js';
 import { requireGround } from '../engine/ground.js';
+import { isLeavingGround } from '../engine/lead.js';
 import { type RollbackOutcome, rollBack, rollBackDry, rollBackOnly, storedOutcome } from '../engine/rollback.js';
 import type { RunFacts } from '../engine/with-lease.js';
 import { requireTransactions } from '../mongo/connect.js';
@@ -12,6 +13,7 @@ import { ensureState } from '../mongo/state.js';
 import { ShownId } from '../report/shown-id.js';
 import { idsOf } from './document-id.js';
 import { requireNoDependants } from './order.js';
+import { type SchemaView, schemaViews } from './schema.js';
 import {
   loadById,
   requireAuditKept,
@@ -75,7 +77,9 @@ export interface RollbackResult {
   readonly documents: readonly UndoneDocument[];
   /** False when it can't be told any more what the application inserted while the run went on: not all may be listed. */
   readonly insertsKnown: boolean;
-  /** True when every document is byte for byte as before the run. */
+  /** Its schema steps, and how far they are taken back. */
+  readonly schema: readonly SchemaView[];
+  /** True when every document is byte for byte as before the run, and every collection and index. */
   readonly identical: boolean;
   readonly seconds: number;
 }
@@ -117,8 +121,10 @@ function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number):
     noBeforeList: newcomers.listed.map(({ collection, id }) => ({ collection, id: new ShownId(id) })),
     documents: documentsOf(outcome),
     insertsKnown: newcomers.isSure,
+    schema: schemaViews(run),
     identical:
       newcomers.isSure &&
+      (run.schema ?? []).every(({ left }) => left === null) &&
       keptFields + goneSince + counters.conflicts + newcomers.count === 0 &&
       // What down() took back was not there before the run.
       newcomers.restored === 0,
@@ -157,7 +163,7 @@ async function carryOut(
   if (run.state === 'rolled-back' && onConflict !== 'force') return storedOutcome(facts, run);
   if (dryRun) return rollBackDry(facts, run, { onConflict });
   await requireNoDependants(session, run);
-  await requireGround(facts, run);
+  if (!isLeavingGround(run)) await requireGround(facts, run);
   return rollBack(facts, run, { onConflict });
 }
 

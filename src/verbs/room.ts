@@ -10,6 +10,7 @@ import type { LoadedMigration } from '../migration/load.js';
 import { type Fact, readDiskSpace, readOplogWindow } from '../mongo/server-facts.js';
 import { readDataBytes } from '../mongo/target.js';
 import { analyse, estimateOf, scaleOf, sum } from './analysis.js';
+import { createdBy } from './schema.js';
 import type { Session } from './session.js';
 
 /** Documents that are read, transformed and compressed for the projection. */
@@ -34,11 +35,12 @@ async function readLimits({ client, state }: Session): Promise<Limits> {
   return { freeBytes: disk?.freeBytes ?? null, oplogBytes: oplog ? oplog.maxBytes * OPLOG_SHARE : null };
 }
 
-async function dataBytes({ db }: Session, { units }: LoadedMigration): Promise<number> {
+async function dataBytes({ db }: Session, loaded: LoadedMigration): Promise<number> {
+  const created = createdBy(loaded);
   let bytes = 0;
-  for (const unit of units)
+  for (const unit of loaded.units)
     for (const name of new Set([unit.collection, ...readBy(unit)]))
-      bytes += (await readDataBytes(db, name)) ?? Number.POSITIVE_INFINITY;
+      bytes += (await readDataBytes(db, name)) ?? (created.has(name) ? 0 : Number.POSITIVE_INFINITY);
   return bytes;
 }
 

@@ -4,8 +4,10 @@ import type { PhaseTable } from '../domain/phases.js';
 import { isSpent, type RunDocument, type RunState } from '../domain/run.js';
 import { phaseOf, shown } from '../domain/window.js';
 import { requireGround } from '../engine/ground.js';
-import { planRun } from '../engine/plan-run.js';
-import { carryOn, retire, rollbackUnderWay } from '../engine/run.js';
+import { leadIn } from '../engine/lead.js';
+import { isUnplanned, type PlanFacts, planRun } from '../engine/plan-run.js';
+import { rollbackUnderWay } from '../engine/refusals.js';
+import { carryOn, retire } from '../engine/run.js';
 import type { RunFacts } from '../engine/with-lease.js';
 import { GodwitError } from '../errors.js';
 import { type LoadedMigration, locateIn } from '../migration/load.js';
@@ -16,12 +18,13 @@ import { findCurrentRun } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { readReplicaSetId, readServerTime } from '../mongo/server-facts.js';
 import { ensureIdMap, ensureState } from '../mongo/state.js';
-import { requireTarget } from '../mongo/target.js';
+import { requireTargetOrNew } from '../mongo/target.js';
 import { ShownId } from '../report/shown-id.js';
 import { idsOf } from './document-id.js';
 import { requireDependencies } from './order.js';
 import { requireForeignTargets, requireSteps } from './requirements.js';
 import { requireRoom } from './room.js';
+import { createdBy, requireSchema, type SchemaView, schemaViews } from './schema.js';
 import {
   gitCommit,
   loadById,
@@ -73,6 +76,8 @@ export interface RunResult {
   readonly seconds: number;
   readonly docsPerSecond: number;
   readonly throttledSeconds: number;
+  /** Its schema steps, and how far they are. */
+  readonly schema: readonly SchemaView[];
   /** Why it rests where it does, as the history has it. */
   readonly because: string;
 }
@@ -101,12 +106,14 @@ function resultOf(run: RunDocument, before: RunDocument, isNew: boolean, elapsed
     seconds: elapsedMs / 1_000,
     docsPerSecond: elapsedMs > 0 ? Math.round(here / (elapsedMs / 1_000)) : 0,
     throttledSeconds: Object.values(run.throttledMs ?? {}).reduce((sum, ms) => sum + ms, 0) / 1_000,
+    schema: schemaViews(run),
     because: run.history.at(-1)?.because ?? '',
   };
 }
 
-async function plan(session: Session, { loaded, settings, signal }: RunFacts): Promise<RunDocument> {
-  return planRun(loaded, {
+async function planFactsOf(session: Session, { loaded, settings, signal }: RunFacts): Promise<PlanFacts> {
+  return {
+    loaded,
     db: session.db,
     state: session.state,
     server: session.server,
@@ -117,7 +124,7 @@ async function plan(session: Session, { loaded, settings, signal }: RunFacts): P
     events: session.events,
     author: { locate: locateIn(loaded), timeoutMs: settings.transformTimeoutMs },
     signal,
-  });
+  };
 }
 
 /** A window that has closed does not open again. @throws GodwitError GODWIT_WINDOW_CLOSED */
@@ -144,8 +151,9 @@ async function planOrResume(
     current = await findCurrentRun(session.state, loaded.id);
   }
   if (!current) {
+    await requireSchema(session, loaded);
     const note = await room(null);
-    return { run: await plan(session, facts), isNew: true, note };
+    return { run: await planRun(loaded, await planFactsOf(session, facts)), isNew: true, note };
   }
   requireSameFile(loaded, current);
   if (current.direction === 'down') throw rollbackUnderWay(current);
@@ -183,7 +191,8 @@ async function prepare(session: Session, id: string, options: RunOptions): Promi
   requireTransactions(session.server);
   await requireWindow(session, loaded);
   requireForeignTargets(session, loaded);
-  for (const step of loaded.units) await requireTarget(session.db, step.collection, 'write');
+  const created = createdBy(loaded);
+  for (const step of loaded.units) await requireTargetOrNew(session.db, step.collection, created);
   await requireSteps(session, loaded);
   await requireDependencies(session, loaded);
   return loaded;
@@ -233,7 +242,10 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
     if (note !== null) session.events.emit('run:note', { run: run._id, note });
     if (run.state === 'completed' && !options.retry) return resultOf(run, run, false, 0);
     const startedAt = performance.now();
-    const after = await carryOn(facts, run, {
+    const ready = await leadIn(facts, await planFactsOf(session, facts), run);
+    // Stopped on request before there were documents to be planned.
+    if (isUnplanned(loaded, ready)) return resultOf(ready, run, isNew, performance.now() - startedAt);
+    const after = await carryOn(facts, ready, {
       ...(options.limit === undefined ? {} : { limit: options.limit }),
       ...(only === undefined ? {} : { only }),
       ...(options.retry ? { retry: true } : {}),

@@ -14,6 +14,7 @@ import { findCurrentRun, listCurrentRuns } from '../mongo/runs.js';
 import type { FailureGroup } from '../report/failure-groups.js';
 import { ShownId } from '../report/shown-id.js';
 import { type RollbackReadiness, rollbackReadiness } from './readiness.js';
+import { type SchemaView, schemaViews } from './schema.js';
 import { resolveId, type Session } from './session.js';
 
 export interface LeaseView {
@@ -71,6 +72,8 @@ export interface MigrationStatus {
     readonly by: string;
     readonly because: string;
   }[];
+  /** Its schema steps, and how far they are. */
+  readonly schema: readonly SchemaView[];
   readonly undo: RunDocument['undo'];
   /** Told by `status` of one migration; null in lists. */
   readonly rollbackReadiness: RollbackReadiness | null;
@@ -211,6 +214,7 @@ function withRun(
       ...(at === null ? {} : { at }),
     })),
     history: run.history.map(viewTransition),
+    schema: schemaViews(run),
     undo: run.undo,
     rollbackReadiness: null,
     batches: run.batches,
@@ -244,6 +248,7 @@ function pending(id: string, file: FileFacts): MigrationStatus {
     lease: null,
     failures: [],
     history: [],
+    schema: [],
     undo: null,
     rollbackReadiness: null,
     batches: 0,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { isKept, isReject, keep } from '../../src/domain/migration.js';
+import { type AnyStep, defineMigration, isKept, isReject, keep, transform } from '../../src/domain/migration.js';
 import { schema } from '../../src/domain/schema-step.js';
+import { schemaStepsOf } from '../../src/domain/series-step.js';
 import type { Doc } from '../../src/kernel/values.js';
 import { refusalOf } from '../support/refusal.js';
 
@@ -71,5 +72,59 @@ describe('schema.renameField()', () => {
   ])('refuses %s', (_, options, says) => {
     expect(refused(options)).toContain('GODWIT_MIGRATION_BROKEN');
     expect(refused(options)).toContain(says);
+  });
+});
+
+describe('steps of collections and indexes', () => {
+  const contacts = { collection: 'contacts' } as const;
+  const people = transform({ collection: 'people', all: true, up: (doc) => doc });
+  const define = (...steps: readonly AnyStep[]): string =>
+    refusalOf(() => defineMigration({ description: 'a test', steps }));
+
+  test.each<[() => unknown, string]>([
+    [() => schema.createIndex({ ...contacts, key: {} }), 'wanted a field in schema.createIndex().key, found none'],
+    [
+      () => schema.createIndex({ ...contacts, key: { a: 1 }, unique: true } as never),
+      'wanted the keys collection, key, options in schema.createIndex(), found "unique"',
+    ],
+    [
+      () => schema.dropIndex({ ...contacts, name: '_id_' }),
+      'wanted one index in schema.dropIndex().name, not that of _id, found "_id_"',
+    ],
+    [
+      () => schema.dropCollection({ name: 'contacts' } as never),
+      "wanted a way back from schema.dropCollection(): keepAs: 'contacts_old', found none (nothing audits the documents of a dropped collection)",
+    ],
+    [
+      () => schema.createCollection({ name: 'log', options: { capped: true, size: 9 } }),
+      'wanted an ordinary collection in schema.createCollection().options, found "capped"',
+    ],
+    [
+      () => schema.createCollection({ name: 'system.users' }),
+      'wanted schema.createCollection().name as a collection of the application\'s, found "system.users"',
+    ],
+    [
+      () => schema.setValidator({ ...contacts, validator: {}, level: 'hard' } as never),
+      'wanted off, moderate, strict in schema.setValidator().level, found "hard"',
+    ],
+  ])('are refused when they are wrong (%#)', (step, message) => {
+    expect(refusalOf(step)).toBe(`GODWIT_MIGRATION_BROKEN: ${message}`);
+  });
+
+  test('are refused where they cannot find what they are about', () => {
+    expect(define(people, schema.createCollection({ name: 'new' }))).toMatch(
+      /before all steps of documents, found "new"/,
+    );
+    expect(define(schema.createCollection({ name: 'people' }), people)).toMatch(/found "people", which is new/);
+    expect(define(people, schema.renameCollection({ from: 'people', to: 'old' }))).toMatch(/another step of "people"/);
+    const index = schema.createIndex({ collection: 'people', key: { a: 1 } });
+    expect(define(people, index, people)).toMatch(/others between those of "people"/);
+  });
+
+  test('have their places between the units of documents', () => {
+    const index = schema.createIndex({ collection: 'people', key: { a: 1 } });
+    const other = transform({ collection: 'other', all: true, up: (doc) => doc });
+    const placed = schemaStepsOf([index, people, people, index, other, index]).map(({ at }) => at);
+    expect(placed).toEqual([0, 1, 2]);
   });
 });

@@ -74,7 +74,11 @@ async function showStopped(invocation: Invocation, session: Session, result: Run
   });
   if (io.options.json) io.json({ ...result, ...errorJson(error) });
   else showError(io, error);
-  io.print(['', ...renderRun(result, io.paint).slice(0, 3), ...renderFailures(failures, io.columns, io.clear)]);
+  io.print([
+    '',
+    ...renderRun(result, io.paint, io.columns).slice(0, 3),
+    ...renderFailures(failures, io.columns, io.clear),
+  ]);
   return EXIT.failed;
 }
 
@@ -97,7 +101,7 @@ async function runForReal(invocation: Invocation, session: Session, id: string, 
   const result = await started.result.finally(() => progress.stop());
   if (result.state === 'failed') return showStopped(invocation, session, result);
   io.json(result);
-  io.print([whereLine(session), '', ...renderRun(result, io.paint)]);
+  io.print([whereLine(session), '', ...renderRun(result, io.paint, io.columns)]);
   if (result.state !== 'completed') return restingExit(result.state);
   return result.failed > 0 ? EXIT.withFailures : EXIT.done;
 }

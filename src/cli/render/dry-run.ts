@@ -7,6 +7,7 @@ import type { Paint } from '../output/io.js';
 import { bar, cutEnd, cutMiddle, nextLines, padEnd, table, wrap } from '../output/layout.js';
 import { formatTime } from '../output/time.js';
 import { merges, references } from './relations.js';
+import { refusedSteps, schemaSteps } from './schema.js';
 
 export interface DryRunView {
   readonly report: DryRunReport;
@@ -31,6 +32,8 @@ function verdict({ report, paint }: DryRunView): string {
   if (wouldFail > 0) bad.push(`${formatCount(wouldFail)} would FAIL`);
   if (validationFailureCount > 0) bad.push(`${formatCount(validationFailureCount)} would be refused by the validator`);
   if (uniqueCollisionCount > 0) bad.push(`${formatCount(uniqueCollisionCount)} would COLLIDE in a unique index`);
+  const refused = refusedSteps(report);
+  if (refused > 0) bad.push(`${formatCount(refused)} schema ${refused === 1 ? 'step' : 'steps'} would be REFUSED`);
   if (!report.idempotent) bad.push('up() is NOT IDEMPOTENT');
   if (!report.deterministic) bad.push('up() is NOT DETERMINISTIC');
   const tail = bad.length === 0 ? 'nothing would fail.' : paint('fail', `${bad.join(', ')}.`);
@@ -213,6 +216,7 @@ export function renderDryRun(view: DryRunView): string[] {
           '  values are masked to their shape (_ is a blank at either end); --show-values shows them, on a terminal only',
         ]
       : [],
+    schemaSteps(view),
     merges(view),
     references(view),
     failures(view),

@@ -5,6 +5,7 @@ import type { RunResult } from '../../verbs/run.js';
 import type { MigrationStatus } from '../../verbs/status.js';
 import type { Paint } from '../output/io.js';
 import { cutEnd, nextLines, table, wrap } from '../output/layout.js';
+import { schemaStates } from './schema.js';
 
 const WORDS: Readonly<Record<string, string>> = {
   completed: 'COMPLETED',
@@ -48,7 +49,7 @@ function nextOf(result: RunResult): string[] {
   return [`go on      ${goOn}`, `go back    godwit rollback ${migration} --dry-run`];
 }
 
-export function renderRun(result: RunResult, paint: Paint): string[] {
+export function renderRun(result: RunResult, paint: Paint, columns: number): string[] {
   const rate = result.docsPerSecond > 0 ? `, ${formatCount(result.docsPerSecond)}/s` : '';
   const resumed = result.resumed ? ', resumed where it was' : '';
   return [
@@ -56,6 +57,7 @@ export function renderRun(result: RunResult, paint: Paint): string[] {
     `  ${result.migration}   run ${result.runId}${resumed}   ${formatDuration(result.seconds * 1_000)}${rate}`,
     `  changed ${formatCount(result.changed)}   unchanged ${formatCount(result.unchanged + result.skipped)}   failed ${formatCount(result.failed)}   batches ${formatCount(result.batches)}   conflicts retried ${formatCount(result.conflictsRetried)}`,
     ...(result.bottleneck ? [`  ${result.bottleneck}`] : []),
+    ...schemaStates(result.schema, columns),
     '',
     ...nextLines(nextOf(result)),
   ];
@@ -123,6 +125,7 @@ export function renderRollback(
       ? [`  ... ${formatCount(result.conflicts - conflicts.length)} conflicts more: --json`]
       : []),
     ...late,
+    ...schemaStates(result.schema, options.columns),
     ...(result.noBefore > late.length ? [`  ... ${formatCount(result.noBefore - late.length)} more: --json`] : []),
     ...(result.insertsKnown
       ? []

@@ -6,6 +6,7 @@ import type { Paint } from '../output/io.js';
 import { cutMiddle, nextLines, table, wrap } from '../output/layout.js';
 import { formatTime } from '../output/time.js';
 import { moreOf, renderFailures } from './run.js';
+import { schemaStates } from './schema.js';
 
 const SIGNS: Readonly<Record<string, string>> = {
   pending: '.',
@@ -199,6 +200,7 @@ export function renderStatus(
     '',
     `${paintState(row, paint)} ${doneText(row)}`.trimEnd(),
     ...lines,
+    ...(row.schema.length > 0 ? ['', 'schema', ...schemaStates(row.schema, columns)] : []),
     ...(row.failures.length > 0 ? ['', 'failures', ...renderFailures(row.failures, columns, clear)] : []),
     ...(history.length > 0 ? ['', 'history', ...history.flatMap((line) => wrap(line, columns, ' '.repeat(30)))] : []),
     '',

@@ -1,0 +1,101 @@
+/** What the schema steps of a migration would meet, looked for before anything is touched. */
+import type { RunDocument, SchemaRecord } from '../domain/run.js';
+import { describeOperation, type PlacedSchemaStep, type SchemaOperation } from '../domain/schema-operation.js';
+import { GodwitError } from '../errors.js';
+import type { LoadedMigration } from '../migration/load.js';
+import { missingActions, readPrivileges } from '../mongo/privileges.js';
+import { lookAt, refusalOf } from '../mongo/schema-look.js';
+import { ShownId } from '../report/shown-id.js';
+import type { Session } from './session.js';
+
+/** A schema step as it would go now. */
+export interface SchemaForecast {
+  readonly kind: SchemaOperation['kind'];
+  readonly collection: string;
+  /** What it would do, in words. */
+  readonly text: string;
+  /** `later`: steps before it decide. `there`: the database is so already. */
+  readonly verdict: 'would be done' | 'there' | 'later' | 'refused';
+  /** Why it would be refused now; null where it would not. */
+  readonly refusal: string | null;
+  readonly warnings: readonly string[];
+  /** Rights that it, or its way back, needs and the user lacks. */
+  readonly missingRights: readonly string[];
+  /** Documents that a finding is about: the first ones. */
+  readonly first: readonly ShownId[];
+}
+
+/** What a step and its way back ask of the user: MongoDB manual, "Privilege Actions". */
+const ACTIONS: Readonly<Record<SchemaOperation['kind'], readonly string[]>> = {
+  createCollection: ['createCollection', 'dropCollection', 'renameCollectionSameDB'],
+  renameCollection: ['renameCollectionSameDB'],
+  createIndex: ['createIndex', 'dropIndex'],
+  dropIndex: ['createIndex', 'dropIndex'],
+  setValidator: ['collMod'],
+};
+
+/** Collections that the migration makes before its documents. */
+export const createdBy = ({ schema }: LoadedMigration): ReadonlySet<string> =>
+  new Set(
+    schema.flatMap(({ step: { operation } }) => (operation.kind === 'createCollection' ? operation.collection : [])),
+  );
+
+/** What it will find depends on a schema step before it. */
+function isDecidedLater(earlier: readonly PlacedSchemaStep[], operation: SchemaOperation): boolean {
+  return earlier.some(({ step: { operation: other } }) => {
+    if (other.collection !== operation.collection) return false;
+    if (other.kind === 'createCollection') return true;
+    return other.kind === 'dropIndex' && operation.kind === 'createIndex' && other.name === operation.name;
+  });
+}
+
+/** Reads only. @throws what the server says of a validator or a filter that it does not understand */
+export async function foresee({ client, db }: Session, { schema }: LoadedMigration): Promise<SchemaForecast[]> {
+  if (schema.length === 0) return [];
+  const privileges = await readPrivileges(client);
+  const forecasts: SchemaForecast[] = [];
+  for (const [index, { at, step }] of schema.entries()) {
+    const { operation } = step;
+    const { kind, collection } = operation;
+    const missingRights = privileges ? missingActions(privileges, db.databaseName, collection, ACTIONS[kind]) : [];
+    const told = { kind, collection, text: describeOperation(operation), missingRights };
+    if (isDecidedLater(schema.slice(0, index), operation)) {
+      forecasts.push({ ...told, verdict: 'later', refusal: null, warnings: [], first: [] });
+      continue;
+    }
+    const outlook = await lookAt(db, operation);
+    const mayBeMended = at > 0 && outlook.isOfDocuments;
+    const refusal = outlook.refusal === null ? null : refusalOf(operation, outlook);
+    const now = mayBeMended && refusal !== null ? [`as the documents are now: ${refusal}`] : [];
+    forecasts.push({
+      ...told,
+      verdict: outlook.isThere ? 'there' : mayBeMended ? 'later' : refusal === null ? 'would be done' : 'refused',
+      refusal: mayBeMended ? null : refusal,
+      warnings: [...now, ...outlook.warnings],
+      first: outlook.first.map((id) => new ShownId(id)),
+    });
+  }
+  return forecasts;
+}
+
+/** Refuses a run whose schema steps could not be done. @throws GodwitError GODWIT_TARGET, GODWIT_FORBIDDEN */
+export async function requireSchema(session: Session, loaded: LoadedMigration): Promise<void> {
+  for (const { refusal, missingRights, text, collection } of await foresee(session, loaded)) {
+    const again = `godwit run ${loaded.id} --dry-run   looks again`;
+    if (refusal !== null)
+      throw new GodwitError('GODWIT_TARGET', refusal, { next: [`mend it in ${collection}, or the step`, again] });
+    if (missingRights.length > 0)
+      throw new GodwitError(
+        'GODWIT_FORBIDDEN',
+        `wanted the rights to ${text} and to take that back, found these missing: ${missingRights.join(', ')}`,
+        { next: ['grant them (the role dbAdmin has all of them), or ask who may', again] },
+      );
+  }
+}
+
+/** A schema step of a run, and how far it is. */
+export type SchemaView = Pick<SchemaRecord, 'kind' | 'collection' | 'text' | 'state' | 'left'>;
+
+/** Those of a run, in their order. */
+export const schemaViews = ({ schema = [] }: Pick<RunDocument, 'schema'>): SchemaView[] =>
+  schema.map(({ kind, collection, text, state, left }) => ({ kind, collection, text, state, left }));

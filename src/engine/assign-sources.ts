@@ -125,7 +125,15 @@ class Assignment {
     const { context, step, session } = this;
     const there = await readByIds(readFrom(context), [id], { session });
     const given = await readMembers(context.state, rowsOf(context), [id], session);
-    return there.length + given.length === 0 ? id : derivedId(step.collection, from, id);
+    const isTaken = there.length + given.length > 0 || (await this.#isElsewhere(from, id));
+    return isTaken ? derivedId(step.collection, from, id) : id;
+  }
+
+  /** A document of another source has it, and is somebody else. */
+  async #isElsewhere(from: string, id: unknown): Promise<boolean> {
+    for (const { collection } of this.step.sources)
+      if (collection !== from && (await this.#rows(collection, [id])).size > 0) return true;
+    return false;
   }
 
   async #insert(found: Found, canonical: unknown): Promise<void> {

@@ -132,13 +132,31 @@ class Planner {
     );
   }
 
+  /**
+   * `_id`s that several source documents have that are not the same: none of them keeps it, since a reference to the one
+   * could not be told from one to the other.
+   */
+  #sharedIds(): Set<string> {
+    const leaders = new Map<string, number>();
+    const shared = new Set<string>();
+    for (let number = this.#targets; number < this.#nodes.length; number += 1) {
+      const key = keyOf(this.#nodes[number]?.id);
+      const leader = this.#grouping.leaderOf(number);
+      const other = leaders.get(key);
+      if (other === undefined) leaders.set(key, leader);
+      else if (other !== leader) shared.add(key);
+    }
+    return shared;
+  }
+
   /** By the number of the leader of each group. Existing documents keep their `_id`; of the others the least number's stays. */
   #canonicals(): Map<number, unknown> {
     const canonicals = new Map<number, unknown>();
+    const shared = this.#sharedIds();
     const taken = new Set(this.#nodes.slice(0, this.#targets).map(({ id }) => keyOf(id)));
     for (const [number, { from, id }] of this.#nodes.entries()) {
       if (this.#grouping.leaderOf(number) !== number) continue;
-      const isFree = number < this.#targets || !taken.has(keyOf(id));
+      const isFree = number < this.#targets || !(taken.has(keyOf(id)) || shared.has(keyOf(id)));
       const canonical = isFree ? id : derivedId(this.step.collection, from, id);
       taken.add(keyOf(canonical));
       canonicals.set(number, canonical);

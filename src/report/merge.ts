@@ -18,11 +18,15 @@ const MAX_LISTED = 1_000;
 
 /** What is gathered of the groups. */
 class Gathered {
-  readonly sources: Record<string, number> = {};
+  readonly sources: Record<string, number>;
   readonly conflicts: Record<string, Record<MergeConflict['kept'], number>> = {};
   readonly first: Double[] = [];
   doubles = 0;
   largest = 0;
+
+  constructor({ sources }: MergeStep) {
+    this.sources = Object.fromEntries(sources.map(({ collection }) => [collection, 0]));
+  }
 
   add(document: StoredDocument, members: readonly Member[], conflicts: readonly MergeConflict[]): void {
     for (const { collection } of members) this.sources[collection] = (this.sources[collection] ?? 0) + 1;
@@ -70,7 +74,7 @@ export async function analyseMerge(
     target.uuid === '' ? Collisions.none() : await Collisions.of(db.collection(step.collection)),
     facts.visibility,
   );
-  const gathered = new Gathered();
+  const gathered = new Gathered(step);
   const rowsOf = async (ids: readonly unknown[]): Promise<MemberRow[]> =>
     ids.flatMap((id) => groups.get(keyOf(id)) ?? []);
   const how = { step, into: plan.into, sources: plan.sources, author, rowsOf };

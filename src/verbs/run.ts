@@ -238,12 +238,16 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
     const { run, isNew, note } = await planOrResume(session, facts, async (current) =>
       isCanary ? null : requireRoom(session, loaded, current),
     );
-    session.events.emit('run:planned', { run: run._id, migration: run.migration, total: run.total, resumed: !isNew });
+    const planned = ({ _id, migration, total }: RunDocument): void => {
+      session.events.emit('run:planned', { run: _id, migration, total, resumed: !isNew });
+    };
+    planned(run);
     if (note !== null) session.events.emit('run:note', { run: run._id, note });
     if (run.state === 'completed' && !options.retry) return resultOf(run, run, false, 0);
     const startedAt = performance.now();
     const ready = await leadIn(facts, await planFactsOf(session, facts), run);
     // Stopped on request before there were documents to be planned.
+    if (ready !== run) planned(ready);
     if (isUnplanned(loaded, ready)) return resultOf(ready, run, isNew, performance.now() - startedAt);
     const after = await carryOn(facts, ready, {
       ...(options.limit === undefined ? {} : { limit: options.limit }),

@@ -61,9 +61,9 @@ describe('a merge', () => {
     customers: [
       // Ana by her mail, and by her phone the one after: one person.
       { _id: 1, email: 'ana@x.test', name: 'A. Lima', city: 'Porto', tel: '12' },
-      { _id: 2, name: 'Ana Lima', tel: '12' },
-      { _id: 3, email: 'KIM@x.test', name: 'Kim B.', tel: '44' },
-      { _id: 4, email: 'dee@x.test', name: 'Dee' },
+      { _id: 12, name: 'Ana Lima', tel: '12' },
+      { _id: 13, email: 'KIM@x.test', name: 'Kim B.', tel: '44' },
+      { _id: 14, email: 'dee@x.test', name: 'Dee' },
     ],
   };
 
@@ -85,12 +85,12 @@ describe('a merge', () => {
     expect(await at.all()).toEqual([
       {
         ...{ _id: 1, email: 'ana@x.test', name: 'Ana', phone: '11', city: 'Porto' },
-        _legacy: legacy(['clients', 1], ['customers', 1], ['customers', 2]),
+        _legacy: legacy(['clients', 1], ['customers', 1], ['customers', 12]),
       },
       { _id: 2, email: 'bo@x.test', name: 'Bo', city: 'Oslo', _legacy: legacy(['clients', 2]) },
       { _id: 3, name: 'Cy', phone: '33', _legacy: legacy(['clients', 3]) },
-      { _id: 4, email: 'dee@x.test', name: 'Dee', _legacy: legacy(['customers', 4]) },
-      { _id: 'k', email: 'kim@x.test', name: 'Kim', note: 'old', phone: '44', _legacy: legacy(['customers', 3]) },
+      { _id: 14, email: 'dee@x.test', name: 'Dee', _legacy: legacy(['customers', 14]) },
+      { _id: 'k', email: 'kim@x.test', name: 'Kim', note: 'old', phone: '44', _legacy: legacy(['customers', 13]) },
     ]);
     expect(await at.m1.verify()).toMatchObject({ ok: true, checked: 7 });
     expect([...(await brokenHistory(at.db)), ...(await brokenSums(at.db))]).toEqual([]);
@@ -125,6 +125,36 @@ describe('a merge', () => {
     expect(await at.m1.verify()).toMatchObject({ ok: true });
     expect(await at.m1.rollback()).toMatchObject({ removed: 4, restored: 0, identical: true, noBefore: 0 });
     expect(await at.hashes()).toEqual(before);
+  });
+
+  test('lets nobody keep an _id that two people of two collections have: references can be told apart', async () => {
+    const at = await place(
+      {
+        clients: [
+          { _id: 11, mail: 'ana@x.test' },
+          { _id: 12, mail: 'cy@x.test' },
+        ],
+        customers: [
+          { _id: 11, email: 'bo@x.test' },
+          { _id: 12, email: 'CY@x.test' },
+        ],
+      },
+      `${STEP()}, references({ collection: 'bills', path: 'client', from: 'clients', to: 'contacts' })`,
+    );
+    await at.db.collection<Doc>('bills').insertMany([
+      { _id: 1, client: 11 },
+      { _id: 2, client: 12 },
+    ]);
+    expect(await at.m1.dryRun()).toMatchObject({ idempotent: true, references: [{ ids: 0, several: 0, dangling: 0 }] });
+    expect(await at.m1.run()).toMatchObject({ state: 'completed', inserted: 3, changed: 1 });
+    const [ana] = await at.db.collection('contacts').find({ email: 'ana@x.test' }).toArray();
+    expect(ana?._id).toBeInstanceOf(ObjectId);
+    expect(await at.db.collection('bills').find().sort({ _id: 1 }).toArray()).toEqual([
+      { _id: 1, client: ana?._id },
+      { _id: 2, client: 12 },
+    ]);
+    expect(await at.m1.verify()).toMatchObject({ ok: true });
+    expect(await at.m1.rollback()).toMatchObject({ identical: true });
   });
 
   test('decides each conflict by its rule', async () => {

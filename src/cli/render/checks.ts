@@ -20,7 +20,7 @@ export function renderVerify(result: VerifyResult, paint: Paint, clear: boolean)
     ok
       ? `  ok ${name}: ${figure(found)}`
       : paint('fail', `  x  ${name}: expected ${figure(expected)}, found ${figure(found)}`),
-    ...(listed.length > 0 ? [`     first: _id ${listed.map((id) => id.text(clear)).join(', ')}`] : []),
+    ...(listed.length > 0 ? [`     first: _id ${[...new Set(listed.map((id) => id.text(clear)))].join(', ')}`] : []),
   ]);
   const isPurged = result.checks.some(({ name }) => name === 'audit');
   const next = result.ok

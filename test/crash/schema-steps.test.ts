@@ -1,12 +1,12 @@
 /** Schema steps are in no transaction: a runner that dies around one is followed by one that finds out what it has met. */
-import type { Db, Document } from 'mongodb';
+import type { Document } from 'mongodb';
 import { describe, expect, inject, test } from 'vitest';
 import { SCHEMA_POINTS, type SchemaPoint } from '../../src/engine/fault-points.js';
 import { finished, runJson, startCommand } from '../support/command.js';
 import { brokenInvariants } from '../support/crash.js';
 import { brokenHistory } from '../support/observe.js';
 import { makeProject } from '../support/project.js';
-import { hashOf, useScratch } from '../support/scratch.js';
+import { hashOf, structureOf, useScratch } from '../support/scratch.js';
 
 const MIGRATION = `import { defineMigration, schema, transform } from 'godwit';
 export default defineMigration({ description: 'a test', steps: [
@@ -20,17 +20,6 @@ export default defineMigration({ description: 'a test', steps: [
 ] });
 `;
 const STEPS = 6;
-
-/** What there is beside Godwit's own, with UUIDs and the types of index definitions. */
-async function structureOf(db: Db): Promise<unknown> {
-  const listed = await db.command({ listCollections: 1 }, { promoteValues: false });
-  const own = (listed['cursor'].firstBatch as Document[]).filter(({ name }) => !String(name).startsWith('migrations'));
-  const all = own.map(async ({ name, options, info }) => {
-    const indexes = await db.command({ listIndexes: String(name) }, { promoteValues: false });
-    return [String(name), options, String(info.uuid), indexes['cursor'].firstBatch];
-  });
-  return (await Promise.all(all)).sort(([a], [b]) => (String(a) < String(b) ? -1 : 1));
-}
 
 /** Killed before each change and behind it, one start after the other, until there is none left. */
 async function killedAtEach(verb: 'run' | 'rollback', at: { cwd: string; uri: string }): Promise<SchemaPoint[]> {

@@ -1,10 +1,10 @@
 /** Collections, indexes and validators, changed and taken back on a real server. */
-import type { Db, Document } from 'mongodb';
+import type { Document } from 'mongodb';
 import { describe, expect, inject, test } from 'vitest';
 import { libraryAt } from '../support/library.js';
 import { brokenHistory } from '../support/observe.js';
 import { makeProject } from '../support/project.js';
-import { hashOf, useScratch } from '../support/scratch.js';
+import { hashOf, structureOf, useScratch } from '../support/scratch.js';
 
 const project = (steps: string, id = 'm1'): Promise<string> =>
   makeProject({
@@ -12,19 +12,6 @@ const project = (steps: string, id = 'm1'): Promise<string> =>
 export default defineMigration({ description: 'a test', steps: [${steps}] });
 `,
   });
-
-/** Collections with their options and indexes, to the type of each value; without Godwit's own. */
-async function structureOf(db: Db): Promise<unknown> {
-  const listed = await db.command({ listCollections: 1 }, { promoteValues: false });
-  const own = (listed['cursor'].firstBatch as Document[]).filter(({ name }) => !String(name).startsWith('migrations'));
-  const structure = await Promise.all(
-    own.map(async ({ name, options, info }) => {
-      const indexes = await db.command({ listIndexes: String(name) }, { promoteValues: false });
-      return { name: String(name), options, uuid: String(info.uuid), indexes: indexes['cursor'].firstBatch };
-    }),
-  );
-  return structure.sort((a, b) => (a.name < b.name ? -1 : 1));
-}
 
 const UP = "transform({ collection: 'people', up: (doc) => ({ ...doc, mail: doc.mail.toLowerCase() }) })";
 

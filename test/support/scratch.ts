@@ -1,6 +1,6 @@
 /** Databases of their own for the cases of a table, which may be carried out side by side; and what is in them. */
 import { randomBytes } from 'node:crypto';
-import { type Db, MongoClient } from 'mongodb';
+import { type Db, type Document, MongoClient } from 'mongodb';
 import { afterAll, beforeAll } from 'vitest';
 import { withDatabase } from './database.js';
 
@@ -57,4 +57,17 @@ export async function everything(db: Db): Promise<Record<string, string>> {
       .map(({ name, type }) => [name, `${type} ${hashes[name] ?? ''}`] as const)
       .sort(([a], [b]) => (a < b ? -1 : 1)),
   );
+}
+
+/** Collections with their options, UUIDs and indexes, to the type of each value; without Godwit's own. */
+export async function structureOf(db: Db): Promise<unknown> {
+  const listed = await db.command({ listCollections: 1 }, { promoteValues: false });
+  const own = (listed['cursor'].firstBatch as Document[]).filter(({ name }) => !String(name).startsWith('migrations'));
+  const structure = await Promise.all(
+    own.map(async ({ name, options, info }) => {
+      const indexes = await db.command({ listIndexes: String(name) }, { promoteValues: false });
+      return { name: String(name), options, uuid: String(info.uuid), indexes: indexes['cursor'].firstBatch };
+    }),
+  );
+  return structure.sort((a, b) => (a.name < b.name ? -1 : 1));
 }

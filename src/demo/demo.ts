@@ -5,32 +5,18 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import type { Db } from 'mongodb';
 import { startEmbedded } from '../embedded/start.js';
 import { GodwitError } from '../errors.js';
-import { runCommand, runUntilKilled } from './child.js';
+import { runUntilKilled } from './child.js';
 import { DemoServer } from './server.js';
+import { count, type DemoOptions, type DemoStage, EXAMPLE, loadExample, Story } from './story.js';
+import { Unification } from './unify.js';
 
-const EXAMPLE = fileURLToPath(new URL('../../examples/crm', import.meta.url));
+export type { DemoOptions, DemoStage } from './story.js';
+
+/** People of the second part, for so many customers of the first: each is in one to three collections. */
+const PEOPLE_SHARE = 10;
 const MIGRATION = '20261123T0900-normalise-customers';
-
-export interface DemoOptions {
-  readonly docs: number;
-  /** Leave the server running until `untilStopped` resolves. */
-  readonly keep: boolean;
-  readonly uri: string | undefined;
-  readonly signal: AbortSignal;
-  /** Hears the story, line by line. */
-  readonly say: (line: string) => void;
-}
-
-export interface DemoStage {
-  readonly name: string;
-  readonly ok: boolean;
-  readonly seconds: number;
-  readonly figures: Readonly<Record<string, unknown>>;
-}
 
 export interface DemoResult {
   readonly stages: readonly DemoStage[];
@@ -40,62 +26,7 @@ export interface DemoResult {
   readonly seconds: number;
 }
 
-interface Loader {
-  loadCustomers(db: Db, options: { count: number; seed: number; broken: number }): Promise<unknown>;
-}
-
-async function loadExample(db: Db, count: number): Promise<void> {
-  const load = pathToFileURL(join(EXAMPLE, 'load.js')).href;
-  try {
-    const { loadCustomers } = (await import(load)) as Loader;
-    await loadCustomers(db, { count, seed: 20261123, broken: 0 });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    throw new GodwitError(
-      'GODWIT_USAGE',
-      'wanted the package @faker-js/faker to make the customers of the demo, found it missing',
-      {
-        next: ['npm install @faker-js/faker'],
-        cause: error,
-      },
-    );
-  }
-}
-
-class Demo {
-  readonly stages: DemoStage[] = [];
-
-  constructor(
-    private readonly options: DemoOptions,
-    private readonly server: DemoServer,
-    private readonly folder: string,
-  ) {}
-
-  /** Tells one stage, times it, and keeps what it found. */
-  async stage(
-    name: string,
-    command: string | null,
-    body: () => Promise<{ ok: boolean; figures: Record<string, unknown>; lines: readonly string[] }>,
-  ): Promise<void> {
-    if (this.options.signal.aborted) throw this.options.signal.reason;
-    const { say } = this.options;
-    say('');
-    say(`${this.stages.length + 1}  ${name}`);
-    if (command) say(`   $ godwit ${command}`);
-    const startedAt = performance.now();
-    const { ok, figures, lines } = await body();
-    for (const line of lines) say(`   ${line}`);
-    this.stages.push({ name, ok, seconds: (performance.now() - startedAt) / 1_000, figures });
-  }
-
-  godwit(...args: string[]): Promise<{ code: number; json: Record<string, unknown> }> {
-    return runCommand([...args, '--json', '--progress', 'none'], {
-      cwd: this.folder,
-      uri: this.server.databaseUri,
-      signal: this.options.signal,
-    });
-  }
-
+class Demo extends Story {
   async dryRun(): Promise<void> {
     await this.stage('Dry run: nothing is written', `run ${MIGRATION} --dry-run`, async () => {
       const before = await this.server.hashes();
@@ -216,12 +147,12 @@ class Demo {
   }
 }
 
-const count = (value: unknown): string => Number(value ?? 0).toLocaleString('en-US');
-
 async function tell(options: DemoOptions, server: DemoServer, folder: string): Promise<DemoStage[]> {
   const demo = new Demo(options, server, folder);
   options.say(`A legacy CRM with ${count(options.docs)} customers on MongoDB ${server.version}, ${server.what}.`);
-  await loadExample(server.db, options.docs);
+  await loadExample(({ loadCustomers }) =>
+    loadCustomers(server.db, { count: options.docs, seed: 20261123, broken: 0 }),
+  );
   await server.noteBeginning();
   const before = await server.customersHash();
   await demo.dryRun();
@@ -230,6 +161,7 @@ async function tell(options: DemoOptions, server: DemoServer, folder: string): P
   await demo.resumed();
   await demo.verified();
   await demo.rolledBack(before);
+  await new Unification(demo, server).tell(Math.max(100, Math.round(options.docs / PEOPLE_SHARE)));
   return demo.stages;
 }
 
@@ -277,6 +209,10 @@ function conclude({ say }: DemoOptions, stages: readonly DemoStage[], ok: boolea
     'a resumed run changes every document once',
     'a second pass finds nothing to change',
     'a rollback gives every byte back',
+    'it is known beforehand who becomes whom',
+    'a killed merge makes nobody twice and loses nobody',
+    'every reference leads to the person it meant',
+    'a rollback gives every document, index and validator back',
   ];
   for (const [at, stage] of stages.entries())
     say(`   ${stage.ok ? 'ok' : 'x '} ${proofs[at] ?? stage.name}   (${stage.seconds.toFixed(1)} s)`);

@@ -42,6 +42,25 @@ export class DemoServer {
     return String(collections['customers']);
   }
 
+  /** Takes everything away: the demo's own, on a server that may be somebody's. */
+  async empty(): Promise<void> {
+    await this.db.dropDatabase();
+  }
+
+  /** Hashes of all collections but Godwit's, as one text. */
+  async documentsHash(): Promise<string> {
+    const { collections } = await this.db.command({ dbHash: 1 });
+    return JSON.stringify(Object.entries(collections as object).filter(([name]) => !name.startsWith('migrations')));
+  }
+
+  /** Options and indexes of all collections but Godwit's, as one text. */
+  async structure(): Promise<string> {
+    const listed = await this.db.listCollections().toArray();
+    const own = listed.filter(({ name }) => !name.startsWith('migrations')).sort((a, b) => (a.name < b.name ? -1 : 1));
+    const all = own.map(async ({ name, ...rest }) => [name, rest, await this.db.collection(name).indexes()]);
+    return JSON.stringify(await Promise.all(all));
+  }
+
   countCustomers(): Promise<number> {
     return this.db.collection('customers').countDocuments();
   }

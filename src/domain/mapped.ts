@@ -74,6 +74,9 @@ const isNone = (value: unknown): boolean =>
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('base64url').slice(0, 24);
 
+/** A text as a key: the state holds no addresses and no numbers. */
+export const hiddenKey = (text: string): string => digest(text);
+
 /**
  * The keys of a document by the rules, each hidden in a hash: the state holds no addresses and no numbers.
  *

@@ -29,10 +29,18 @@ export interface Member {
 
 /** A field in which a source and the canonical document differed, and whose value stayed. */
 export interface MergeConflict {
+  /** The source document. */
   readonly from: string;
+  readonly id: unknown;
   readonly field: string;
   readonly kept: 'target' | 'source' | 'other';
 }
+
+/** The source document that meets the canonical one. */
+type From = Pick<MergeConflict, 'from' | 'id'>;
+
+/** What a person has decided, as a rule. */
+const DECIDED = { target: 'keepTarget', source: 'keepSource' } as const;
 
 export interface GroupDecision {
   readonly decision: Decision;
@@ -82,11 +90,12 @@ class Fold {
     for (const name of this.fields.keys()) this.#times.set(name, time);
   }
 
-  first({ collection, document }: Member, elements: Elements): void {
+  first({ collection, id, document }: Member, elements: Elements): void {
     const { onConflict } = this.step;
     const time = document ? timeOf(document) : null;
-    if (typeof onConflict === 'function' && !this.#isEmpty) this.#decideWhole(onConflict, collection, elements);
-    else for (const [name, element] of elements) this.#meet(collection, name, element, time);
+    const from = { from: collection, id };
+    if (typeof onConflict === 'function' && !this.#isEmpty) this.#decideWhole(onConflict, from, elements);
+    else for (const [name, element] of elements) this.#meet(from, name, element, time);
     this.#isEmpty = false;
   }
 
@@ -102,42 +111,43 @@ class Fold {
     this.#times.set(name, time);
   }
 
-  #meet(from: string, name: string, element: Buffer, time: number | null): void {
+  #meet(from: From, name: string, element: Buffer, time: number | null): void {
     const own = this.fields.get(name);
     if (own === undefined || (isNull(own) && !isNull(element))) this.#put(name, element, time);
     else if (!own.equals(element) && !isNull(element)) this.#resolve(from, name, { own, element, time });
   }
 
-  #resolve(from: string, name: string, met: { own: Buffer; element: Buffer; time: number | null }): void {
+  #resolve(from: From, name: string, met: { own: Buffer; element: Buffer; time: number | null }): void {
     const { own, element, time } = met;
     const [target, source] = [plainValue(name, own), plainValue(name, element)];
     if (isDeepStrictEqual(target, source)) return;
-    const rule = ruleFor(this.step.onConflict, name);
+    const decided = this.step.decisions.kept(from.from, from.id, name);
+    const rule = decided === undefined ? ruleFor(this.step.onConflict, name) : DECIDED[decided];
     if (typeof rule === 'function') {
       this.#decideField(rule, from, name, { target, source, element });
       return;
     }
     const isTaken = rule === 'keepSource' || (rule === 'newest' && isNewer(time, this.#times.get(name) ?? null));
-    this.conflicts.push({ from, field: name, kept: isTaken ? 'source' : 'target' });
+    this.conflicts.push({ ...from, field: name, kept: isTaken ? 'source' : 'target' });
     if (isTaken) this.#put(name, element, time);
   }
 
   #decideField(
     rule: FieldConflict,
-    from: string,
+    { from, id }: From,
     field: string,
     { target, source, element }: { target: unknown; source: unknown; element: Buffer },
   ): void {
     const value = rule(target, source, { from, field });
     const isTarget = Object.is(value, target);
     const isSource = !isTarget && Object.is(value, source);
-    this.conflicts.push({ from, field, kept: isTarget ? 'target' : isSource ? 'source' : 'other' });
+    this.conflicts.push({ from, id, field, kept: isTarget ? 'target' : isSource ? 'source' : 'other' });
     if (isTarget) return;
     if (value === undefined) this.fields.delete(field);
     else this.#put(field, isSource ? element : elementOf(field, value), null);
   }
 
-  #decideWhole(rule: DocumentConflict, from: string, elements: Elements): void {
+  #decideWhole(rule: DocumentConflict, { from, id }: From, elements: Elements): void {
     const [target, source] = [toPlain(bytesOf(this.fields)), toPlain(bytesOf(elements))];
     const output: unknown = rule(target, source, { from });
     if (isReject(output)) throw new Refused(`onConflict() rejected it: ${String(output.reason)}`);
@@ -150,7 +160,7 @@ class Fold {
     }
     for (const name of elements.keys())
       if (!isDeepStrictEqual(target[name], source[name]) && target[name] !== undefined)
-        this.conflicts.push({ from, field: name, kept: keptOf(output[name], target[name], source[name]) });
+        this.conflicts.push({ from, id, field: name, kept: keptOf(output[name], target[name], source[name]) });
   }
 }
 

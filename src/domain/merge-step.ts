@@ -5,6 +5,7 @@
  */
 import type { Document, Filter } from 'mongodb';
 import { broken, describe, requireKnownKeys, requireText } from './author-checks.js';
+import { type Decisions, NO_DECISIONS } from './merge-decisions.js';
 import type { Reject, Skip, TransformContext, TransformFunction } from './migration.js';
 
 /** What `map` is given beside the document. */
@@ -53,6 +54,8 @@ export interface MergeOptions {
   readonly onConflict?: OnConflict;
   /** What becomes of the merged documents: they stay. */
   readonly source?: 'keep';
+  /** The duplicates report of a dry run, as edited by a person: a file, looked for from the migration's folder upwards. */
+  readonly decisions?: string;
   /** Where `[{ collection, id }]` is kept; false: nowhere but in the id map. Default: `_legacy`. */
   readonly provenance?: string | false;
 }
@@ -73,6 +76,9 @@ export interface MergeStep {
   readonly identity: readonly IdentityRule[] | 'sameId';
   readonly onConflict: OnConflict;
   readonly provenance: string | false;
+  readonly decisionsFile: string | null;
+  /** Read when the migration is loaded. */
+  readonly decisions: Decisions;
   /** What other steps may have, and a merge has not. */
   readonly filter: undefined;
   readonly lookup: Readonly<Record<string, never>>;
@@ -89,7 +95,7 @@ export const isMergeOf = (
   return kind === 'merge' && collection === into && sources.some((source) => source.collection === from);
 };
 
-const KEYS = new Set(['into', 'from', 'identity', 'onConflict', 'source', 'provenance']);
+const KEYS = new Set(['into', 'from', 'identity', 'onConflict', 'source', 'provenance', 'decisions']);
 const FROM_KEYS = new Set(['map', 'filter']);
 const RULES: readonly unknown[] = ['keepTarget', 'keepSource', 'newest'];
 
@@ -156,11 +162,13 @@ export function merge(options: MergeOptions): MergeStep {
   requireOnConflict(onConflict);
   requireProvenance(provenance);
   if (source !== 'keep') throw broken("'keep' in merge().source", `"${source}"`);
+  if (options.decisions !== undefined) requireText(options.decisions, 'merge().decisions');
   return Object.freeze({
     kind: 'merge',
     collection: into,
     sources: Object.freeze(sourcesOf(options)),
     ...{ identity, onConflict, provenance },
+    ...{ decisionsFile: options.decisions ?? null, decisions: NO_DECISIONS },
     ...{ filter: undefined, lookup: {}, down: undefined, drops: [] },
   });
 }

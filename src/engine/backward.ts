@@ -24,7 +24,7 @@ import { dropRows } from '../mongo/id-map-writes.js';
 import { storeFindings, storeUndoStream } from '../mongo/runs.js';
 import { CatchUp } from './catch-up.js';
 import { throughGate } from './governor.js';
-import { hasLead } from './lead.js';
+import { hasLead, placesLeft } from './lead.js';
 import { settleNewcomers } from './newcomers.js';
 import { patiently } from './patiently.js';
 import type { Recorder } from './recorder.js';
@@ -84,7 +84,7 @@ export class Backward {
     context.tally.counters = sumOfCounters(chunks);
     context.tally.undo = sumOfUndo(chunks);
     const steps: StepContext[] = [];
-    for (const index of run.steps.keys())
+    for (const index of placesLeft(run))
       steps.unshift(await patiently(context, () => stepContext(this.facts, context, index)));
     const catchUp = CatchUp.start({ ...context, run: { ...run, undoStream } }, steps, 'undoStream');
     try {

@@ -3,6 +3,7 @@
  * comes after them on the way back. Both change which collections there are, so nobody watches over these meanwhile.
  */
 import type { RunDocument } from '../domain/run.js';
+import { isGodwitError } from '../errors.js';
 import { isUnplanned, type PlanFacts, planDocuments } from './plan-run.js';
 import { Recorder } from './recorder.js';
 import { rollbackUnderWay } from './refusals.js';
@@ -12,9 +13,24 @@ import { type RunFacts, withLease } from './with-lease.js';
 /** True for a run that begins with schema steps. */
 export const hasLead = ({ schema = [] }: Pick<RunDocument, 'schema'>): boolean => schema.some(({ at }) => at === 0);
 
-/** True for a rollback whose documents are through: the collections of its first schema steps may be gone. */
-export const isLeavingGround = ({ schema = [] }: Pick<RunDocument, 'schema'>): boolean =>
+/** True for a rollback under way whose documents are through: the collections of its first schema steps may be gone. */
+export const isLeavingGround = ({ state: now, schema = [] }: Pick<RunDocument, 'state' | 'schema'>): boolean =>
+  now !== 'rolled-back' &&
   schema.some(({ at, state, left }) => at === 0 && left === null && (state === 'undoing' || state === 'undone'));
+
+/** Collections that the run had made and its rollback has dropped: there is nothing left in them to be taken back. */
+export const goneCollections = ({ schema = [] }: Pick<RunDocument, 'schema'>): ReadonlySet<string> =>
+  new Set(
+    schema
+      .filter(({ kind, state, left }) => kind === 'createCollection' && state === 'undone' && left === null)
+      .map(({ collection }) => collection),
+  );
+
+/** Places of the plan's steps whose collections are there. */
+export function placesLeft(run: Pick<RunDocument, 'steps' | 'schema'>): number[] {
+  const gone = goneCollections(run);
+  return run.steps.flatMap(({ collection }, index) => (gone.has(collection) ? [] : [index]));
+}
 
 /**
  * Does the first schema steps of a run and plans its documents, where that is to be done.
@@ -31,10 +47,15 @@ export async function leadIn(facts: RunFacts, planFacts: PlanFacts, run: RunDocu
       if (context.signal.aborted) throw context.signal.reason;
       await planDocuments(planFacts, context.run, context.fence);
     } catch (error) {
-      await new Recorder(context, 'up').settle(error);
+      // A run that has come to rest here before does so in the state that it has.
+      if (context.run.state === 'planned') await new Recorder(context, 'up').settle(error);
+      else if (!isStop(error)) throw error;
     }
   });
 }
+
+const isStop = (error: unknown): boolean =>
+  isGodwitError(error) && (error.code === 'GODWIT_INTERRUPTED' || error.code === 'GODWIT_STOPPED');
 
 /** Takes the first schema steps back, behind everything else, and ends the rollback. */
 export async function leadOut(facts: RunFacts, run: RunDocument): Promise<RunDocument> {

@@ -5,7 +5,7 @@ import { elementsOf, identityKeys, type Mapped, mappedFrom } from '../domain/map
 import type { Member } from '../domain/merge-group.js';
 import type { MergeSource, MergeStep } from '../domain/merge-step.js';
 import { keep, reject, skip, type TransformContext } from '../domain/migration.js';
-import type { StoredDocument } from '../domain/stored-document.js';
+import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import { type Doc, toPlain } from '../kernel/values.js';
 import { keyOf } from '../mongo/lookups.js';
 import { isFailure, type Locate, readPlain, toFailure, tooLate } from './apply-transform.js';
@@ -56,7 +56,9 @@ export function mapSources(
   const one = (document: StoredDocument): MappedSource => {
     const plain = readPlain(document);
     if (isFailure(plain)) return bad(plain);
-    return keysOf(step, mapOne(source, document, plain, author), plain, author);
+    const found = keysOf(step, mapOne(source, document, plain, author), plain, author);
+    const isApart = step.decisions.isApart(source.collection, typedId(document));
+    return isApart && found.keys ? { ...found, keys: [] } : found;
   };
   return eachGuarded(documents, one, author.timeoutMs, () => bad(tooLate('map()', author.timeoutMs)));
 }

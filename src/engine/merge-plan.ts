@@ -3,12 +3,14 @@
  * first write, and given its group. Only the keys are kept: some 300 bytes of memory a document. Reads only.
  */
 import { createHash } from 'node:crypto';
-import { ObjectId } from 'bson';
+import { type Document, ObjectId } from 'bson';
 import type { Db } from 'mongodb';
 import { coveringRanges } from '../domain/chunk.js';
 import { Grouping } from '../domain/grouping.js';
+import { hiddenKey } from '../domain/mapped.js';
+import { noteOf } from '../domain/merge-group.js';
 import type { MergeStep } from '../domain/merge-step.js';
-import { type StoredDocument, typedId } from '../domain/stored-document.js';
+import { type StoredDocument, typedFields, typedId } from '../domain/stored-document.js';
 import { GodwitError } from '../errors.js';
 import { keyOf } from '../mongo/lookups.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
@@ -63,16 +65,23 @@ export function derivedId(into: string, from: string, id: unknown): ObjectId {
   return new ObjectId(digest.subarray(0, 12));
 }
 
+/** Ties a source document to the canonical one that names it. */
+const noteKey = (collection: unknown, id: unknown): string => hiddenKey(`note/${noteOf(collection, id)}`);
+
 interface Node {
   readonly from: string;
   readonly id: unknown;
   readonly keys: readonly string[] | null;
+  /** Number of the canonical document that names it. */
+  readonly home: number | undefined;
 }
 
 class Planner {
   readonly #grouping = new Grouping();
   readonly #nodes: Node[] = [];
   #targets = 0;
+  /** What canonical documents say that they were made of, with their numbers: an earlier merge has settled who that is. */
+  readonly #noted = new Map<string, number>();
 
   constructor(
     private readonly step: MergeStep,
@@ -83,6 +92,7 @@ class Planner {
     from: ReadFrom,
     filter: MergeStep['sources'][number]['filter'],
     keysOf: (documents: readonly StoredDocument[]) => (readonly string[] | null)[],
+    notesOf: (document: StoredDocument) => readonly string[],
   ): Promise<void> {
     const { signal } = this.facts;
     for (const range of coveringRanges([]))
@@ -90,9 +100,11 @@ class Planner {
         if (signal.aborted) throw signal.reason;
         const keys = keysOf(documents);
         for (const [at, document] of documents.entries()) {
-          const own = keys[at] ?? null;
+          const found = keys[at];
+          const own = found ? [...found, ...notesOf(document)] : null;
           this.#grouping.add(own ?? []);
-          this.#nodes.push({ from: from.collection, id: typedId(document), keys: own });
+          const id = typedId(document);
+          this.#nodes.push({ from: from.collection, id, keys: own, home: this.#homeOf(from.collection, id) });
         }
       }
   }
@@ -103,13 +115,18 @@ class Planner {
     const { uuid } = await requireTargetOrNew(db, step.collection, created);
     const into = { db, collection: step.collection, uuid };
     const sources = await sourcesOf(facts.db, step);
-    await this.#look(into, undefined, (documents) => keysOfTargets(step, documents, facts));
+    const noted = (document: StoredDocument) => this.#noteAll(document);
+    await this.#look(into, undefined, (documents) => keysOfTargets(step, documents, facts), noted);
     this.#targets = this.#nodes.length;
     this.#requireTargetKeys();
     for (const source of step.sources) {
       const from = sources.get(source.collection) as ReadFrom;
-      await this.#look(from, source.filter, (documents) =>
-        mapSources(step, source, documents, facts).map(({ keys }) => keys),
+      const keysOf = (documents: readonly StoredDocument[]) =>
+        mapSources(step, source, documents, facts).map(({ keys }) => keys);
+      await this.#look(from, source.filter, keysOf, (document) =>
+        this.#homeOf(source.collection, typedId(document)) === undefined
+          ? []
+          : [noteKey(source.collection, typedId(document))],
       );
     }
     const canonicals = this.#canonicals();
@@ -118,6 +135,22 @@ class Planner {
       ...{ into, sources, groups: leads.size, targetDoubles: this.#targetDoubles() },
       members: () => this.#members(canonicals, leads),
     };
+  }
+
+  /** Number of the canonical document that names it. */
+  #homeOf(collection: string, id: unknown): number | undefined {
+    return this.#noted.size === 0 ? undefined : this.#noted.get(noteKey(collection, id));
+  }
+
+  /** What a canonical document says that it was made of, as keys. */
+  #noteAll(document: StoredDocument): string[] {
+    const { provenance } = this.step;
+    const field = document.fields.find(({ name }) => name === provenance);
+    const value = field && typedFields(document, [field])[field.name];
+    const notes = Array.isArray(value) ? (value as (Document | null)[]) : [];
+    const keys = notes.map((note) => noteKey(note?.['collection'], note?.['id']));
+    for (const key of keys) if (!this.#noted.has(key)) this.#noted.set(key, this.#nodes.length);
+    return keys;
   }
 
   /** Of whom nobody can say who they are, everybody would be made a second time. @throws GodwitError */
@@ -141,7 +174,7 @@ class Planner {
     const shared = new Set<string>();
     for (let number = this.#targets; number < this.#nodes.length; number += 1) {
       const key = keyOf(this.#nodes[number]?.id);
-      const leader = this.#grouping.leaderOf(number);
+      const leader = this.#ownerOf(number);
       const other = leaders.get(key);
       if (other === undefined) leaders.set(key, leader);
       else if (other !== leader) shared.add(key);
@@ -169,13 +202,18 @@ class Planner {
     return targets.filter((number) => this.#grouping.leaderOf(number) !== number).length;
   }
 
+  /** Whose group a source document is in: that of the canonical one that names it, whoever else is the same. */
+  #ownerOf(number: number): number {
+    return this.#nodes[number]?.home ?? this.#grouping.leaderOf(number);
+  }
+
   /** The first source document of each group. */
   #leads(): Set<number> {
     const [seen, leads] = [new Set<number>(), new Set<number>()];
     for (let number = this.#targets; number < this.#nodes.length; number += 1) {
-      const leader = this.#grouping.leaderOf(number);
-      if (!seen.has(leader)) leads.add(number);
-      seen.add(leader);
+      const owner = this.#ownerOf(number);
+      if (!seen.has(owner)) leads.add(number);
+      seen.add(owner);
     }
     return leads;
   }
@@ -183,8 +221,10 @@ class Planner {
   *#members(canonicals: ReadonlyMap<number, unknown>, leads: ReadonlySet<number>): Generator<PlannedMember> {
     for (const [order, node] of this.#nodes.entries()) {
       // A document of the canonical collection stays itself, whoever is the same.
-      const canonical = order < this.#targets ? node.id : canonicals.get(this.#grouping.leaderOf(order));
-      yield { ...node, canonical, order, ...(leads.has(order) ? { leads: true as const } : {}) };
+      const { home, ...known } = node;
+      const own = order < this.#targets ? node : this.#nodes[home ?? -1];
+      const canonical = own ? own.id : canonicals.get(this.#grouping.leaderOf(order));
+      yield { ...known, canonical, order, ...(leads.has(order) ? { leads: true as const } : {}) };
     }
   }
 }

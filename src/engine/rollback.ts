@@ -23,7 +23,7 @@ import type { State } from '../mongo/state.js';
 import { Backward, inOrder, type RollbackOptions, sumOfUndo } from './backward.js';
 import { Effort } from './effort.js';
 import { OPEN_GATE } from './governor.js';
-import { isLeavingGround, leadOut } from './lead.js';
+import { goneCollections, isLeavingGround, leadOut, placesLeft } from './lead.js';
 import { settleNewcomers } from './newcomers.js';
 import { Recorder } from './recorder.js';
 import { requireChunks, stepContext } from './run.js';
@@ -92,7 +92,8 @@ export async function rollBack(facts: RunFacts, run: RunDocument, options: Rollb
 }
 
 function documentsBack(facts: RunFacts, run: RunDocument, options: RollbackOptions): Promise<RunDocument> {
-  return withLease(facts, run, Number.POSITIVE_INFINITY, async (context, sessions) => {
+  const own = { ...facts, isUnwatched: goneCollections(run).size > 0 };
+  return withLease(own, run, Number.POSITIVE_INFINITY, async (context, sessions) => {
     // Another one may have finished it before the lease was taken.
     if (context.run.state === 'rolled-back' && options.onConflict !== 'force') return;
     const recorder = new Recorder(context, 'down');
@@ -126,7 +127,7 @@ export async function rollBackDry(
   const conflicts = chunks.flatMap(({ undo }) => undo?.conflicts ?? []);
   const notes = chunks.flatMap(({ undo }) => undo?.notes ?? []);
   let newcomers = NO_NEWCOMERS;
-  for (const index of [...context.run.steps.keys()].reverse()) {
+  for (const index of placesLeft(context.run).reverse()) {
     const step = await stepContext(facts, context, index);
     // Documents that the run changed twice: what undoing the later change makes of them is what the earlier one meets.
     const overlay = new Map<string, Buffer>();
@@ -169,7 +170,7 @@ export async function rollBackOnly(
 ): Promise<RollbackOutcome> {
   const found: UndoBatch[] = [];
   const undoAll = async (context: RunContext, session: ClientSession | undefined): Promise<void> => {
-    for (const index of [...run.steps.keys()].reverse()) {
+    for (const index of placesLeft(run).reverse()) {
       const step = await stepContext(facts, context, index);
       for (const id of ids) {
         const undone = await undoOnly(step, id, options.onConflict, session);

@@ -169,12 +169,23 @@ class Forward {
     if (this.options.retry && session) for (const step of steps) await retryStep(step, session);
     for (const step of steps) {
       if (!mayGoOn(context)) break;
-      await this.#schema.forwards(step.stepIndex);
+      await this.#change(step.stepIndex);
       await this.#runStep(step, chunks);
     }
     if (this.options.only) return recorder.end('stopped', 'the documents asked for are done');
     if (await this.#rested()) return;
     await this.#finish(steps);
+  }
+
+  /** The schema steps at this place: a pause holds them, too. */
+  async #change(at: number): Promise<void> {
+    if (!this.#schema.isOpen(at)) return;
+    await throughGate(
+      this.context,
+      1,
+      () => this.#schema.forwards(at),
+      () => [0],
+    );
   }
 
   #reason(): string {
@@ -238,7 +249,7 @@ class Forward {
       await settleStrays(step, session, { isExact, isFull: isFull && Object.keys(step.step.lookup).length > 0 });
     if (isExact) await drainUntilQuiet(this.#catchUp, steps, session);
     if (await this.#rested()) return;
-    await this.#schema.forwards(steps.length);
+    await this.#change(steps.length);
     // Dropped since its last batch, it would not be missed before a rollback.
     await patiently(this.context, async () => requireAudit(this.context, await requireChunks(this.context)));
     await faultPoint('verify:before-verdict');

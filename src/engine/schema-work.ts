@@ -22,7 +22,7 @@ import {
   unpacked,
 } from '../mongo/schema.js';
 import { hasIndex, hasValidator, isCarriedOut, lookAt, refusalOf, wantedValidator } from '../mongo/schema-look.js';
-import { isDuplicateKey, isNetworkError, translateServerError } from '../mongo/server-errors.js';
+import { classifyBatchError, isDuplicateKey, isNetworkError, translateServerError } from '../mongo/server-errors.js';
 import { leaseLost } from './doubt.js';
 import { faultPoint } from './fault-points.js';
 import { patiently } from './patiently.js';
@@ -62,6 +62,11 @@ export class SchemaWork {
   /** Those at this place, in their order. */
   #at(at: number): number[] {
     return this.#records.flatMap((record, index) => (record.at === at ? [index] : []));
+  }
+
+  /** True when something is to be done at this place. */
+  isOpen(at: number): boolean {
+    return this.#at(at).some((index) => ['open', 'begun'].includes(this.#records[index]?.state ?? ''));
   }
 
   /** Does what is not done at this place. @throws GodwitError GODWIT_SCHEMA when the database is not as it must be */
@@ -115,7 +120,7 @@ export class SchemaWork {
     }
     await faultPoint('schema:before-change');
     const startedAt = performance.now();
-    if (!(await this.#isDone(operation, this.#before(index)))) await this.#carryOut(operation);
+    if (!(await this.#isDone(operation, this.#before(index)))) await this.#tryOut(operation);
     await faultPoint('schema:after-change');
     const after = operation.kind === 'createCollection' ? await this.#created(operation.collection) : {};
     await this.#store(index, { state: 'done', ...after });
@@ -134,6 +139,18 @@ export class SchemaWork {
 
   #isDone(operation: SchemaOperation, before: Document): Promise<boolean> {
     return isCarriedOut(this.context.db, operation, before);
+  }
+
+  /** What the server refuses for good is the step's fault, and said as such. */
+  async #tryOut(operation: SchemaOperation): Promise<void> {
+    try {
+      await this.#carryOut(operation);
+    } catch (error) {
+      const known = translateServerError(error);
+      if (known.code !== 'GODWIT_UNEXPECTED' || classifyBatchError(error) === 'interrupted') throw error;
+      const text = `wanted to ${describeOperation(operation)}, found that the server refuses it: ${known.message}`;
+      throw refusedStep(operation, text, this.context);
+    }
   }
 
   async #carryOut(operation: SchemaOperation): Promise<void> {

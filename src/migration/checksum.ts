@@ -75,12 +75,16 @@ function relativeImports({ parseSync }: Parser, path: string, source: string): s
 
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/** Reads the file and what it imports, and sums them up. A file that cannot be parsed counts with its text alone. */
-export async function checksumOf(file: string): Promise<Checksum> {
+/**
+ * Reads the file and what it imports, and sums them up. A file that cannot be parsed counts with its text alone.
+ *
+ * @param more files that count, too
+ */
+export async function checksumOf(file: string, more: readonly string[] = []): Promise<Checksum> {
   const parser = await loadParser();
   const root = dirname(file);
   const sources = new Map<string, string>();
-  const open = [file];
+  const open = [file, ...more];
   for (let path = open.pop(); path !== undefined; path = open.pop()) {
     if (sources.has(path)) continue;
     const source = (await readFile(path, 'utf8')).replaceAll('\r\n', '\n');

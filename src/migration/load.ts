@@ -7,6 +7,7 @@ import { schemaStepsOf, type Unit, unitsOf } from '../domain/series-step.js';
 import { GodwitError, isGodwitError } from '../errors.js';
 import { loadDefault } from '../kernel/load-module.js';
 import { checksumOf, type SourceFile } from './checksum.js';
+import { withDecisions } from './decisions.js';
 import type { MigrationFile } from './find.js';
 
 export interface LoadedMigration {
@@ -52,22 +53,19 @@ async function importDefault(file: MigrationFile): Promise<unknown> {
  * @throws GodwitError GODWIT_MIGRATION_BROKEN, naming the file
  */
 export async function loadMigration(file: MigrationFile): Promise<LoadedMigration> {
-  const { checksum, files } = await checksumOf(file.path);
   const found = await importDefault(file);
   if (!isMigration(found)) {
     const what =
       found === undefined ? 'found no default export' : 'found a default export that defineMigration() did not make';
     throw broken(file, what);
   }
-  return {
-    id: file.id,
-    path: file.path,
-    migration: found,
-    units: unitsOf(found.steps),
-    schema: schemaStepsOf(found.steps),
-    checksum,
-    files,
-  };
+  const decided = await withDecisions(file.path, unitsOf(found.steps)).catch((error: unknown) => {
+    throw isGodwitError(error) ? broken(file, error.message, error) : error;
+  });
+  // What the people have decided is part of the migration.
+  const { checksum, files } = await checksumOf(file.path, decided.files);
+  const { units } = decided;
+  return { id: file.id, path: file.path, migration: found, units, schema: schemaStepsOf(found.steps), checksum, files };
 }
 
 /** Finds the frame of a stack that lies in the author's files: `file:line:column`. */

@@ -10,7 +10,10 @@ export interface TestFacts {
   readonly path: string;
 }
 
-function howToRun({ language, runner, path }: TestFacts): string {
+/** Of a migration whose steps are about documents. */
+type DocumentFacts = TestFacts & { readonly kind: Exclude<MigrationKind, 'schema'> };
+
+function howToRun({ language, runner, path }: Omit<TestFacts, 'kind'>): string {
   if (runner === 'vitest') return ` * Run it:  npx vitest run ${path}`;
   if (language === 'mjs') return ` * Run it:  node --test ${path}`;
   return ` * Run it:  node --import jiti/register --test ${path}\n * or, from Node 22.18 on:  node --test ${path}`;
@@ -29,20 +32,24 @@ const TEST_WORDS = {
   mjs: { doc: '', path: '', reason: '', value: '', rule: '', step: '(at, name) => at?.[name]' },
 } as const;
 
-function importText({ id, language }: TestFacts): string {
+/** @param type of the test's own, in TypeScript */
+function importText({ id, language }: TestFacts, type = 'type Doc = Record<string, unknown>;'): string {
   if (language === 'mjs') return `import migration from './${id}.mjs';\n`;
   return `
 // By a name in a variable: so every runner finds the .ts file, whatever tsconfig.json says about extensions.
 const MIGRATION: string = './${id}.ts';
 
-type Doc = Record<string, unknown>;
+${type}
 `;
 }
 
 /** A test that passes as it is, and fails when \`up\` is not pure, not idempotent or wrong about the sample. */
 export function migrationTestText(facts: TestFacts): string {
-  if (facts.kind === 'pipeline') return pipelineTestText(facts);
-  return facts.kind === 'merge' ? mergeTestText(facts) : functionTestText(facts);
+  const { kind } = facts;
+  if (kind === 'schema') return schemaTestText(facts);
+  const own = { ...facts, kind };
+  if (kind === 'pipeline') return pipelineTestText(own);
+  return kind === 'merge' ? mergeTestText(own) : functionTestText(own);
 }
 
 const PIPELINE_ABOUT = [
@@ -59,7 +66,7 @@ const DOCUMENTS = {
 } as const;
 
 /** What every test begins with: what it is about, what it needs beside `assert` and `test`, and its two documents. */
-function headText(facts: TestFacts, about: readonly string[], needs: string): string {
+function headText(facts: DocumentFacts, about: readonly string[], needs: string): string {
   const isVitest = facts.runner === 'vitest';
   const { doc } = TEST_WORDS[facts.language];
   const [before, after] = DOCUMENTS[facts.kind];
@@ -81,7 +88,7 @@ const loadText = ({ language }: TestFacts): string =>
   language === 'ts' ? '  const { default: migration } = await import(MIGRATION);\n' : '';
 
 /** The server evaluates the pipeline on a document that is stored nowhere: nothing is read, and nothing written. */
-function pipelineTestText(facts: TestFacts): string {
+function pipelineTestText(facts: DocumentFacts): string {
   return `${headText(facts, PIPELINE_ABOUT, "import { MongoClient } from 'mongodb';")}
 const uri = process.env['MONGODB_URI'] ?? '';
 
@@ -108,9 +115,33 @@ test('a second time changes nothing', { skip: uri === '' }, async () => {
 `;
 }
 
+/** What a schema step is about: nothing is called, since only a server can carry it out. */
+function schemaTestText(facts: TestFacts): string {
+  const { language, runner } = facts;
+  const type = 'type Step = { operation: { kind: string; collection: string } };';
+  const step = language === 'ts' ? '({ operation }: Step)' : '({ operation })';
+  const from = runner === 'vitest' ? 'vitest' : 'node:test';
+  return `/**
+ * What the migration changes, and in which order. It needs no database: \`godwit run --dry-run\` looks at one.
+ *
+${howToRun(facts)}
+ */
+import assert from 'node:assert/strict';
+import { test } from '${from}';
+${importText(facts, type)}
+/** <- yours */
+const expected = ['createIndex on name-of-the-collection'];
+
+test('the steps are these, in this order', async () => {
+${loadText(facts)}  const found = migration.steps.map(${step} => \`\${operation.kind} on \${operation.collection}\`);
+  assert.deepEqual(found, expected);
+});
+`;
+}
+
 const MERGE_ABOUT = ['What the migration makes of one document, and who is the same as whom. It needs no database.'];
 
-function mergeTestText(facts: TestFacts): string {
+function mergeTestText(facts: DocumentFacts): string {
   const word = TEST_WORDS[facts.language];
   return `${headText(facts, MERGE_ABOUT, '')}
 /** What Godwit gives to \`map\` beside the document. */
@@ -167,7 +198,7 @@ const tableBy = (field${name}) => ({
 `;
 }
 
-function functionTestText(facts: TestFacts): string {
+function functionTestText(facts: DocumentFacts): string {
   const word = TEST_WORDS[facts.language];
   const isReferences = facts.kind === 'references';
   const lookup = isReferences

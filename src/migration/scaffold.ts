@@ -7,7 +7,7 @@ import { GodwitError } from '../errors.js';
 import { didYouMean } from '../kernel/nearest.js';
 
 /** The kinds of migration that there is a template for. */
-export const MIGRATION_KINDS = ['transform', 'pipeline', 'merge', 'references'] as const;
+export const MIGRATION_KINDS = ['transform', 'pipeline', 'merge', 'references', 'schema'] as const;
 export type MigrationKind = (typeof MIGRATION_KINDS)[number];
 
 /** @throws GodwitError GODWIT_USAGE for a kind that has no template */
@@ -109,6 +109,16 @@ const MERGE_STEP = `    merge({
       onConflict: 'keepTarget', // or 'keepSource', 'newest', a function, or one of these by field
     }),`;
 
+const SCHEMA_STEP = `    // In their order, each looked at beforehand by the dry run, and taken back by the rollback. There are also
+    // createCollection({ name, options }), renameCollection({ from, to }), dropCollection({ name, keepAs }),
+    // dropIndex({ collection, name }), setValidator({ collection, validator, level, action }) and, of documents,
+    // renameField({ collection, from, to }).
+    schema.createIndex({
+      collection: COLLECTION,
+      key: { email: 1 },
+      options: { unique: true }, // keys that more than one document has are looked for first
+    }),`;
+
 const VERIFY = `  async verify(ctx) {
     await ctx.expectNone(COLLECTION, { schemaVersion: { $ne: 2 } });
   },
@@ -116,7 +126,7 @@ const VERIFY = `  async verify(ctx) {
 
 /** The migration's file. It loads as it is. */
 export function migrationText({ id, kind, language, author }: MigrationFacts): string {
-  const steps = { pipeline: PIPELINE_STEP, merge: MERGE_STEP, references: REFERENCES_STEP };
+  const steps = { pipeline: PIPELINE_STEP, merge: MERGE_STEP, references: REFERENCES_STEP, schema: SCHEMA_STEP };
   const step = kind === 'transform' ? transformStep(language) : steps[kind];
   const hasVersion = kind === 'transform' || kind === 'pipeline';
   return `import { defineMigration, ${kind} } from 'godwit';

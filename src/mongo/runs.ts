@@ -1,5 +1,5 @@
 /** The `migrations` collection: one document per run. Every change of state is a compare-and-set on the old state. */
-import type { Document, UpdateFilter } from 'mongodb';
+import type { Document, Filter, UpdateFilter } from 'mongodb';
 import type { Counters, Cursor, UndoCounters } from '../domain/chunk.js';
 import type { PhaseTable } from '../domain/phases.js';
 import {
@@ -23,10 +23,16 @@ export const findRun = (state: State, run: string): Promise<RunDocument | null> 
 export const listCurrentRuns = (state: State): Promise<RunDocument[]> =>
   state.runs.find({ current: true }).sort({ startedAt: 1 }).toArray();
 
+/** Something of it was done, or looked at. */
+const HAS_BEGUN: Filter<RunDocument>[] = [
+  { 'counters.scanned': { $gt: 0 } },
+  { 'schema.state': { $in: ['begun', 'done', 'there'] } } as Filter<RunDocument>,
+];
+
 /** Runs that went forwards over what this migration has made, because they depend on it; the newest first. */
 export const listDependants = (state: State, migration: string): Promise<RunDocument[]> =>
   state.runs
-    .find({ current: true, direction: 'up', dependsOn: migration, 'counters.scanned': { $gt: 0 } })
+    .find({ current: true, direction: 'up', dependsOn: migration, $or: HAS_BEGUN })
     .sort({ startedAt: -1 })
     .toArray();
 

@@ -26,6 +26,7 @@ import { sampleDocumentIds } from '../mongo/sample-ids.js';
 import { requireTarget, type Target } from '../mongo/target.js';
 import { refusedByValidator } from '../mongo/validator-probe.js';
 import { Collisions } from './collisions.js';
+import type { Duplicate } from './duplicates.js';
 import { FailureGroups } from './failure-groups.js';
 import { Disappearances, differencesOf, FieldHistogram } from './fields.js';
 import type { MergeReport } from './merge-report.js';
@@ -89,6 +90,8 @@ export class StepAnalysis {
   readonly clearSamples: Sample[] = [];
   /** Of a merge. */
   merge: MergeReport | undefined;
+  /** Groups of a merge that are made of two documents or more. */
+  duplicates: readonly Duplicate[] = [];
   /** What a merge would make of documents. */
   canonicals: CanonicalsOf | undefined;
   /** Of the steps that `references()` made. */

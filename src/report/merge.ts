@@ -11,6 +11,7 @@ import type { CanonicalsOf } from '../mongo/read-batch.js';
 import { requireTargetOrNew } from '../mongo/target.js';
 import { Collisions } from './collisions.js';
 import { type DryRunFacts, judge, StepAnalysis } from './dry-run.js';
+import { type Duplicate, duplicateOf } from './duplicates.js';
 import type { Double } from './merge-report.js';
 import { ShownId } from './shown-id.js';
 
@@ -21,6 +22,8 @@ class Gathered {
   readonly sources: Record<string, number>;
   readonly conflicts: Record<string, Record<MergeConflict['kept'], number>> = {};
   readonly first: Double[] = [];
+  /** All of them, for the report that a person edits. */
+  readonly duplicates: Duplicate[] = [];
   doubles = 0;
   largest = 0;
 
@@ -38,6 +41,7 @@ class Gathered {
     this.largest = Math.max(this.largest, size);
     if (size < 2) return;
     this.doubles += 1;
+    this.duplicates.push(duplicateOf(document, members, conflicts));
     if (this.first.length >= MAX_LISTED) return;
     this.first.push({
       _id: new ShownId(typedId(document)),
@@ -100,7 +104,8 @@ export async function analyseMerge(
     await judge(facts, analysis, decisions, { again: again.map(({ decision }) => decision), results: [], back: null });
     progress(analysis.scanned);
   }
-  const { sources, conflicts, first, doubles, largest } = gathered;
+  const { sources, conflicts, first, doubles, largest, duplicates } = gathered;
+  analysis.duplicates = duplicates;
   const { groups: count, targetDoubles } = plan;
   analysis.merge = {
     into: step.collection,

@@ -2,12 +2,15 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Dangling, StepLookup } from '../domain/migration.js';
+import { isSpent, type SchemaRecord } from '../domain/run.js';
 import { downsOf, readBy } from '../domain/series-step.js';
 import { NO_REFERENCES, type ReferenceCounts, referencesIn } from '../engine/references.js';
 import type { LoadedMigration } from '../migration/load.js';
+import { findCurrentRun } from '../mongo/runs.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
 import type { Collision } from '../report/collisions.js';
 import type { Listed, StepAnalysis } from '../report/dry-run.js';
+import { duplicatesCsv } from '../report/duplicates.js';
 import type { FailureGroup } from '../report/failure-groups.js';
 import type { FieldCounts } from '../report/fields.js';
 import type { MergeReport } from '../report/merge-report.js';
@@ -135,20 +138,46 @@ const referencesOf = (steps: readonly StepAnalysis[]): ReferencesReport[] =>
     }),
   );
 
+/** How far the schema steps of its run are, where one counts. */
+async function recordsOf({ state }: Session, { id }: LoadedMigration): Promise<readonly SchemaRecord[]> {
+  const run = await findCurrentRun(state, id);
+  return (run && !isSpent(run.state) && run.schema) || [];
+}
+
+/** The duplicates of each merge, to be looked at and edited, beside the report. @returns the files */
+async function keepDuplicates(
+  session: Session,
+  { migration, takenAt }: Pick<DryRunReport, 'migration' | 'takenAt'>,
+  steps: readonly StepAnalysis[],
+): Promise<string[]> {
+  const files: string[] = [];
+  for (const { step, duplicates: groups } of steps.filter(({ merge }) => merge)) {
+    const base = `${reportBase(session, { migration, takenAt })}-${step.collection}-duplicates`;
+    await writeWhole(`${base}.json`, 'the duplicates', [
+      `${JSON.stringify({ migration, into: step.collection, takenAt, groups }, null, 2)}\n`,
+    ]);
+    await writeWhole(`${base}.csv`, 'the duplicates', [duplicatesCsv(groups)]);
+    files.push(`${base}.json`, `${base}.csv`);
+  }
+  return files;
+}
+
+function reportBase({ config }: Session, { migration, takenAt }: Pick<DryRunReport, 'migration' | 'takenAt'>): string {
+  const stamp = takenAt.replace(/[-:]/g, '').replace(/\..*$/, 'Z');
+  return join(config.cwd, '.godwit', 'reports', `${migration}-${stamp}`);
+}
+
 /** Keeps the report, masked, under `.godwit/reports/`, and where else it was asked for. */
 async function keep(
   session: Session,
   report: Omit<DryRunReport, 'hash' | 'files'>,
   out: string | undefined,
+  more: readonly string[],
 ): Promise<DryRunReport> {
   const body = JSON.stringify(report);
   const hash = createHash('sha256').update(body).digest('hex');
-  const stamp = report.takenAt.replace(/[-:]/g, '').replace(/\..*$/, 'Z');
-  const files = [
-    join(session.config.cwd, '.godwit', 'reports', `${report.migration}-${stamp}.json`),
-    ...(out === undefined ? [] : [out]),
-  ];
-  const whole: DryRunReport = { ...report, hash, files };
+  const files = [`${reportBase(session, report)}.json`, ...(out === undefined ? [] : [out])];
+  const whole: DryRunReport = { ...report, hash, files: [...files, ...more] };
   const text = `${JSON.stringify(whole, null, 2)}\n`;
   for (const file of files) await writeWhole(file, 'the report', [text]);
   return whole;
@@ -228,9 +257,13 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
     warnings: await warningsOf(session, loaded),
     references: referencesOf(steps),
     merges: steps.flatMap(({ merge }) => merge ?? []),
-    schema: await foresee(session, loaded),
+    schema: await foresee(session, loaded, await recordsOf(session, loaded)),
     estimate: await estimateOf(session, steps, scale),
     seconds: (performance.now() - startedAt) / 1_000,
   };
-  return { report: await keep(session, report, options.out), clearSamples: steps.flatMap((step) => step.clearSamples) };
+  const duplicates = await keepDuplicates(session, report, steps);
+  return {
+    report: await keep(session, report, options.out, duplicates),
+    clearSamples: steps.flatMap((step) => step.clearSamples),
+  };
 }

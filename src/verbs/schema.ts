@@ -1,8 +1,10 @@
 /** What the schema steps of a migration would meet, looked for before anything is touched. */
+import type { Db, Document, Filter } from 'mongodb';
 import type { RunDocument, SchemaRecord } from '../domain/run.js';
 import { describeOperation, type PlacedSchemaStep, type SchemaOperation } from '../domain/schema-operation.js';
 import { GodwitError } from '../errors.js';
 import type { LoadedMigration } from '../migration/load.js';
+import { refusedFilter } from '../mongo/evaluate.js';
 import { missingActions, readPrivileges } from '../mongo/privileges.js';
 import { lookAt, refusalOf } from '../mongo/schema-look.js';
 import { ShownId } from '../report/shown-id.js';
@@ -49,8 +51,36 @@ function isDecidedLater(earlier: readonly PlacedSchemaStep[], operation: SchemaO
   });
 }
 
-/** Reads only. @throws what the server says of a validator or a filter that it does not understand */
-export async function foresee({ client, db }: Session, { schema }: LoadedMigration): Promise<SchemaForecast[]> {
+/** Validators and partial filters are expressions of the server's. @throws GodwitError GODWIT_MIGRATION_BROKEN */
+async function requireFilters(db: Db, operation: SchemaOperation): Promise<void> {
+  const found: unknown =
+    operation.kind === 'setValidator'
+      ? operation.validator
+      : operation.kind === 'createCollection'
+        ? operation.options['validator']
+        : operation.kind === 'createIndex'
+          ? operation.options['partialFilterExpression']
+          : undefined;
+  const refusal = found === undefined ? null : await refusedFilter(db, found as Filter<Document>);
+  if (refusal === null) return;
+  throw new GodwitError(
+    'GODWIT_MIGRATION_BROKEN',
+    `wanted an expression that the server understands, to ${describeOperation(operation)}, found: ${refusal}`,
+    { next: ['mend the step, and look again with a dry run'] },
+  );
+}
+
+/**
+ * Reads only.
+ *
+ * @param records how far the migration's current run is, where there is one: what it has done is not foreseen again
+ * @throws GodwitError GODWIT_MIGRATION_BROKEN for a validator or a filter that the server does not understand
+ */
+export async function foresee(
+  { client, db }: Session,
+  { schema }: LoadedMigration,
+  records: readonly SchemaRecord[] = [],
+): Promise<SchemaForecast[]> {
   if (schema.length === 0) return [];
   const privileges = await readPrivileges(client);
   const forecasts: SchemaForecast[] = [];
@@ -58,9 +88,11 @@ export async function foresee({ client, db }: Session, { schema }: LoadedMigrati
     const { operation } = step;
     const { kind, collection } = operation;
     const missingRights = privileges ? missingActions(privileges, db.databaseName, collection, ACTIONS[kind]) : [];
+    await requireFilters(db, operation);
     const told = { kind, collection, text: describeOperation(operation), missingRights };
-    if (isDecidedLater(schema.slice(0, index), operation)) {
-      forecasts.push({ ...told, verdict: 'later', refusal: null, warnings: [], first: [] });
+    const isDone = ['done', 'there'].includes(records[index]?.state ?? '');
+    if (isDone || isDecidedLater(schema.slice(0, index), operation)) {
+      forecasts.push({ ...told, verdict: isDone ? 'there' : 'later', refusal: null, warnings: [], first: [] });
       continue;
     }
     const outlook = await lookAt(db, operation);

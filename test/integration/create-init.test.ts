@@ -164,6 +164,16 @@ describe('create', () => {
     },
   );
 
+  it.each(LANGUAGES)('writes schema steps in %s and their test', async (_language, manifest, extension) => {
+    await put('package.json', manifest);
+    await installGodwit();
+    const { file, test } = await create('One mail each', { kind: 'schema' });
+    const args = extension === 'ts' ? ['--import', 'jiti/register', '--test', test] : ['--test', test];
+    expect(await node(...args)).toMatchObject({ code: 0, output: expect.stringContaining('# pass 1') as unknown });
+    await put(file, (await read(file)).replace('schema.createIndex', 'schema.dropIndex'));
+    expect((await node(...args)).code).toBe(1);
+  });
+
   it('writes a test for Vitest where the project has Vitest', async () => {
     await put('package.json', { type: 'module', devDependencies: { typescript: '5', vitest: '4' } });
     await installGodwit();
@@ -180,6 +190,7 @@ describe('create', () => {
     await create('Count up', { kind: 'pipeline' });
     await create('Owners become references', { kind: 'references' });
     await create('One of all', { kind: 'merge' });
+    await create('One mail each', { kind: 'schema' });
     await symlink(join(root, 'node_modules'), join(cwd, 'node_modules'));
     await initProject({ cwd });
     await put('tsconfig.json', {

@@ -1,4 +1,6 @@
 /** Collections become one, on a real server: who is the same as whom, what becomes of the fields, and the way back. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type Document, Double, Long, ObjectId } from 'mongodb';
 import { describe, expect, inject, test } from 'vitest';
 import { libraryAt } from '../support/library.js';
@@ -155,6 +157,59 @@ describe('a merge', () => {
     ]);
     expect(await at.m1.verify()).toMatchObject({ ok: true });
     expect(await at.m1.rollback()).toMatchObject({ identical: true });
+  });
+
+  test('obeys what a person has decided in the duplicates report', async () => {
+    const at = await place(PEOPLE);
+    const before = await at.hashes();
+    const files = (await at.m1.dryRun())['files'] as string[];
+    const named = (end: string): string => files.find((file) => file.endsWith(`-contacts-duplicates.${end}`)) ?? '';
+    const csv = await readFile(named('csv'), 'utf8');
+    expect(csv.split('\n').slice(0, 2)).toEqual([
+      'group,canonical,exists,collection,_id,ref,apart,conflicts',
+      expect.stringMatching(/^1,1,false,clients,1,[0-9a-f]{16},false,$/),
+    ]);
+    const report = JSON.parse(await readFile(named('json'), 'utf8'));
+    expect(report.groups).toMatchObject([
+      { exists: false, members: [{ collection: 'clients' }, { collection: 'customers' }, { collection: 'customers' }] },
+      { exists: true, members: [{ collection: 'customers' }] },
+    ]);
+    expect(JSON.stringify(report)).not.toMatch(/Lima|x\.test/);
+    const [, lima, other] = report.groups[0].members;
+    other.apart = true;
+    for (const conflict of report.groups[0].conflicts)
+      if (conflict.field === 'name' && conflict.ref === lima.ref) conflict.kept = 'source';
+    await mkdir(join(at.cwd, 'scripts/decisions'), { recursive: true });
+    const decisions = join(at.cwd, 'scripts/decisions/people.json');
+    await writeFile(decisions, JSON.stringify(report));
+    const file = join(at.cwd, 'scripts/migrations/m1.mjs');
+    const text = await readFile(file, 'utf8');
+    await writeFile(
+      file,
+      text.replace("into: 'contacts',", "into: 'contacts', decisions: 'scripts/decisions/people.json',"),
+    );
+
+    expect(await at.m1.dryRun()).toMatchObject({ wouldInsert: 5, wouldChange: 1, merges: [{ groups: 6, doubles: 2 }] });
+    expect(await at.m1.run()).toMatchObject({ state: 'completed', inserted: 5, changed: 1 });
+    const all = await at.db
+      .collection<Doc>('contacts')
+      .find({ name: /Lima|Ana/ })
+      .sort({ _id: 1 })
+      .toArray();
+    expect(all.map(({ _id, name, phone }) => [_id, name, phone])).toEqual([
+      [1, 'A. Lima', '11'],
+      [12, 'Ana Lima', '12'],
+    ]);
+    expect(await at.m1.verify()).toMatchObject({ ok: true });
+    expect(await at.m1.dryRun()).toMatchObject({ wouldInsert: 0, wouldChange: 0 });
+    await writeFile(decisions, JSON.stringify({ groups: [] }));
+    await expect(at.m1.rollback()).rejects.toMatchObject({
+      code: 'GODWIT_CHECKSUM',
+      message: expect.stringContaining('people.json'),
+    });
+    await writeFile(decisions, JSON.stringify(report));
+    expect(await at.m1.rollback()).toMatchObject({ identical: true });
+    expect(await at.hashes()).toEqual(before);
   });
 
   test('decides each conflict by its rule', async () => {

@@ -1,6 +1,7 @@
 /** Collections, indexes and validators, changed and taken back on a real server. */
 import type { Document } from 'mongodb';
 import { describe, expect, inject, test } from 'vitest';
+import { godwit } from '../../src/godwit.js';
 import { libraryAt } from '../support/library.js';
 import { brokenHistory } from '../support/observe.js';
 import { makeProject } from '../support/project.js';
@@ -63,6 +64,8 @@ describe('schema steps', () => {
     expect((await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name)).not.toContain('attic');
     await expect(db.collection('people').insertOne({ mail: 7 })).rejects.toMatchObject({ code: 121 });
     expect(await m1.verify()).toMatchObject({ ok: true });
+    const after = (await m1.dryRun())['schema'] as { verdict: string }[];
+    expect(after.map(({ verdict }) => verdict)).toEqual(Array(6).fill('there'));
 
     expect(await m1.rollback()).toMatchObject({ state: 'rolled-back', restored: 1, identical: true });
     expect([await structureOf(db), await hashOf(db, 'people')]).toEqual(before);
@@ -135,6 +138,77 @@ describe('schema steps', () => {
     await db.collection('contacts').insertOne({ mine: 1 });
     expect(await m1.rollback()).toMatchObject({ identical: false, schema: [{ left: 'it holds documents' }] });
     expect(await db.collection('contacts').countDocuments()).toBe(1);
+  });
+
+  test.each([
+    ["schema.setValidator({ collection: 'people', validator: { $foo: 1 } })", /a validator on people .*found: /],
+    ["schema.createCollection({ name: 'contacts', options: { validator: { a: { $foo: 1 } } } })", /contacts, found: /],
+  ])('%s is refused as broken', async (steps, message) => {
+    const { db, m1 } = await place(steps);
+    const broken = { code: 'GODWIT_MIGRATION_BROKEN', message: expect.stringMatching(message) };
+    await expect(m1.dryRun()).rejects.toMatchObject(broken);
+    await expect(m1.run()).rejects.toMatchObject(broken);
+    expect(await db.collection('migrations').countDocuments()).toBe(0);
+  });
+
+  test('that the server refuses stop the run before its documents, as often as it is tried, and let it go back', async () => {
+    const { db, m1 } = await place(
+      `schema.createCollection({ name: 'contacts' }),
+      schema.createIndex({ collection: 'people', key: { age: 1 }, options: { expireAfterSeconds: -5 } }), ${UP}`,
+    );
+    const before = await structureOf(db);
+    const refused = {
+      code: 'GODWIT_SCHEMA',
+      message: expect.stringMatching(/index age_1 on people, found that the server/),
+    };
+    await expect(m1.run()).rejects.toMatchObject(refused);
+    await expect(m1.run()).rejects.toMatchObject(refused);
+    expect(await db.collection('people').countDocuments({ mail: 'Ana@X.test' })).toBe(1);
+    expect(await db.collection('migrations').findOne()).toMatchObject({ state: 'failed', steps: [] });
+    expect(await m1.rollback()).toMatchObject({ state: 'rolled-back', identical: true });
+    expect(await structureOf(db)).toEqual(before);
+    expect(await brokenHistory(db)).toEqual([]);
+  });
+
+  test('before documents do not keep a rollback from being forced afterwards', async () => {
+    const { db, uri, cwd, m1 } = await place(
+      `schema.createCollection({ name: 'contacts' }),
+      merge({ into: 'contacts', from: { people: { map: ({ mail }) => ({ mail }) } }, identity: [({ mail }) => mail] }),
+      references({ collection: 'bills', path: 'who', from: 'people', to: 'contacts' })`,
+    );
+    await db.collection('bills').insertOne({ _id: 1, who: 9 } as unknown as Document);
+    await db.collection('people').insertOne({ _id: 9, mail: 'ana@x.test' } as unknown as Document);
+    await db.collection('people').updateOne({ _id: 1 } as Document, { $set: { mail: 'ana@x.test' } });
+    expect(await m1.run()).toMatchObject({ state: 'completed', inserted: 2, changed: 1 });
+    await db.collection('bills').updateOne({ _id: 1 } as Document, { $set: { who: 7 } });
+    expect(await m1.rollback()).toMatchObject({ state: 'rolled-back', removed: 2, conflicts: 1 });
+    await using g = await godwit({ cwd, uri });
+    expect(await g.rollback('m1', { onConflict: 'force' }).result).toMatchObject({
+      state: 'rolled-back',
+      conflicts: 0,
+    });
+    expect(await db.collection('bills').findOne()).toEqual({ _id: 1, who: 9 });
+    expect(await db.listCollections({ name: 'contacts' }).toArray()).toEqual([]);
+  });
+
+  test('bind the migrations that they depend on', async () => {
+    const { db, uri } = scratch.make();
+    await db.collection('people').insertMany(PEOPLE.map((one) => ({ ...one })) as unknown as Document[]);
+    const index = "schema.createIndex({ collection: 'people', key: { mail: 1 } })";
+    const cwd = await makeProject({
+      'scripts/migrations/m1.mjs': `import { defineMigration, transform } from 'godwit';
+export default defineMigration({ description: 'a test', steps: [${UP}] });
+`,
+      'scripts/migrations/m2.mjs': `import { defineMigration, schema } from 'godwit';
+export default defineMigration({ description: 'a test', dependsOn: ['m1'], steps: [${index}] });
+`,
+    });
+    const [m1, m2] = [libraryAt({ cwd, uri }, 'm1'), libraryAt({ cwd, uri }, 'm2')];
+    await m1.run();
+    await m2.run();
+    await expect(m1.rollback()).rejects.toMatchObject({ code: 'GODWIT_DEPENDENCY' });
+    await m2.rollback();
+    expect(await m1.rollback()).toMatchObject({ identical: true });
   });
 
   test('warn of documents that a validator does not fit, and leave one that somebody else has set since', async () => {

@@ -37,7 +37,8 @@ export function addRollback(program: Command, done: (code: number) => void): voi
           io.print([whereLine(session), '', ...renderRollback(result, io)]);
           if (!result.dryRun && flags.only === undefined && result.state !== 'rolled-back')
             return restingExit(result.state);
-          return result.conflicts + result.noBefore > 0 ? EXIT.withFailures : EXIT.done;
+          const left = result.schema.filter((step) => step.left !== null).length;
+          return result.conflicts + result.noBefore + left > 0 ? EXIT.withFailures : EXIT.done;
         }, flags.dryRun !== true),
       ),
     );

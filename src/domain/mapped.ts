@@ -72,10 +72,8 @@ function shaped(document: StoredDocument, plain: Doc, output: Doc): Elements {
 const isNone = (value: unknown): boolean =>
   value === undefined || value === null || value === '' || Number.isNaN(value as number);
 
-const digest = (text: string): string => createHash('sha256').update(text).digest('base64url').slice(0, 24);
-
 /** A text as a key: the state holds no addresses and no numbers. */
-export const hiddenKey = (text: string): string => digest(text);
+export const hiddenKey = (text: string): string => createHash('sha256').update(text).digest('base64url').slice(0, 24);
 
 /**
  * The keys of a document by the rules, each hidden in a hash: the state holds no addresses and no numbers.
@@ -90,10 +88,10 @@ export function identityKeys(
   id: unknown,
   textOf: (value: unknown) => string,
 ): string[] {
-  if (identity === 'sameId') return [digest(`_id/${textOf(id)}`)];
+  if (identity === 'sameId') return [hiddenKey(`_id/${textOf(id)}`)];
   const plain = toPlain(bytesOf(elements));
   return identity.flatMap((rule, at) => {
     const value = rule(plain);
-    return isNone(value) ? [] : [digest(`${at}/${textOf(value)}`)];
+    return isNone(value) ? [] : [hiddenKey(`${at}/${textOf(value)}`)];
   });
 }

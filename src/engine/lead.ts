@@ -35,9 +35,14 @@ export function placesLeft(run: Pick<RunDocument, 'steps' | 'schema'>): number[]
 /**
  * Does the first schema steps of a run and plans its documents, where that is to be done.
  *
+ * @param planFacts asked for when there is something to be planned
  * @returns the run with its plan, or as it came to rest before that
  */
-export async function leadIn(facts: RunFacts, planFacts: PlanFacts, run: RunDocument): Promise<RunDocument> {
+export async function leadIn(
+  facts: RunFacts,
+  run: RunDocument,
+  planFacts: () => Promise<PlanFacts>,
+): Promise<RunDocument> {
   if (!isUnplanned(facts.loaded, run)) return run;
   return withLease(facts, run, Number.POSITIVE_INFINITY, async (context) => {
     if (context.run.direction === 'down') throw rollbackUnderWay(context.run);
@@ -45,7 +50,7 @@ export async function leadIn(facts: RunFacts, planFacts: PlanFacts, run: RunDocu
     try {
       await new SchemaWork(facts, context).forwards(0);
       if (context.signal.aborted) throw context.signal.reason;
-      await planDocuments(planFacts, context.run, context.fence);
+      await planDocuments(await planFacts(), context.run, context.fence);
     } catch (error) {
       // A run that has come to rest here before does so in the state that it has.
       if (context.run.state === 'planned') await new Recorder(context, 'up').settle(error);

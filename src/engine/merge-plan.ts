@@ -92,7 +92,7 @@ class Planner {
     from: ReadFrom,
     filter: MergeStep['sources'][number]['filter'],
     keysOf: (documents: readonly StoredDocument[]) => (readonly string[] | null)[],
-    notesOf: (document: StoredDocument) => readonly string[],
+    notesOf: (document: StoredDocument) => readonly string[] = () => [],
   ): Promise<void> {
     const { signal } = this.facts;
     for (const range of coveringRanges([]))
@@ -101,10 +101,9 @@ class Planner {
         const keys = keysOf(documents);
         for (const [at, document] of documents.entries()) {
           const found = keys[at];
-          const own = found ? [...found, ...notesOf(document)] : null;
-          this.#grouping.add(own ?? []);
           const id = typedId(document);
-          this.#nodes.push({ from: from.collection, id, keys: own, home: this.#homeOf(from.collection, id) });
+          const own = found ? [...found, ...notesOf(document)] : null;
+          this.#add({ from: from.collection, id, keys: own });
         }
       }
   }
@@ -123,11 +122,7 @@ class Planner {
       const from = sources.get(source.collection) as ReadFrom;
       const keysOf = (documents: readonly StoredDocument[]) =>
         mapSources(step, source, documents, facts).map(({ keys }) => keys);
-      await this.#look(from, source.filter, keysOf, (document) =>
-        this.#homeOf(source.collection, typedId(document)) === undefined
-          ? []
-          : [noteKey(source.collection, typedId(document))],
-      );
+      await this.#look(from, source.filter, keysOf);
     }
     const canonicals = this.#canonicals();
     const leads = this.#leads();
@@ -137,9 +132,14 @@ class Planner {
     };
   }
 
-  /** Number of the canonical document that names it. */
-  #homeOf(collection: string, id: unknown): number | undefined {
-    return this.#noted.size === 0 ? undefined : this.#noted.get(noteKey(collection, id));
+  /** One that a canonical document names is joined to it, whatever else they have in common. */
+  #add({ from, id, keys }: Omit<Node, 'home'>): void {
+    const mayBeNamed = this.#noted.size > 0 && from !== this.step.collection;
+    const key = mayBeNamed ? noteKey(from, id) : undefined;
+    const home = key === undefined ? undefined : this.#noted.get(key);
+    const all = keys && home !== undefined && key !== undefined ? [...keys, key] : keys;
+    this.#grouping.add(all ?? []);
+    this.#nodes.push({ from, id, keys: all, home });
   }
 
   /** What a canonical document says that it was made of, as keys. */

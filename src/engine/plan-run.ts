@@ -152,12 +152,12 @@ async function planMergeStep(facts: PlanFacts, run: string, index: number, step:
 
 function newRun(
   id: string,
-  loaded: LoadedMigration,
   steps: readonly PlannedStep[],
   facts: PlanFacts,
   since: Timestamp,
   stateIds: StateIds,
 ): RunDocument {
+  const { loaded } = facts;
   const { migration } = loaded;
   const owner = currentOwner();
   // The server's, once it is stored.
@@ -218,7 +218,8 @@ export const isUnplanned = ({ units }: LoadedMigration, { steps }: Pick<RunDocum
   units.length > 0 && steps.length === 0;
 
 /** Plans the migration; returns the frozen run, which may be the one that another process froze in the same moment. */
-export async function planRun(loaded: LoadedMigration, facts: PlanFacts): Promise<RunDocument> {
+export async function planRun(facts: PlanFacts): Promise<RunDocument> {
+  const { loaded } = facts;
   const id = `r-${randomBytes(6).toString('hex')}`;
   // The change stream begins here, before the first look at the data.
   const since = await clusterTime(facts.db);
@@ -227,7 +228,6 @@ export async function planRun(loaded: LoadedMigration, facts: PlanFacts): Promis
     for (const [index, step] of loaded.units.entries()) planned.push(await planStep(facts, id, index, step));
   const run = newRun(
     id,
-    loaded,
     planned.map((step) => step.planned),
     facts,
     since,

@@ -1,7 +1,7 @@
 /** The dry run of a merge: who would become whom, planned in memory, and what would become of their fields. Reads only. */
 import { decideGroup, type Member, type MergeConflict } from '../domain/merge-group.js';
 import type { MergeStep } from '../domain/merge-step.js';
-import { type StoredDocument, typedId } from '../domain/stored-document.js';
+import type { StoredDocument } from '../domain/stored-document.js';
 import { mapAgain } from '../engine/map-sources.js';
 import { type MemberRow, readGroups } from '../engine/merge-members.js';
 import { type MergePlan, planMerge } from '../engine/merge-plan.js';
@@ -13,18 +13,16 @@ import { Collisions } from './collisions.js';
 import { type DryRunFacts, judge, StepAnalysis } from './dry-run.js';
 import { type Duplicate, duplicateOf } from './duplicates.js';
 import type { Double } from './merge-report.js';
-import { ShownId } from './shown-id.js';
 
+/** Groups that the report lists. */
 const MAX_LISTED = 1_000;
 
 /** What is gathered of the groups. */
 class Gathered {
   readonly sources: Record<string, number>;
   readonly conflicts: Record<string, Record<MergeConflict['kept'], number>> = {};
-  readonly first: Double[] = [];
-  /** All of them, for the report that a person edits. */
+  /** Groups of two documents or more. */
   readonly duplicates: Duplicate[] = [];
-  doubles = 0;
   largest = 0;
 
   constructor({ sources }: MergeStep) {
@@ -39,17 +37,16 @@ class Gathered {
     }
     const size = members.length + (document.isAbsent ? 0 : 1);
     this.largest = Math.max(this.largest, size);
-    if (size < 2) return;
-    this.doubles += 1;
-    this.duplicates.push(duplicateOf(document, members, conflicts));
-    if (this.first.length >= MAX_LISTED) return;
-    this.first.push({
-      _id: new ShownId(typedId(document)),
-      members: members.map(({ collection, id }) => ({ collection, _id: new ShownId(id) })),
-      fields: [...new Set(conflicts.map(({ field }) => field))],
-    });
+    if (size >= 2) this.duplicates.push(duplicateOf(document, members, conflicts));
   }
 }
+
+/** As the report lists it. */
+const doubleOf = ({ _id, members, conflicts }: Duplicate): Double => ({
+  _id,
+  members: members.map((member) => ({ collection: member.collection, _id: member._id })),
+  fields: [...new Set(conflicts.map(({ field }) => field))],
+});
 
 /** The plan's members by their canonical document, in its order. */
 function groupsOf(plan: MergePlan, { collection }: MergeStep): Map<string, MemberRow[]> {
@@ -104,13 +101,14 @@ export async function analyseMerge(
     await judge(facts, analysis, decisions, { again: again.map(({ decision }) => decision), results: [], back: null });
     progress(analysis.scanned);
   }
-  const { sources, conflicts, first, doubles, largest, duplicates } = gathered;
+  const { sources, conflicts, largest, duplicates } = gathered;
   analysis.duplicates = duplicates;
   const { groups: count, targetDoubles } = plan;
   analysis.merge = {
     into: step.collection,
     groups: count,
-    ...{ sources, doubles, largest, targetDoubles, conflicts, first },
+    ...{ sources, doubles: duplicates.length, largest, targetDoubles, conflicts },
+    first: duplicates.slice(0, MAX_LISTED).map(doubleOf),
   };
   analysis.canonicals = canonicalsOf(plan, step);
   return analysis;

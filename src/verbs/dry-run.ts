@@ -18,7 +18,7 @@ import type { Sample } from '../report/samples.js';
 import type { ShownId } from '../report/shown-id.js';
 import { type AnalysisOptions, analyse, type Estimate, estimateOf, scaleOf, sum } from './analysis.js';
 import { requireForeignTargets, requireSteps } from './requirements.js';
-import { foresee, type SchemaForecast } from './schema.js';
+import { foresee, isRefused, type SchemaForecast } from './schema.js';
 import { loadById, type Session, VERSION } from './session.js';
 import { writeWhole } from './write-file.js';
 
@@ -196,7 +196,7 @@ export const isClean = (report: DryRunReport): boolean =>
   report.deterministic &&
   report.uniqueCollisionCount === 0 &&
   report.validationFailureCount === 0 &&
-  report.schema.every(({ refusal, missingRights }) => refusal === null && missingRights.length === 0) &&
+  !report.schema.some(isRefused) &&
   report.reversible !== 'audit, but down() does not invert up()';
 
 /** Tells the listeners how far the look at the documents is. */

@@ -153,7 +153,7 @@ async function planOrResume(
   if (!current) {
     await requireSchema(session, loaded);
     const note = await room(null);
-    return { run: await planRun(loaded, await planFactsOf(session, facts)), isNew: true, note };
+    return { run: await planRun(await planFactsOf(session, facts)), isNew: true, note };
   }
   requireSameFile(loaded, current);
   if (current.direction === 'down') throw rollbackUnderWay(current);
@@ -245,7 +245,7 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
     if (note !== null) session.events.emit('run:note', { run: run._id, note });
     if (run.state === 'completed' && !options.retry) return resultOf(run, run, false, 0);
     const startedAt = performance.now();
-    const ready = await leadIn(facts, await planFactsOf(session, facts), run);
+    const ready = await leadIn(facts, run, () => planFactsOf(session, facts));
     // Stopped on request before there were documents to be planned.
     if (ready !== run) planned(ready);
     if (isUnplanned(loaded, ready)) return resultOf(ready, run, isNew, performance.now() - startedAt);

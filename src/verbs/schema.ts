@@ -110,6 +110,10 @@ export async function foresee(
   return forecasts;
 }
 
+/** True for a step for which a run would be refused. */
+export const isRefused = ({ refusal, missingRights }: SchemaForecast): boolean =>
+  refusal !== null || missingRights.length > 0;
+
 /** Refuses a run whose schema steps could not be done. @throws GodwitError GODWIT_TARGET, GODWIT_FORBIDDEN */
 export async function requireSchema(session: Session, loaded: LoadedMigration): Promise<void> {
   for (const { refusal, missingRights, text, collection } of await foresee(session, loaded)) {

@@ -3,11 +3,12 @@ import { formatBytes, formatCount, formatDuration, formatShare } from '../../ker
 import type { FieldCounts } from '../../report/fields.js';
 import type { Sample } from '../../report/samples.js';
 import { type DryRunReport, isClean } from '../../verbs/dry-run.js';
+import { isRefused } from '../../verbs/schema.js';
 import type { Paint } from '../output/io.js';
 import { bar, cutEnd, cutMiddle, nextLines, padEnd, table, wrap } from '../output/layout.js';
 import { formatTime } from '../output/time.js';
 import { merges, references } from './relations.js';
-import { refusedSteps, schemaSteps } from './schema.js';
+import { schemaSteps } from './schema.js';
 
 export interface DryRunView {
   readonly report: DryRunReport;
@@ -32,7 +33,7 @@ function verdict({ report, paint }: DryRunView): string {
   if (wouldFail > 0) bad.push(`${formatCount(wouldFail)} would FAIL`);
   if (validationFailureCount > 0) bad.push(`${formatCount(validationFailureCount)} would be refused by the validator`);
   if (uniqueCollisionCount > 0) bad.push(`${formatCount(uniqueCollisionCount)} would COLLIDE in a unique index`);
-  const refused = refusedSteps(report);
+  const refused = report.schema.filter(isRefused).length;
   if (refused > 0) bad.push(`${formatCount(refused)} schema ${refused === 1 ? 'step' : 'steps'} would be REFUSED`);
   if (!report.idempotent) bad.push('up() is NOT IDEMPOTENT');
   if (!report.deterministic) bad.push('up() is NOT DETERMINISTIC');

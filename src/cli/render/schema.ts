@@ -1,12 +1,7 @@
 /** What is said of schema steps on a terminal. */
-import type { DryRunReport } from '../../verbs/dry-run.js';
 import type { SchemaView } from '../../verbs/schema.js';
 import { wrap } from '../output/layout.js';
 import type { DryRunView } from './dry-run.js';
-
-/** Schema steps that a run would be refused for. */
-export const refusedSteps = ({ schema }: DryRunReport): number =>
-  schema.filter(({ refusal, missingRights }) => refusal !== null || missingRights.length > 0).length;
 
 const SIGNS = { 'would be done': '+', there: '=', later: '?', refused: 'x' } as const;
 const MEANT = {

@@ -12,7 +12,7 @@ import { mangled, NotCarried, oddity, requireCarried } from './carried.js';
 import { isReject, isSkip } from './migration.js';
 import { type ChangeKind, encodePatch } from './patch.js';
 import { requireName, retype, UnstorableValue } from './retype.js';
-import { type StoredDocument, slice, typedFields } from './stored-document.js';
+import { absentDocument, type StoredDocument, slice, typedFields } from './stored-document.js';
 
 /** A document that will be written. */
 export interface Change {
@@ -199,6 +199,13 @@ export function changeOf(
   return document.isAbsent
     ? { ...change, patch: encodePatch(changed, unset, 'insert'), kind: 'insert' }
     : { ...change, patch: encodePatch(changed, unset) };
+}
+
+/** The change that makes a document that is not there: its exact bytes. It must be one that JavaScript carries. */
+export function insertionOf(document: StoredDocument): Change {
+  const { _id, ...fields } = toTyped(document.bytes);
+  const order = document.fields.flatMap(({ name }) => (name === '_id' ? [] : [name]));
+  return changeOf(absentDocument(_id), new Map(order.map((name) => [name, fields[name]])), []);
 }
 
 const NOTHING = Buffer.alloc(0);

@@ -25,6 +25,8 @@ export interface Member {
   readonly mapped: Mapped | null;
   /** Its elements as they were last merged; null before the first time. */
   readonly merged: Elements | null;
+  /** The run had removed it, and the application has inserted it again. */
+  readonly removed?: true;
 }
 
 /** A field in which a source and the canonical document differed, and whose value stayed. */

@@ -42,6 +42,9 @@ export type OnConflict = ConflictRule | DocumentConflict | Readonly<Record<strin
 /** What two documents have in common when they are the same. Undefined, null and '' have nothing in common. */
 export type IdentityRule = (document: Document) => unknown;
 
+/** What becomes of source documents once they are merged. */
+export type Legacy = 'keep' | 'mark' | 'remove';
+
 /** What an author gives to `merge()`. */
 export interface MergeOptions {
   /** The canonical collection. */
@@ -52,8 +55,11 @@ export interface MergeOptions {
   readonly identity: readonly IdentityRule[] | 'sameId';
   /** Default: `keepTarget`. */
   readonly onConflict?: OnConflict;
-  /** What becomes of the merged documents: they stay. */
-  readonly source?: 'keep';
+  /**
+   * What becomes of the merged documents: they stay, say in `_mergedInto` which one they are part of, or are removed.
+   * Marked and removed behind all other steps. Default: `keep`.
+   */
+  readonly source?: Legacy;
   /** The duplicates report of a dry run, as edited by a person: a file, looked for from the migration's folder upwards. */
   readonly decisions?: string;
   /** Where `[{ collection, id }]` is kept; false: nowhere but in the id map. Default: `_legacy`. */
@@ -76,6 +82,7 @@ export interface MergeStep {
   readonly identity: readonly IdentityRule[] | 'sameId';
   readonly onConflict: OnConflict;
   readonly provenance: string | false;
+  readonly legacy: Legacy;
   readonly decisionsFile: string | null;
   /** Read when the migration is loaded. */
   readonly decisions: Decisions;
@@ -98,6 +105,7 @@ export const isMergeOf = (
 const KEYS = new Set(['into', 'from', 'identity', 'onConflict', 'source', 'provenance', 'decisions']);
 const FROM_KEYS = new Set(['map', 'filter']);
 const RULES: readonly unknown[] = ['keepTarget', 'keepSource', 'newest'];
+const LEGACY: readonly Legacy[] = ['keep', 'mark', 'remove'];
 
 function sourcesOf({ from, into }: MergeOptions): MergeSource[] {
   if (from === null || typeof from !== 'object' || Array.isArray(from))
@@ -156,18 +164,18 @@ function requireProvenance(provenance: unknown): void {
  */
 export function merge(options: MergeOptions): MergeStep {
   requireKnownKeys(options, KEYS, 'merge()');
-  const { into, identity, onConflict = 'keepTarget', source = 'keep', provenance = '_legacy' } = options;
+  const { into, identity, onConflict = 'keepTarget', source: legacy = 'keep', provenance = '_legacy' } = options;
   requireText(into, 'merge().into');
   requireIdentity(identity);
   requireOnConflict(onConflict);
   requireProvenance(provenance);
-  if (source !== 'keep') throw broken("'keep' in merge().source", `"${source}"`);
+  if (!LEGACY.includes(legacy)) throw broken(`one of ${LEGACY.join(', ')} in merge().source`, `"${legacy}"`);
   if (options.decisions !== undefined) requireText(options.decisions, 'merge().decisions');
   return Object.freeze({
     kind: 'merge',
     collection: into,
     sources: Object.freeze(sourcesOf(options)),
-    ...{ identity, onConflict, provenance },
+    ...{ identity, onConflict, provenance, legacy },
     ...{ decisionsFile: options.decisions ?? null, decisions: NO_DECISIONS },
     ...{ filter: undefined, lookup: {}, down: undefined, drops: [] },
   });

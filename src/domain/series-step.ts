@@ -6,6 +6,7 @@
 import type { Document, Filter } from 'mongodb';
 import { oddity } from './carried.js';
 import { changeOf, type Decision, fail, fieldChanges } from './change.js';
+import type { LegacyStep } from './legacy-step.js';
 import type { MergeStep } from './merge-step.js';
 import type { AnyStep, DocumentStep, Step, StepLookup, TransformFunction } from './migration.js';
 import type { PlacedSchemaStep } from './schema-operation.js';
@@ -25,13 +26,16 @@ export interface SeriesStep {
 }
 
 /** What makes one document of one. */
-export type DocumentUnit = DocumentStep | SeriesStep;
+export type DocumentUnit = DocumentStep | SeriesStep | LegacyStep;
 
 /** What the engine plans, runs and rolls back as one. */
-export type Unit = Step | SeriesStep;
+export type Unit = Step | SeriesStep | LegacyStep;
 
 /** The author's steps in a unit. */
-export const partsOf = (unit: Unit): readonly Step[] => (unit.kind === 'series' ? unit.steps : [unit]);
+export function partsOf(unit: Unit): readonly Step[] {
+  if (unit.kind === 'legacy') return [];
+  return unit.kind === 'series' ? unit.steps : [unit];
+}
 
 /** The collections whose documents a unit takes. */
 export const readBy = (unit: Unit): string[] =>
@@ -39,8 +43,9 @@ export const readBy = (unit: Unit): string[] =>
 
 /** Their inverses, in the order of a way back; undefined when one of them has none. */
 export function downsOf(unit: Unit): readonly TransformFunction[] | undefined {
-  const downs = partsOf(unit).flatMap(({ down }) => down ?? []);
-  return downs.length === partsOf(unit).length ? downs.reverse() : undefined;
+  const parts = partsOf(unit);
+  const downs = parts.flatMap(({ down }) => down ?? []);
+  return parts.length > 0 && downs.length === parts.length ? downs.reverse() : undefined;
 }
 
 function seriesOf(steps: readonly [DocumentStep, ...DocumentStep[]]): SeriesStep {

@@ -1,5 +1,6 @@
 /** Which steps may follow which: what one finds under a name must be what the one before it has left there. */
 import { broken, describe } from './author-checks.js';
+import type { MergeStep } from './merge-step.js';
 import type { AnyStep, Step } from './migration.js';
 import { collectionsOf, type SchemaStep } from './schema-operation.js';
 
@@ -74,5 +75,18 @@ function requireMergesAlone(steps: readonly Step[]): void {
         'the collections of merge() in no other step (or two migrations: `dependsOn`)',
         `another step of "${other.collection}"`,
       );
+    requireOwnSources(step, steps);
   }
+}
+
+/** Gone for the one, they would be missed by the other. */
+function requireOwnSources(step: MergeStep, steps: readonly Step[]): void {
+  if (step.legacy === 'keep') return;
+  const others = steps.flatMap((one) => (one.kind === 'merge' && one !== step ? one.sources : []));
+  const both = step.sources.find(({ collection }) => others.some((other) => other.collection === collection));
+  if (both)
+    throw broken(
+      `the sources of merge() with source: '${step.legacy}' in no other merge`,
+      `another merge of "${both.collection}"`,
+    );
 }

@@ -49,6 +49,13 @@ export function slice(document: StoredDocument, field: RawField): Buffer {
   return document.bytes.subarray(field.start, field.end);
 }
 
+/** The document without a top-level field. */
+export function withoutField(document: StoredDocument, name: string): StoredDocument {
+  const kept = document.fields.filter((field) => field.name !== name);
+  if (kept.length === document.fields.length) return document;
+  return storedDocument(assemble(kept.map((field) => slice(document, field))));
+}
+
 /** The given fields as a document of exact values. */
 export function typedFields(document: StoredDocument, fields: readonly RawField[]): Doc {
   return toTyped(assemble(fields.map((field) => slice(document, field))));

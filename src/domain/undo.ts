@@ -4,10 +4,10 @@ import { assemble, sha256 } from '../kernel/raw-bson.js';
 import { toTyped } from '../kernel/values.js';
 import type { AuditEntry } from './audit-entry.js';
 import { isDocumentCarried, oddity } from './carried.js';
-import { type Change, changeOf, type DocumentFailure, removalOf } from './change.js';
+import { type Change, changeOf, type DocumentFailure, insertionOf, removalOf } from './change.js';
 import { NO_UNDO, type UndoConflict, type UndoCounters, type UndoNote } from './chunk.js';
 import { invert } from './invert.js';
-import { type StoredDocument, slice, typedId } from './stored-document.js';
+import { type StoredDocument, slice, typedFields, typedId } from './stored-document.js';
 
 export interface UndoOptions {
   readonly collection: string;
@@ -24,8 +24,9 @@ export interface UndoOptions {
  * How a document is written back. `fields`: some are set and removed. `whole`: the exact document is put in place,
  * since the order of its fields changed. `ordered`: the same for a document that JavaScript cannot carry or that is
  * huge; the server puts it together from the fields that it has. `removed`: it was not there before the run.
+ * `reinserted`: the run has deleted it.
  */
-export type RestoreKind = 'fields' | 'whole' | 'ordered' | 'removed';
+export type RestoreKind = 'fields' | 'whole' | 'ordered' | 'removed' | 'reinserted';
 
 /** A document to be written back. */
 export interface Restore {
@@ -90,20 +91,56 @@ function conflictOf(
 function insertedRow(entry: AuditEntry, current: StoredDocument, options: UndoOptions): Row {
   const restore: Restore = { change: removalOf(current), how: 'removed', order: [] };
   if (sha256(current.bytes).equals(entry.hash)) return { restore, counts: 'removed' };
-  const fields = current.fields.map(({ name }) => name).filter((name) => name !== '_id');
   if (options.onConflict === 'force')
-    return { restore, conflict: conflictOf(current, fields, OVERWRITTEN, options), counts: 'keptFields' };
+    return { restore, conflict: conflictOf(current, namesOf(current), OVERWRITTEN, options), counts: 'keptFields' };
   const because = 'the run inserted it, and the application changed it since';
   return { conflict: conflictOf(current, [], because, options), counts: 'conflicts' };
 }
 
-function decideRow(entry: AuditEntry, current: StoredDocument, options: UndoOptions): Row {
-  if (entry.kind === 'insert') return insertedRow(entry, current, options);
-  const refusal = options.refused.get(current.key);
-  if (refusal) {
-    const conflict = conflictOf(current, [], refusal.message, options);
-    return { conflict: refusal.other ? { ...conflict, other: refusal.other } : conflict, counts: 'conflicts' };
+const namesOf = ({ fields }: StoredDocument): string[] =>
+  fields.map(({ name }) => name).filter((name) => name !== '_id');
+
+/** The change that puts `before` in the place of `current`. */
+function replacement(before: StoredDocument, current: StoredDocument): Change {
+  const names = new Set(namesOf(before));
+  const fields = Object.entries(typedFields(before, before.fields)).filter(([name]) => names.has(name));
+  const unset = namesOf(current).filter((name) => !names.has(name));
+  return { ...changeOf(current, new Map(fields), unset), after: before.bytes, hash: sha256(before.bytes) };
+}
+
+/** A document that the run deleted comes back, unless there is another one with its `_id` by now. */
+function deletedRow({ before }: AuditEntry, current: StoredDocument | undefined, options: UndoOptions): Row {
+  if (!current) return { restore: { change: insertionOf(before), how: 'reinserted', order: [] }, counts: 'reinserted' };
+  if (current.bytes.equals(before.bytes)) return { counts: 'alreadyBack' };
+  if (options.onConflict === 'force') {
+    const conflict = conflictOf(current, namesOf(current), OVERWRITTEN, options);
+    return {
+      restore: { change: replacement(before, current), how: 'whole', order: [] },
+      conflict,
+      counts: 'keptFields',
+    };
   }
+  const because = 'the run deleted it, and the application has inserted another one with its _id since';
+  return { conflict: conflictOf(current, [], because, options), counts: 'conflicts' };
+}
+
+/** The server has refused it in an earlier try. */
+function refusedRow(document: StoredDocument, refusal: DocumentFailure, options: UndoOptions): Row {
+  const conflict = conflictOf(document, [], refusal.message, options);
+  return { conflict: refusal.other ? { ...conflict, other: refusal.other } : conflict, counts: 'conflicts' };
+}
+
+/** @param current undefined: it is not there */
+function decideRow(entry: AuditEntry, current: StoredDocument | undefined, options: UndoOptions): Row {
+  const refusal = options.refused.get(entry.before.key);
+  if (entry.kind === 'delete')
+    return refusal ? refusedRow(entry.before, refusal, options) : deletedRow(entry, current, options);
+  if (!current) return { counts: entry.kind === 'insert' ? 'alreadyBack' : 'goneSince' };
+  if (entry.kind === 'insert') return insertedRow(entry, current, options);
+  return refusal ? refusedRow(current, refusal, options) : updatedRow(entry, current, options);
+}
+
+function updatedRow(entry: AuditEntry, current: StoredDocument, options: UndoOptions): Row {
   const inverse = invert(entry, current, sha256(current.bytes), options.onConflict);
   // The run's fields are back, but the application edited others or their order: not as before the run, nothing to do.
   if (inverse.kind === 'alreadyBack')
@@ -149,9 +186,7 @@ export function decideUndo(
   const notes: UndoNote[] = [];
   const counters = { ...NO_UNDO } as { -readonly [Name in keyof UndoCounters]: number };
   for (const entry of entries) {
-    const now = current.get(entry.before.key);
-    const gone = entry.kind === 'insert' ? 'alreadyBack' : 'goneSince';
-    const row: Row = now ? decideRow(entry, now, options) : { counts: gone };
+    const row = decideRow(entry, current.get(entry.before.key), options);
     counters[row.counts] += 1;
     if (row.restore) restores.push(row.restore);
     if (row.conflict) conflicts.push(row.conflict);

@@ -17,6 +17,7 @@ export async function checkFirst(
   decisions: readonly Decision[],
   session: ClientSession,
 ): Promise<readonly Decision[]> {
+  if (how.step.kind === 'legacy') return decisions;
   const checked = decisions
     .flatMap((decision, at) => (decision.kind === 'changed' ? [{ at, change: decision.change }] : []))
     .slice(0, CHECKED);

@@ -2,6 +2,7 @@
 import type { ClientSession } from 'mongodb';
 import { isDocumentCarried } from '../domain/carried.js';
 import type { Change, Decision } from '../domain/change.js';
+import type { LegacyStep } from '../domain/legacy-step.js';
 import type { Step, TransformFunction, TransformStep } from '../domain/migration.js';
 import { type DocumentUnit, decideSeries, downsOf, partsOf, type SeriesStep } from '../domain/series-step.js';
 import { type StoredDocument, storedDocument } from '../domain/stored-document.js';
@@ -12,6 +13,7 @@ import { pipelineRefusal } from '../mongo/server-errors.js';
 import { applyGiven, applyInside, applyOutside, type Inside, inPlace } from './apply-pipeline.js';
 import { applySeries, type Met, type PartEvaluation } from './apply-series.js';
 import { applyTransform, type Locate } from './apply-transform.js';
+import { decideLegacy, type MergedLook, mergedBy } from './legacy.js';
 import { lookupsFor } from './lookups-for.js';
 import { readFrom, type StepContext } from './run-context.js';
 import { NO_THREADS, type Threads } from './transform-threads.js';
@@ -25,6 +27,8 @@ export interface Evaluation {
   /** Where the step's place in the migration is known, and heavy transforms go to threads. */
   readonly threads?: Pick<Threads, 'apply' | 'measured'>;
   readonly stepIndex?: number;
+  /** Of source documents: what they are merged into. */
+  readonly merged?: MergedLook;
 }
 
 export const evaluationOf = (context: StepContext, step: DocumentUnit): Evaluation => ({
@@ -34,6 +38,7 @@ export const evaluationOf = (context: StepContext, step: DocumentUnit): Evaluati
   timeoutMs: context.settings.transformTimeoutMs,
   threads: context.threads,
   stepIndex: context.stepIndex,
+  ...(step.kind === 'legacy' ? { merged: mergedBy(context, step) } : {}),
 });
 
 /** What each of the functions makes of the documents, which look up once for all of them. */
@@ -82,6 +87,15 @@ const series = (
   met?: Met,
 ): Promise<Decision[]> => applySeries(partsOfSeries(how), step, documents, session, met);
 
+const NOTHING_MERGED: MergedLook = async () => new Map();
+
+const legacy = (
+  { locate, timeoutMs, merged = NOTHING_MERGED }: Evaluation,
+  step: LegacyStep,
+  documents: readonly StoredDocument[],
+  session?: ClientSession,
+): Promise<Decision[]> => decideLegacy(step, documents, { merged, author: { locate, timeoutMs } }, session);
+
 /**
  * One decision a document, in their order.
  *
@@ -97,6 +111,7 @@ export async function evaluate(
   if (documents.length === 0) return [];
   if (step.kind === 'transform') return transform(how, step, documents, inside?.session);
   if (step.kind === 'series') return series(how, step, documents, inside?.session);
+  if (step.kind === 'legacy') return legacy(how, step, documents, inside?.session);
   return inside ? applyInside(from, step, documents, inside) : applyOutside(from, step, documents);
 }
 
@@ -124,6 +139,8 @@ export async function evaluateTwice(
       decisions: await series(how, step, documents, undefined, met),
       again: await series(how, step, documents),
     };
+  // What is asked of the author there, was asked at the merge.
+  if (step.kind === 'legacy') return { decisions: await legacy(how, step, documents), again: null };
   await met(step, documents);
   if (step.kind === 'pipeline') return { decisions: await evaluate(how, documents), again: null };
   const [decisions = [], again = []] = await transformBy(how, step, [step.up, step.up], documents);
@@ -136,6 +153,7 @@ export async function evaluateBack(
   changes: readonly Change[],
 ): Promise<{ readonly results: readonly Decision[]; readonly back: readonly Decision[] | null }> {
   const { step } = how;
+  if (step.kind === 'legacy') return { results: [], back: null };
   const documents = changes.map(({ after }) => storedDocument(after));
   if (step.kind !== 'transform' || !step.down) {
     const results = await evaluateResults(how, changes);
@@ -172,6 +190,7 @@ export async function evaluateResults(
   session?: ClientSession,
 ): Promise<Decision[]> {
   const { step, from } = how;
+  if (step.kind === 'legacy') return [];
   const results = changes.map(({ after }) => storedDocument(after));
   if (step.kind === 'transform') return (await transformBy(how, step, [step.up], results, session))[0] ?? [];
   if (step.kind === 'series') return series(how, step, results, session);

@@ -67,7 +67,7 @@ async function straysAmong(
 async function goneAmong(facts: MergeInspection, rows: readonly IdMapRow[]): Promise<Written[]> {
   const gone: Written[] = [];
   for (const [name, from] of facts.sources) {
-    const ids = rows.filter((row) => row.from === name && row.merged).map(({ id }) => id);
+    const ids = rows.filter((row) => row.from === name && row.merged && !row.removed).map(({ id }) => id);
     const found = await readByIds(from, ids, { idsOnly: true });
     const there = new Set(found.map((document) => keyOf(typedId(document))));
     gone.push(...ids.filter((id) => !there.has(keyOf(id))).map((id) => ({ from: name, id })));

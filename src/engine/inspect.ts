@@ -16,6 +16,7 @@ import { bothFilters, type ReadFrom, readBatch } from '../mongo/read-batch.js';
 import type { State } from '../mongo/state.js';
 import type { Locate } from './apply-transform.js';
 import { evaluate } from './evaluate.js';
+import type { MergedLook } from './legacy.js';
 import { walk } from './walk.js';
 
 /** Documents read at once. */
@@ -31,6 +32,8 @@ export interface InspectFacts {
   readonly chunks: readonly Chunk[];
   readonly locate: Locate;
   readonly transformTimeoutMs: number;
+  /** Of source documents: what they are merged into. */
+  readonly merged?: MergedLook;
   /** Transform every document again, also those that are as the run left them. */
   readonly isFull: boolean;
 }
@@ -79,10 +82,9 @@ async function judge(
   );
   const excused = documents.filter((document) => known.has(document.key)).length;
   const candidates = await chosen(facts, open);
-  const { step, from, locate, transformTimeoutMs: timeoutMs } = facts;
-  const strays = (await evaluate({ step, from, locate, timeoutMs }, candidates)).filter(
-    ({ kind }) => kind === 'changed' || kind === 'failed',
-  );
+  const { step, from, locate, transformTimeoutMs: timeoutMs, merged } = facts;
+  const how = { step, from, locate, timeoutMs, ...(merged ? { merged } : {}) };
+  const strays = (await evaluate(how, candidates)).filter(({ kind }) => kind === 'changed' || kind === 'failed');
   return {
     checked: documents.length,
     identical: documents.length - open.length - excused,

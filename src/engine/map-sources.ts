@@ -1,11 +1,12 @@
 /** Source documents of a merge in the canonical shape, and what they have in common with others. */
 import type { Document } from 'mongodb';
 import type { DocumentFailure } from '../domain/change.js';
+import { MERGED_INTO } from '../domain/legacy-step.js';
 import { elementsOf, identityKeys, type Mapped, mappedFrom } from '../domain/mapped.js';
 import type { Member } from '../domain/merge-group.js';
 import type { MergeSource, MergeStep } from '../domain/merge-step.js';
 import { keep, reject, skip, type TransformContext } from '../domain/migration.js';
-import { type StoredDocument, typedId } from '../domain/stored-document.js';
+import { type StoredDocument, typedId, withoutField } from '../domain/stored-document.js';
 import { type Doc, toPlain } from '../kernel/values.js';
 import { keyOf } from '../mongo/lookups.js';
 import { isFailure, type Locate, readPlain, toFailure, tooLate } from './apply-transform.js';
@@ -53,7 +54,9 @@ export function mapSources(
   documents: readonly StoredDocument[],
   author: Author,
 ): MappedSource[] {
-  const one = (document: StoredDocument): MappedSource => {
+  const one = (stored: StoredDocument): MappedSource => {
+    // The mark is Godwit's own: `map` never sees it.
+    const document = step.legacy === 'mark' ? withoutField(stored, MERGED_INTO) : stored;
     const plain = readPlain(document);
     if (isFailure(plain)) return bad(plain);
     const found = keysOf(step, mapOne(source, document, plain, author), plain, author);

@@ -16,6 +16,8 @@ export interface MemberRow {
   readonly id: unknown;
   readonly canonical: unknown;
   readonly merged: Elements | null;
+  /** The run has removed it since. */
+  readonly removed?: true;
 }
 
 export interface GroupFacts {
@@ -59,9 +61,11 @@ async function membersOf(
     const mapped = new Map(mapSources(step, source, present, author).map((one, at) => [present[at], one.mapped]));
     for (const row of own) {
       const document = found.get(keyOf(row.id)) ?? null;
-      const { id, merged } = row;
+      const { id, merged, removed } = row;
+      // Nobody has deleted it: what was merged stays, and says so.
+      if (!document && removed) continue;
       members.set(row, {
-        ...{ collection: source.collection, id, document, merged },
+        ...{ collection: source.collection, id, document, merged, ...(removed ? { removed } : {}) },
         mapped: document && (mapped.get(document) ?? null),
       });
     }

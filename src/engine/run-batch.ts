@@ -15,7 +15,6 @@ import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import type { BatchTimes } from '../events.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter } from '../mongo/chunks.js';
 import { clearFailures, quarantinedAmong, storeFailures } from '../mongo/failures.js';
-import { storeMerged } from '../mongo/id-map-writes.js';
 import { lockDocument } from '../mongo/lock-first.js';
 import { withoutMark } from '../mongo/lock-mark.js';
 import { isDuplicateKey } from '../mongo/server-errors.js';
@@ -27,8 +26,7 @@ import { BatchTaken, CheckpointMismatch, requireAudit, settle } from './doubt.js
 import { Effort } from './effort.js';
 import { evaluate, evaluationOf } from './evaluate.js';
 import { faultPoint } from './fault-points.js';
-import { decideMerge, mergedRows } from './merge-batch.js';
-import { rowsOf } from './merge-source.js';
+import { decideMerge, storeInIdMap } from './merge-batch.js';
 import { commitPatience, isRange, type StepContext } from './run-context.js';
 import type { Counting, Source } from './source.js';
 import { nameFailing, writeChanges } from './step-batch.js';
@@ -166,8 +164,7 @@ class Attempt {
       session,
     );
     await clearFailures(context.state, chunk, batch.healed, session);
-    if (context.step.kind === 'merge')
-      await storeMerged(context.state, mergedRows(rowsOf(context), read, journaled), session);
+    await storeInIdMap(context, read, journaled, session);
     await faultPoint('batch:after-checkpoint');
     this.#lap('audit');
 

@@ -77,9 +77,11 @@ async function decideOnly(
   const [oldest] = entries;
   const newest = entries.at(-1);
   if (!oldest || !newest) return null;
-  // Changed twice by the run: back to what was there before the first change, judged by what the last one left.
+  // Changed twice by the run: back to what was there before the first change, judged by what the last one left. Deleted
+  // twice: somebody else has inserted it in between.
   const kind = oldest.kind === 'insert' ? oldest.kind : newest.kind;
-  const entry = { ...newest, kind, before: oldest.before };
+  const before = oldest.kind === 'delete' ? newest.before : oldest.before;
+  const entry = { ...newest, kind, before };
   return decideUndo([entry], new Map(document ? [[document.key, document]] : []), {
     collection: context.step.collection,
     onConflict,

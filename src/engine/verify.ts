@@ -14,6 +14,7 @@ import type { State } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { type Check, equal, MAX_LISTED, type Verification, type VerifyFacts } from './checks.js';
 import { inspectStep } from './inspect.js';
+import { mergedBy } from './legacy.js';
 import { proveMerge } from './prove-merge.js';
 import { proveReferences } from './prove-references.js';
 import { proveSchema } from './prove-schema.js';
@@ -45,6 +46,7 @@ async function inspectAll(
       locate: locateIn(facts.loaded),
       transformTimeoutMs: facts.transformTimeoutMs,
       isFull: facts.isFull,
+      ...(step.kind === 'legacy' ? { merged: mergedBy(facts, step) } : {}),
     },
     index,
   );
@@ -185,10 +187,12 @@ export async function verifyRun(facts: VerifyFacts): Promise<Verification> {
   const { run } = facts;
   const checks: Check[] = [equal('state of the run', 'completed', run.state)];
   let checked = 0;
-  for (const [index, { collection }] of run.steps.entries()) {
+  for (const [index, { collection, kind }] of run.steps.entries()) {
     const inspected = await inspectAll(facts, index, checked);
     checked += inspected.checked;
-    checks.push(...inspected.checks, ...(await checkValidator(facts.db, collection)));
+    checks.push(...inspected.checks);
+    // Sources were never to be made valid.
+    if (kind !== 'legacy') checks.push(...(await checkValidator(facts.db, collection)));
   }
   checks.push(...(await proveSchema(facts)));
   checks.push(equal('documents in quarantine', 0, await countFailures(facts.state, run._id)));

@@ -1,6 +1,7 @@
 /** Loads a migration file and sums it up. `godwit` in an import means this very package, installed or not. */
 import { dirname } from 'node:path';
 import * as authoring from '../domain/authoring.js';
+import { withLegacy } from '../domain/legacy-step.js';
 import { isMigration, type Migration } from '../domain/migration.js';
 import type { PlacedSchemaStep } from '../domain/schema-operation.js';
 import { schemaStepsOf, type Unit, unitsOf } from '../domain/series-step.js';
@@ -64,8 +65,8 @@ export async function loadMigration(file: MigrationFile): Promise<LoadedMigratio
   });
   // What the people have decided is part of the migration.
   const { checksum, files } = await checksumOf(file.path, decided.files);
-  const { units } = decided;
-  return { id: file.id, path: file.path, migration: found, units, schema: schemaStepsOf(found.steps), checksum, files };
+  const steps = withLegacy(decided.units, schemaStepsOf(found.steps));
+  return { id: file.id, path: file.path, migration: found, ...steps, checksum, files };
 }
 
 /** Finds the frame of a stack that lies in the author's files: `file:line:column`. */

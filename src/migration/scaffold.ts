@@ -107,6 +107,7 @@ const MERGE_STEP = `    merge({
       // Who is the same as whom: by any of these, or by a third who is the same as both; undefined: by nothing.
       identity: [({ email }) => email],
       onConflict: 'keepTarget', // or 'keepSource', 'newest', a function, or one of these by field
+      source: 'keep', // or 'mark' them with what they are part of, or 'remove' them behind all other steps
     }),`;
 
 const SCHEMA_STEP = `    // In their order, each looked at beforehand by the dry run, and taken back by the rollback. There are also

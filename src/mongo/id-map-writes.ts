@@ -54,11 +54,20 @@ export async function storeMerged(state: State, rows: readonly MergedRow[], sess
   await state.idMap.bulkWrite(
     rows.map(
       ({ _id, merged }): AnyBulkWriteOperation<IdMapRow> => ({
-        updateOne: { filter: { _id }, update: { $set: { merged: merged && new Binary(bytesOf(merged)) } } },
+        updateOne: {
+          filter: { _id },
+          update: { $set: { merged: merged && new Binary(bytesOf(merged)) }, $unset: { removed: '' } },
+        },
       }),
     ),
     { session },
   );
+}
+
+/** Rows of source documents that their batch removes, in its transaction. */
+export async function storeRemoved(state: State, ids: readonly string[], session: ClientSession): Promise<void> {
+  if (ids.length > 0)
+    await state.idMap.updateMany({ _id: { $in: [...ids] } }, { $set: { removed: true } }, { session });
 }
 
 /** The rows of a run that is rolled back, or was never frozen. */

@@ -31,6 +31,8 @@ export interface IdMapRow {
   readonly leads?: true;
   /** Its elements as they were last merged, as a document; null before that. */
   readonly merged: Binary | null;
+  /** The run has removed it, behind the merge. */
+  readonly removed?: true;
   /** It was there when the run was planned. */
   readonly planned: boolean;
 }

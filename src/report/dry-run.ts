@@ -11,6 +11,7 @@ import type { DocumentUnit, Unit } from '../domain/series-step.js';
 import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import type { Locate } from '../engine/apply-transform.js';
 import { evaluateBack, evaluateTwice } from '../engine/evaluate.js';
+import { mergedAsPlanned } from '../engine/legacy.js';
 import {
   addReferenceCounts,
   isReferences,
@@ -73,6 +74,7 @@ export class StepAnalysis {
   scanned = 0;
   wouldChange = 0;
   wouldInsert = 0;
+  wouldDelete = 0;
   unchanged = 0;
   skipped = 0;
   bytesDelta = 0;
@@ -121,9 +123,14 @@ export class StepAnalysis {
   }
 
   #takeChange(change: Change): void {
+    this.bytesDelta += change.after.length - change.before.bytes.length;
+    // Which of its values are nowhere else, its merge knows.
+    if (change.kind === 'delete') {
+      this.wouldDelete += 1;
+      return;
+    }
     if (change.kind === 'insert') this.wouldInsert += 1;
     else this.wouldChange += 1;
-    this.bytesDelta += change.after.length - change.before.bytes.length;
     const differences = differencesOf(change);
     this.fields.add(differences);
     this.disappearances.add(change, differences);
@@ -172,7 +179,10 @@ async function takeBatch(
   { analysis, step }: { readonly analysis: StepAnalysis; readonly step: DocumentUnit },
   documents: readonly StoredDocument[],
 ): Promise<void> {
-  const how = { step, from, locate: facts.locate, timeoutMs: facts.transformTimeoutMs };
+  const how = {
+    ...{ step, from, locate: facts.locate, timeoutMs: facts.transformTimeoutMs },
+    ...(step.kind === 'legacy' ? { merged: mergedAsPlanned(facts.canonicals, step) } : {}),
+  };
   const { decisions, again } = await evaluateTwice(how, documents, async (part, met) => {
     if (isReferences(part)) analysis.addReferences(part, await lookAtReferences(from, part, met));
   });
@@ -199,8 +209,9 @@ export async function judge(
     else analysis.notInverse += 1;
     if (kind !== 'not-inverse') for (const name of fields) analysis.purityFields.add(name);
   }
-  await analysis.collisions.add(changes);
-  await probeValidator(facts, analysis, changes);
+  const staying = changes.filter(({ kind }) => kind !== 'delete');
+  await analysis.collisions.add(staying);
+  await probeValidator(facts, analysis, staying);
 }
 
 /** Documents that become invalid; under `moderate` those that are invalid already pass. */
@@ -265,8 +276,11 @@ export async function analyseStep(
   const analysis = new StepAnalysis(step, target, await Collisions.of(collection), facts.visibility);
   const { db, canonicals } = facts;
   const from: ReadFrom = { db, collection: step.collection, uuid: target.uuid, canonicals };
+  // A merge is looked at whole, and so is what it leaves behind.
   const portions =
-    facts.sample === undefined ? allDocuments(facts, from, step) : sampledDocuments(facts, from, step, facts.sample);
+    facts.sample === undefined || step.kind === 'legacy'
+      ? allDocuments(facts, from, step)
+      : sampledDocuments(facts, from, step, facts.sample);
   for await (const documents of portions) {
     if (facts.signal.aborted) throw facts.signal.reason;
     await takeBatch(facts, from, { analysis, step }, documents);

@@ -1,6 +1,6 @@
 /** Which fields a migration changes, how often, and between which types; and which values disappear. */
 import type { Change } from '../domain/change.js';
-import { typedFields } from '../domain/stored-document.js';
+import { type StoredDocument, typedFields } from '../domain/stored-document.js';
 import { bsonType, type Doc, isPlainObject, toTyped, typeName } from '../kernel/values.js';
 
 export interface FieldCounts {
@@ -112,10 +112,12 @@ function tokensOf(value: unknown, into: Set<string>): void {
   else tokensOf(String(value), into);
 }
 
-function* leavesOf(
-  value: unknown,
-  path: readonly string[],
-): Generator<{ readonly path: string; readonly value: unknown }> {
+interface Leaf {
+  readonly path: string;
+  readonly value: unknown;
+}
+
+function* leavesOf(value: unknown, path: readonly string[]): Generator<Leaf> {
   if (isBranch(value)) for (const [name, item] of Object.entries(value)) yield* leavesOf(item, [...path, name]);
   else if (value !== null && value !== undefined && value !== '') yield { path: path.join('.'), value };
 }
@@ -139,10 +141,20 @@ export class Disappearances {
     const removed = found
       .filter(({ after }) => after === undefined)
       .flatMap(({ path, before }) => [...leavesOf(before, path)]);
+    this.#count(removed, change.after);
+  }
+
+  /** A document that goes, and what of it is in another one. @param name of its collection, before the paths */
+  addRemoved(removed: StoredDocument, name: string, kept: Buffer): void {
+    const { _id, ...fields } = toTyped(removed.bytes);
+    this.#count([...leavesOf(fields, [name])], kept);
+  }
+
+  #count(removed: readonly Leaf[], kept: Buffer): void {
     const unmeant = removed.filter(({ path }) => !this.#isMeant(path));
     if (unmeant.length === 0) return;
     const there = new Set<string>();
-    tokensOf(toTyped(change.after), there);
+    tokensOf(toTyped(kept), there);
     for (const { path, value } of unmeant) {
       const wanted = new Set<string>();
       tokensOf(value, wanted);

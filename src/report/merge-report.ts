@@ -1,4 +1,5 @@
 /** What a dry run says of a merge. */
+import type { Legacy } from '../domain/merge-step.js';
 import type { ShownId } from './shown-id.js';
 
 /** Documents that are the same, and become one. */
@@ -19,6 +20,8 @@ export interface FieldConflicts {
 
 export interface MergeReport {
   readonly into: string;
+  /** What becomes of the merged documents. */
+  readonly legacy: Legacy;
   /** Documents of each source that are merged. */
   readonly sources: Readonly<Record<string, number>>;
   /** Canonical documents that something is merged into. */

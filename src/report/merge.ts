@@ -1,4 +1,5 @@
 /** The dry run of a merge: who would become whom, planned in memory, and what would become of their fields. Reads only. */
+import type { Decision } from '../domain/change.js';
 import { decideGroup, type Member, type MergeConflict } from '../domain/merge-group.js';
 import type { MergeStep } from '../domain/merge-step.js';
 import type { StoredDocument } from '../domain/stored-document.js';
@@ -98,6 +99,8 @@ export async function analyseMerge(
       gathered.add(document, members, decided[at]?.conflicts ?? []);
     const decisions = decided.map(({ decision }) => decision);
     analysis.take(decisions);
+    if (step.legacy === 'remove')
+      for (const [at, { document, members }] of met.entries()) lost(analysis, decisions[at], document, members);
     await judge(facts, analysis, decisions, { again: again.map(({ decision }) => decision), results: [], back: null });
     progress(analysis.scanned);
   }
@@ -107,11 +110,24 @@ export async function analyseMerge(
   analysis.merge = {
     into: step.collection,
     groups: count,
-    ...{ sources, doubles: duplicates.length, largest, targetDoubles, conflicts },
+    ...{ legacy: step.legacy, sources, doubles: duplicates.length, largest, targetDoubles, conflicts },
     first: duplicates.slice(0, MAX_LISTED).map(doubleOf),
   };
   analysis.canonicals = canonicalsOf(plan, step);
   return analysis;
+}
+
+/** Values of source documents that go, and are not in the document that they become part of. */
+function lost(
+  { disappearances }: StepAnalysis,
+  decision: Decision | undefined,
+  document: StoredDocument,
+  members: readonly Member[],
+): void {
+  if (decision?.kind === 'failed') return;
+  const kept = decision?.kind === 'changed' ? decision.change.after : document.bytes;
+  for (const { collection, document: source, mapped } of members)
+    if (source && mapped?.kind === 'mapped') disappearances.addRemoved(source, collection, kept);
 }
 
 /** What the plan makes of documents, for the steps that come after. */

@@ -236,7 +236,7 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
     scanned,
     wouldChange: sum(steps, (step) => step.wouldChange),
     wouldInsert: sum(steps, (step) => step.wouldInsert),
-    wouldDelete: 0,
+    wouldDelete: sum(steps, (step) => step.wouldDelete),
     unchanged: sum(steps, (step) => step.unchanged),
     skipped: sum(steps, (step) => step.skipped),
     wouldFail: sum(steps, (step) => step.failures.total),

@@ -240,10 +240,28 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'mongo/id-map-writes.ts',
-        find: '{ $set: { merged: merged && new Binary(bytesOf(merged)) } } },\n      }),\n    ),\n    { session },',
-        replace: '{ $set: { merged: merged && new Binary(bytesOf(merged)) } } },\n      }),\n    ),\n    {},',
+        find: "$unset: { removed: '' } },\n        },\n      }),\n    ),\n    { session },",
+        replace: "$unset: { removed: '' } },\n        },\n      }),\n    ),\n    {},",
       },
     ],
+    focus: {},
+    isOfMerges: true,
+  },
+  {
+    name: 'removed-unmerged',
+    edits: [
+      {
+        file: 'engine/legacy.ts',
+        find: "(elements === 'planned' || isMergedAs(now.elements, elements));",
+        replace: "(elements === 'planned' || elements !== null);",
+      },
+    ],
+    focus: {},
+    isOfMerges: true,
+  },
+  {
+    name: 'removal-not-noted',
+    edits: [{ file: 'mongo/id-map-writes.ts', find: '{ $set: { removed: true } }', replace: '{ $set: {} }' }],
     focus: {},
     isOfMerges: true,
   },

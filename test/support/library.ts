@@ -14,7 +14,7 @@ export interface Library {
   run(options?: Options): Promise<Json>;
   retry(options?: Options): Promise<Json>;
   verify(options?: { readonly full?: boolean }): Promise<Json>;
-  rollback(): Promise<Json>;
+  rollback(options?: Parameters<Godwit['rollback']>[1]): Promise<Json>;
 }
 
 /** Opens and closes a connection for each verb, as commands do. */
@@ -28,6 +28,6 @@ export function libraryAt(at: { readonly cwd: string; readonly uri: string }, id
     run: (options) => use((g) => g.run(id, options).result),
     retry: (options) => use((g) => g.retry(id, options).result),
     verify: (options) => use((g) => g.verify(id, options)),
-    rollback: () => use((g) => g.rollback(id).result),
+    rollback: (options) => use((g) => g.rollback(id, options).result),
   };
 }

@@ -26,9 +26,11 @@ const MAX_GROUPS = 8;
 
 function verdict({ report, paint }: DryRunView): string {
   const of = report.sample === null ? '' : ` (a sample of ${formatCount(report.scanned)})`;
-  const { wouldChange, wouldInsert, scanned, wouldFail, validationFailureCount, uniqueCollisionCount } = report;
+  const { wouldChange, wouldInsert, wouldDelete, scanned, wouldFail, validationFailureCount, uniqueCollisionCount } =
+    report;
   const inserts = wouldInsert > 0 ? ` and ${formatCount(wouldInsert)} be inserted` : '';
-  const changes = `${formatCount(wouldChange)} of ${formatCount(scanned)} documents${of} would change${inserts}`;
+  const deletes = wouldDelete > 0 ? ` and ${formatCount(wouldDelete)} be removed` : '';
+  const changes = `${formatCount(wouldChange)} of ${formatCount(scanned)} documents${of} would change${inserts}${deletes}`;
   const bad: string[] = [];
   if (wouldFail > 0) bad.push(`${formatCount(wouldFail)} would FAIL`);
   if (validationFailureCount > 0) bad.push(`${formatCount(validationFailureCount)} would be refused by the validator`);

@@ -44,7 +44,7 @@ const PLANNED_MS = 120_000;
 /** A runner goes on following for so long once the application rests, in ms. */
 const FOLLOWS_MS = 500;
 
-const sourceOf = ({ onConflict }: MergeSchedule): string => `import { defineMigration, merge } from 'godwit';
+const sourceOf = ({ onConflict, legacy }: MergeSchedule): string => `import { defineMigration, merge } from 'godwit';
 const map = ({ mail, phone, no, n, name }) => ({
   ...(mail === undefined ? {} : { email: mail.toLowerCase() }),
   ...(phone === undefined ? {} : { phone: phone.replace(/\\D/g, '') }),
@@ -55,6 +55,7 @@ export default defineMigration({ description: 'a schedule of the campaign', step
   from: { ${SOURCES.map((name) => `${name}: { map }`).join(', ')} },
   identity: [({ email }) => email, ({ phone }) => phone],
   onConflict: '${onConflict}',
+  source: '${legacy}',
 })] });
 `;
 
@@ -123,8 +124,9 @@ async function edit(db: Db, known: readonly Known[], dice: Dice): Promise<void> 
   if (open.length === 0) return;
   const one = dice.pick(open);
   const n = one.n + 1_000;
-  await db.collection(one.collection).updateOne({ _id: one.id as ObjectId }, { $set: { n } });
-  one.n = n;
+  // One that the run has removed is not edited.
+  const { matchedCount } = await db.collection(one.collection).updateOne({ _id: one.id as ObjectId }, { $set: { n } });
+  if (matchedCount === 1) one.n = n;
 }
 
 /** A newcomer of an own number, or the double of somebody by the address. Nobody joins two that were apart. */
@@ -156,8 +158,8 @@ async function remove(db: Db, known: readonly Known[], dice: Dice): Promise<void
   );
   if (alone.length === 0) return;
   const one = dice.pick(alone);
-  await db.collection(one.collection).deleteOne({ _id: one.id as ObjectId });
-  one.isDeleted = true;
+  const { deletedCount } = await db.collection(one.collection).deleteOne({ _id: one.id as ObjectId });
+  one.isDeleted = deletedCount === 1;
 }
 
 const faultText = (fault: MergeFault): string =>
@@ -242,7 +244,7 @@ function groupsOf(known: readonly Known[]): Map<number, Set<number>> {
 }
 
 async function lookAtDone(stage: Stage): Promise<void> {
-  const { db, known, violations } = stage;
+  const { schedule, db, known, violations } = stage;
   const contacts = await db.collection('contacts').find().toArray();
   const noteOf = (collection: unknown, id: unknown): string => `${collection}/${JSON.stringify(id)}`;
   const places = new Map<string, Document[]>();
@@ -277,8 +279,23 @@ async function lookAtDone(stage: Stage): Promise<void> {
     );
     for (const { no } of strangers) violations.push(`wanted ${one.no} and ${no} apart, found them one`);
   }
+  await lookAtSources(stage, schedule.legacy);
   const verified = await start(stage, 'verify');
   if (verified.code !== 0) violations.push('verify finds something');
+}
+
+/** Every source document as the application has written it, but for what the run has made of it. */
+async function lookAtSources({ db, known, violations }: Stage, legacy: MergeSchedule['legacy']): Promise<void> {
+  for (const name of SOURCES) {
+    const own = known.filter((one) => one.collection === name && !one.isDeleted);
+    const wanted = legacy === 'remove' ? [] : own.map(documentOf);
+    const found = await db.collection(name).find().sort({ no: 1 }).toArray();
+    const unmarked = found.map(({ _mergedInto, ...rest }) => rest);
+    if (JSON.stringify(unmarked) !== JSON.stringify(wanted))
+      violations.push(`wanted ${wanted.length} of ${name} as they were written, found ${found.length}, or others`);
+    const marks = found.filter((one) => '_mergedInto' in one).length;
+    if (marks !== (legacy === 'mark' ? wanted.length : 0)) violations.push(`found ${marks} of ${name} marked`);
+  }
 }
 
 const NAMES = ['contacts', ...SOURCES];
@@ -286,15 +303,14 @@ const hashes = (db: Db): Promise<unknown[]> => Promise.all(NAMES.map((name) => h
 
 async function back(stage: Stage, contactsBefore: unknown): Promise<void> {
   const { schedule, db, violations } = stage;
-  const sources = (await hashes(db)).slice(1);
   const point = diceFrom(schedule.seed + 9_000_000).pick(['after-read', 'after-audit', 'after-data', 'after-commit']);
   if (schedule.ending === 'rollback-killed')
     await start(stage, 'rollback', { env: { GODWIT_FAULT: `rollback:${point}:2:kill` } });
   for (let count = 0; count < MAX_STARTS && (await stateOf(stage)) !== 'rolled-back'; count += 1)
     await start(stage, 'rollback');
-  const [contacts, ...now] = await hashes(db);
+  const [contacts] = await hashes(db);
   if (contacts !== contactsBefore) violations.push('the contacts are not as before');
-  if (JSON.stringify(now) !== JSON.stringify(sources)) violations.push('the rollback changed a source');
+  await lookAtSources(stage, 'keep');
   // Those of a planner that died before its run was there go by themselves, a day later.
   const runs = await db.collection('migrations').distinct('_id');
   const rows = await db.collection<{ run: unknown }>('migrations_idmap').countDocuments({ run: { $in: runs } });

@@ -25,6 +25,8 @@ export interface MergeSchedule {
   readonly seed: number;
   readonly documents: readonly Drawn[];
   readonly ids: MergeIds;
+  /** What becomes of the sources. */
+  readonly legacy: 'keep' | 'mark' | 'remove';
   readonly onConflict: 'keepTarget' | 'keepSource' | 'newest';
   readonly batchSize: number;
   readonly workers: number;
@@ -85,5 +87,7 @@ export function drawMerge(seed: number): MergeSchedule {
     load: { kind: load, writes: load === 'none' ? 0 : dice.int(20, 200) },
     faults: Array.from({ length: dice.int(0, 3) }, () => drawFault(dice)),
     ending: dice.weighted({ complete: 4, rollback: 4, 'rollback-killed': 3 }),
+    // Drawn last: seeds from before it mean the same.
+    legacy: dice.weighted({ keep: 3, mark: 2, remove: 4 }),
   };
 }

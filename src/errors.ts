@@ -35,6 +35,7 @@ export const ERROR_CODES = {
   GODWIT_PURGED: { exit: 2, meaning: 'The audit of the run was purged: there is no way back.' },
   GODWIT_EXISTS: { exit: 2, meaning: 'A file that would be written exists already.' },
   GODWIT_NO_ROOM: { exit: 3, meaning: "What the run would write does not fit the server's disk or its oplog." },
+  GODWIT_CONTRACT: { exit: 3, meaning: 'The contract phase may not begin: something is not proven, or not waived.' },
   GODWIT_WINDOW_CLOSED: { exit: 3, meaning: 'The maintenance window of the configuration has closed.' },
   // the run
   GODWIT_LEASE_HELD: { exit: 5, meaning: 'Another runner holds the lease of this migration.' },

@@ -4,6 +4,7 @@
 import type { EventMap, Events } from './events.js';
 import { type AmendResult, amend } from './verbs/amend.js';
 import { type AuditOptions, type AuditResult, audit } from './verbs/audit.js';
+import { type WaiveOptions, type WaiveResult, waive } from './verbs/contract.js';
 import {
   type ControlOptions,
   type ControlResult,
@@ -25,6 +26,7 @@ import { type VerifyOptions, type VerifyResult, verify } from './verbs/verify.js
 
 export { type AmendResult, amend } from './verbs/amend.js';
 export { audit } from './verbs/audit.js';
+export { waive } from './verbs/contract.js';
 export { pauseRun, resumeRun, stopRun, throttleRun } from './verbs/control.js';
 export { createMigration } from './verbs/create.js';
 export { doctor } from './verbs/doctor.js';
@@ -145,6 +147,11 @@ export class Godwit implements AsyncDisposable {
 
   amend(id: string, because: string): Promise<AmendResult> {
     return amend(this.session, id, because);
+  }
+
+  /** Answers for what must hold before a `contract` phase and cannot be looked at: readers, watch, backup. */
+  waive(gate: string, options: WaiveOptions): Promise<WaiveResult> {
+    return waive(this.session, gate, options);
   }
 
   doctor(): Promise<DoctorResult> {

@@ -22,6 +22,7 @@ export {
   transform,
   UUID,
 } from './domain/authoring.js';
+export type { MigrationPhase } from './domain/expand-contract.js';
 export type {
   ConflictContext,
   ConflictRule,
@@ -60,6 +61,7 @@ export type { BatchTimes, EventMap } from './events.js';
 export { Godwit, type GodwitOptions, godwit, type RunHandle } from './godwit.js';
 export type { AmendResult } from './verbs/amend.js';
 export type { AuditOptions, AuditResult } from './verbs/audit.js';
+export type { WaiveOptions, WaiveResult } from './verbs/contract.js';
 export type { ControlOptions, ControlResult, PaceOptions } from './verbs/control.js';
 export type { DoctorResult } from './verbs/doctor.js';
 export type { DryRunOptions, DryRunReport } from './verbs/dry-run.js';

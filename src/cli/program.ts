@@ -7,6 +7,7 @@ import { addLook } from './commands/look.js';
 import { addProject } from './commands/project.js';
 import { addRollback } from './commands/rollback.js';
 import { addRun } from './commands/run.js';
+import { addWaive } from './commands/waive.js';
 
 /** @param done hears the exit code of the verb that ran */
 export function buildProgram(done: (code: number) => void): Command {
@@ -31,6 +32,7 @@ export function buildProgram(done: (code: number) => void): Command {
   addLook(program, done);
   addRun(program, done);
   addControl(program, done);
+  addWaive(program, done);
   addRollback(program, done);
   addDemo(program, done);
   for (const command of program.commands) command.exitOverride().configureOutput({ writeErr: () => undefined });

@@ -6,6 +6,7 @@
  */
 import type { Document, Filter } from 'mongodb';
 import { broken, describe, requireChoice, requireKnownKeys, requireText } from './author-checks.js';
+import { requirePhases } from './expand-contract.js';
 import type { MergeStep } from './merge-step.js';
 import type { PipelineStep } from './pipeline-step.js';
 import type { SchemaStep } from './schema-operation.js';
@@ -149,7 +150,11 @@ export interface MigrationDefinition {
   readonly pr?: string;
   /** Ids of migrations that must be completed first. */
   readonly dependsOn?: readonly string[];
+  /** Run before: adds what the application's new version needs (collections, indexes, fields). */
+  readonly expand?: readonly AnyStep[];
   readonly steps: readonly AnyStep[];
+  /** Run after, when nothing uses the old shape any more: takes it away. */
+  readonly contract?: readonly AnyStep[];
   /** Why this migration is not meant to be rolled back; recorded with the run and shown by `status`. */
   readonly irreversibleBecause?: string;
   /** The author's own invariants: throw, or use `expect…`, to say that one does not hold. */
@@ -162,7 +167,10 @@ export interface Migration extends MigrationDefinition {
 }
 
 const TRANSFORM_KEYS = new Set(['collection', 'filter', 'all', 'lookup', 'up', 'down', 'drops']);
-const MIGRATION_KEYS = new Set(['description', 'author', 'pr', 'dependsOn', 'steps', 'verify', 'irreversibleBecause']);
+const MIGRATION_KEYS = new Set([
+  ...['description', 'author', 'pr', 'dependsOn', 'expand', 'steps', 'contract'],
+  ...['verify', 'irreversibleBecause'],
+]);
 
 function requireLookups(lookups: Readonly<Record<string, LookupSpec>>): void {
   for (const [name, spec] of Object.entries(lookups)) {
@@ -212,6 +220,7 @@ export function defineMigration(definition: MigrationDefinition): Migration {
   requireKnownKeys(definition, MIGRATION_KEYS, 'defineMigration()');
   requireText(definition.description, 'description');
   requireSteps(definition.steps);
+  requirePhases(definition);
   return Object.freeze({ ...definition, [MIGRATION]: true as const });
 }
 

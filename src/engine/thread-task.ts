@@ -1,6 +1,7 @@
 /** What goes to a thread that transforms and what comes back, as bytes: classes do not survive the way. */
 import { carriedChange } from '../domain/carried-change.js';
 import type { Decision, DocumentFailure } from '../domain/change.js';
+import type { MigrationPhase } from '../domain/expand-contract.js';
 import type { StoredDocument } from '../domain/stored-document.js';
 import { splitDocuments } from '../kernel/raw-bson.js';
 import type { FoundDocuments } from '../mongo/lookups.js';
@@ -9,6 +10,7 @@ import type { FoundDocuments } from '../mongo/lookups.js';
 export interface ThreadFacts {
   readonly id: string;
   readonly path: string;
+  readonly phase: MigrationPhase | null;
   /** Of the file that the runner has loaded: a thread must not run another one. */
   readonly checksum: string;
   /** Longest time of one call of `up`, in ms. */

@@ -69,9 +69,9 @@ export class TransformThreads implements Threads {
   async #start(): Promise<Piscina | null> {
     try {
       const { Piscina } = await import('piscina');
-      const { id, path, checksum, timeoutMs } = this.facts;
+      const { id, path, phase, checksum, timeoutMs } = this.facts;
       const threads = { minThreads: this.#count, maxThreads: this.#count };
-      const pool = new Piscina({ filename: MAIN, ...threads, workerData: { id, path, checksum, timeoutMs } });
+      const pool = new Piscina({ filename: MAIN, ...threads, workerData: { id, path, phase, checksum, timeoutMs } });
       // Of a thread without a task: nobody else would hear of it.
       return pool.on('error', (error) => this.#giveUp(error));
     } catch (error) {

@@ -1,6 +1,7 @@
 /** Migration files: found by name, in name order. The id is the file's name without its extension. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type MigrationPhase, phaseId, splitPhaseId } from '../domain/expand-contract.js';
 import { GodwitError } from '../errors.js';
 import { didYouMean } from '../kernel/nearest.js';
 
@@ -11,6 +12,8 @@ export interface MigrationFile {
   readonly id: string;
   /** Absolute. */
   readonly path: string;
+  /** Of a migration in phases: the one that the id names. */
+  readonly phase?: MigrationPhase;
 }
 
 /**
@@ -28,7 +31,9 @@ export async function findMigrations(folder: string): Promise<MigrationFile[]> {
     const id = NOT_A_MIGRATION.test(name) ? undefined : MIGRATION_FILE.exec(name)?.[1];
     if (id !== undefined) files.push({ id, path: join(folder, name) });
   }
-  const twice = files.find((file, index) => files.findIndex(({ id }) => id === file.id) !== index);
+  const ids = files.map((file) => file.id);
+  const isTaken = (id: string): boolean => ids.includes(splitPhaseId(id)?.migration ?? '');
+  const twice = files.find(({ id }, index) => ids.indexOf(id) !== index || isTaken(id));
   if (twice)
     throw new GodwitError(
       'GODWIT_MIGRATION_DUPLICATE',
@@ -40,8 +45,14 @@ export async function findMigrations(folder: string): Promise<MigrationFile[]> {
   return files;
 }
 
+/** One phase of the migration in a file. */
+export const withPhase = ({ id, path }: MigrationFile, phase: MigrationPhase): MigrationFile => ({
+  ...{ id: phaseId(id, phase), path, phase },
+});
+
 /**
- * The file of one migration; the id may be given without its date while that is clear (`unify-contacts`).
+ * The file of one migration; the id may be given without its date while that is clear (`unify-contacts`), and
+ * with the name of a phase behind it (`unify-contacts.expand`).
  *
  * @throws GodwitError GODWIT_MIGRATION_UNKNOWN
  */
@@ -51,6 +62,8 @@ export async function findMigration(folder: string, id: string): Promise<Migrati
   if (exact) return exact;
   const ending = files.filter((file) => file.id.endsWith(`-${id}`));
   if (ending.length === 1 && ending[0]) return ending[0];
+  const named = splitPhaseId(id);
+  if (named) return withPhase(await findMigration(folder, named.migration), named.phase);
   const hint =
     files.length === 0
       ? ' The folder holds no migration.'

@@ -1,6 +1,7 @@
 /** The `migrations` collection: one document per run. Every change of state is a compare-and-set on the old state. */
 import type { Document, Filter, UpdateFilter } from 'mongodb';
 import type { Counters, Cursor, UndoCounters } from '../domain/chunk.js';
+import { splitPhaseId } from '../domain/expand-contract.js';
 import type { PhaseTable } from '../domain/phases.js';
 import {
   type Ground,
@@ -30,11 +31,15 @@ const HAS_BEGUN: Filter<RunDocument>[] = [
 ];
 
 /** Runs that went forwards over what this migration has made, because they depend on it; the newest first. */
-export const listDependants = (state: State, migration: string): Promise<RunDocument[]> =>
-  state.runs
-    .find({ current: true, direction: 'up', dependsOn: migration, $or: HAS_BEGUN })
+export function listDependants(state: State, migration: string): Promise<RunDocument[]> {
+  const named = splitPhaseId(migration);
+  const names = named?.phase === 'migrate' ? [migration, named.migration] : [migration];
+  const filter = { current: true, direction: 'up', dependsOn: { $in: names }, $or: HAS_BEGUN } as const;
+  return state.runs
+    .find(filter as Filter<RunDocument>)
     .sort({ startedAt: -1 })
     .toArray();
+}
 
 /** Freezes the plan: before this insert there is no run, after it there is the whole one. Its times are the server's. */
 export async function insertRun(state: State, run: RunDocument): Promise<void> {

@@ -2,6 +2,7 @@
 import { type Collection, type Db, type Document, type Filter, ReadConcern, WriteConcern } from 'mongodb';
 import type { AuditDocument } from '../domain/audit-entry.js';
 import type { Chunk } from '../domain/chunk.js';
+import type { Waiver } from '../domain/evidence.js';
 import type { FailureDocument } from '../domain/failure.js';
 import type { RunDocument, StateIds } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
@@ -21,6 +22,7 @@ export interface State {
   readonly failures: Collection<FailureDocument>;
   readonly touched: Collection<TouchedDocument>;
   readonly idMap: Collection<IdMapRow>;
+  readonly evidence: Collection<Waiver>;
 }
 
 /** Everything is read and written with majority: what a failover could take back is not state. */
@@ -35,6 +37,7 @@ export function openState(db: Db, prefix: string): State {
     failures: db.collection<FailureDocument>(`${prefix}_failures`, CONCERNS),
     touched: db.collection<TouchedDocument>(`${prefix}_touched`, CONCERNS),
     idMap: db.collection<IdMapRow>(`${prefix}_idmap`, CONCERNS),
+    evidence: db.collection<Waiver>(`${prefix}_evidence`, CONCERNS),
   };
 }
 
@@ -78,7 +81,7 @@ export const isOwn = (state: State, database: string, name: string): boolean =>
   database === state.db.databaseName &&
   (name === state.runs.collectionName || name.startsWith(`${state.runs.collectionName}_`));
 
-async function createIfMissing(db: Db, name: string): Promise<void> {
+export async function createIfMissing(db: Db, name: string): Promise<void> {
   await db.createCollection(name, { writeConcern: CONCERNS.writeConcern }).catch((error: unknown) => {
     if (codeOf(error) !== 48) throw error; // 48: it exists
   });

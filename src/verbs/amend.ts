@@ -7,7 +7,8 @@ import { acceptGround, isDoubtful } from '../engine/ground.js';
 import { whoami } from '../engine/owner.js';
 import { GodwitError } from '../errors.js';
 import { amendRun } from '../mongo/runs.js';
-import { loadById, requireRun, runFacts, runSettings, type Session } from './session.js';
+import { loadById } from './by-id.js';
+import { requireRun, runFacts, runSettings, type Session } from './session.js';
 
 export interface AmendResult {
   readonly migration: string;

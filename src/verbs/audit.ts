@@ -9,8 +9,9 @@ import { auditAround, auditOfChunk, auditTotals, type StoredAuditBatch } from '.
 import { listChunks } from '../mongo/chunks.js';
 import { type RenderedEntry, renderEntry } from '../report/audit-entry.js';
 import type { Visibility } from '../report/samples.js';
+import { resolveId } from './by-id.js';
 import { auditedIds } from './document-id.js';
-import { requireAuditKept, requireRun, resolveId, type Session } from './session.js';
+import { requireAuditKept, requireRun, type Session } from './session.js';
 import { writeWhole } from './write-file.js';
 
 export interface AuditOptions {

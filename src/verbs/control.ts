@@ -6,7 +6,8 @@ import { GodwitError } from '../errors.js';
 import { pause as wait } from '../kernel/retry.js';
 import { type Asked, ask } from '../mongo/control.js';
 import { findRun } from '../mongo/runs.js';
-import { loadById, requireRun, type Session } from './session.js';
+import { loadById } from './by-id.js';
+import { requireRun, type Session } from './session.js';
 
 /** How long an answer is waited for, in ms: a batch, and a runner that looks every 250 ms. */
 const ANSWER_MS = 15_000;

@@ -1,6 +1,7 @@
 /** `run --dry-run`: the report of cli.md, nothing written to any database. A copy is kept in `.godwit/reports/`. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import type { MigrationPhase } from '../domain/expand-contract.js';
 import type { Dangling, StepLookup } from '../domain/migration.js';
 import { isSpent, type SchemaRecord } from '../domain/run.js';
 import { downsOf, readBy } from '../domain/series-step.js';
@@ -17,12 +18,16 @@ import type { MergeReport } from '../report/merge-report.js';
 import type { Sample } from '../report/samples.js';
 import type { ShownId } from '../report/shown-id.js';
 import { type AnalysisOptions, analyse, type Estimate, estimateOf, scaleOf, sum } from './analysis.js';
+import { loadDue } from './by-id.js';
+import { contractWarnings } from './contract.js';
 import { requireForeignTargets, requireSteps } from './requirements.js';
 import { foresee, isRefused, type SchemaForecast } from './schema.js';
-import { loadById, type Session, VERSION } from './session.js';
+import { type Session, VERSION } from './session.js';
 import { writeWhole } from './write-file.js';
 
 export interface DryRunOptions extends AnalysisOptions {
+  /** Of a migration in phases. Default: the first that is not completed. */
+  readonly phase?: MigrationPhase | undefined;
   /** Where the report is also written. */
   readonly out?: string | undefined;
 }
@@ -214,7 +219,7 @@ async function progressOf(
 /** Looks at everything and writes a report, to files only. */
 export async function dryRun(session: Session, id: string, options: DryRunOptions = {}): Promise<DryRunOutcome> {
   const startedAt = performance.now();
-  const loaded = await loadById(session, id);
+  const loaded = await loadDue(session, id, options.phase);
   requireForeignTargets(session, loaded);
   await requireSteps(session, loaded);
   const steps = await analyse(session, loaded, options, await progressOf(session, loaded, options.sample));
@@ -254,7 +259,7 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
     validationFailures: steps.flatMap((step) => step.validationFailures),
     validationFailureCount: sum(steps, (step) => step.validationCount),
     notChecked: notCheckedOf(steps),
-    warnings: await warningsOf(session, loaded),
+    warnings: [...(await warningsOf(session, loaded)), ...(await contractWarnings(session, loaded))],
     references: referencesOf(steps),
     merges: steps.flatMap(({ merge }) => merge ?? []),
     schema: await foresee(session, loaded, await recordsOf(session, loaded)),

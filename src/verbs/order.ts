@@ -1,9 +1,10 @@
 /** In which order migrations go: each after those that it depends on, otherwise by their ids; and back the other way. */
+import { phaseId, splitPhaseId } from '../domain/expand-contract.js';
 import type { RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
 import { didYouMean } from '../kernel/nearest.js';
 import { findMigrations } from '../migration/find.js';
-import { type LoadedMigration, loadMigration } from '../migration/load.js';
+import { type LoadedMigration, loadPhases } from '../migration/load.js';
 import { findCurrentRun, listDependants } from '../mongo/runs.js';
 import type { Session } from './session.js';
 
@@ -12,7 +13,7 @@ const dependenciesOf = ({ migration }: LoadedMigration): readonly string[] => mi
 /** Every migration of the project, loaded. @throws GodwitError GODWIT_MIGRATION_BROKEN, GODWIT_MIGRATION_DUPLICATE */
 export async function loadAll({ config }: Session): Promise<LoadedMigration[]> {
   const all: LoadedMigration[] = [];
-  for (const file of await findMigrations(config.migrationsFolder)) all.push(await loadMigration(file));
+  for (const file of await findMigrations(config.migrationsFolder)) all.push(...(await loadPhases(file)));
   return all;
 }
 
@@ -40,7 +41,7 @@ export function inOrder(all: readonly LoadedMigration[]): LoadedMigration[] {
     if (done.has(loaded)) return;
     if (path.includes(loaded.id)) throw circle([...path.slice(path.indexOf(loaded.id)), loaded.id]);
     for (const id of dependenciesOf(loaded)) {
-      const before = byId.get(id);
+      const before = byId.get(id) ?? byId.get(phaseId(id, 'migrate'));
       if (!before) throw unknown(loaded.id, id, [...byId.keys()]);
       visit(before, [...path, loaded.id]);
     }
@@ -53,10 +54,11 @@ export function inOrder(all: readonly LoadedMigration[]): LoadedMigration[] {
 /** Every migration that must come first is completed. @throws GodwitError GODWIT_DEPENDENCY */
 export async function requireDependencies({ state, config }: Session, loaded: LoadedMigration): Promise<void> {
   for (const id of dependenciesOf(loaded)) {
-    const run = await findCurrentRun(state, id);
+    // Who depends on a migration in phases, depends on what it has migrated.
+    const run = (await findCurrentRun(state, id)) ?? (await findCurrentRun(state, phaseId(id, 'migrate')));
     if (run?.state === 'completed') continue;
     const known = (await findMigrations(config.migrationsFolder)).map((file) => file.id);
-    if (!run && !known.includes(id)) throw unknown(loaded.id, id, known);
+    if (!run && !known.includes(splitPhaseId(id)?.migration ?? id)) throw unknown(loaded.id, id, known);
     throw new GodwitError(
       'GODWIT_DEPENDENCY',
       `wanted ${id} completed before ${loaded.id}, found it ${run?.state ?? 'not run'}`,

@@ -8,7 +8,8 @@ import { GodwitError } from '../errors.js';
 import { auditTotals } from '../mongo/audit-entries.js';
 import { listAllRuns, markPurged, markRetiredPurged, removeImages } from '../mongo/purge.js';
 import { ensureState } from '../mongo/state.js';
-import { loadById, requireRun, resolveId, runFacts, runSettings, type Session } from './session.js';
+import { loadById, resolveId } from './by-id.js';
+import { requireRun, runFacts, runSettings, type Session } from './session.js';
 
 export interface PurgeOptions {
   /** The migration whose current run gives up its way back; without it, runs that nobody can need any more. */

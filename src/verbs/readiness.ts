@@ -3,7 +3,8 @@ import { writtenOf } from '../domain/chunk.js';
 import type { RunDocument } from '../domain/run.js';
 import { readinessOf } from '../engine/readiness.js';
 import { isGodwitError } from '../errors.js';
-import { loadById, requireAuditKept, runFacts, runSettings, type Session } from './session.js';
+import { loadById } from './by-id.js';
+import { requireAuditKept, runFacts, runSettings, type Session } from './session.js';
 
 /** What a rollback would do now; of a large run as told by a sample of its batches. */
 export interface RollbackReadiness {

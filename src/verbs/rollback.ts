@@ -11,18 +11,11 @@ import { killSessions, sessionId } from '../mongo/leases.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { ensureState } from '../mongo/state.js';
 import { ShownId } from '../report/shown-id.js';
+import { loadById } from './by-id.js';
 import { idsOf } from './document-id.js';
 import { requireNoDependants } from './order.js';
 import { type SchemaView, schemaViews } from './schema.js';
-import {
-  loadById,
-  requireAuditKept,
-  requireRun,
-  requireSameFile,
-  runFacts,
-  runSettings,
-  type Session,
-} from './session.js';
+import { requireAuditKept, requireRun, requireSameFile, runFacts, runSettings, type Session } from './session.js';
 
 export interface RollbackOptions {
   readonly dryRun?: boolean | undefined;

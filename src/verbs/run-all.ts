@@ -12,8 +12,8 @@ export interface RunAllOptions extends SettingOverrides {
 }
 
 /**
- * `ran`: it was run, or resumed, by this call. `done`: it was completed before. `left`: it was rolled back, and waits for
- * somebody to run it by its name. `waits`: one before it did not end well.
+ * `ran`: it was run, or resumed, by this call. `done`: it was completed before. `left`: it waits for somebody to run it by
+ * its name, since it was rolled back, or is a `contract` phase. `waits`: one before it did not end well.
  */
 export type Share = 'ran' | 'done' | 'left' | 'waits';
 
@@ -50,10 +50,12 @@ type Standing = 'pending' | 'done' | 'left';
 /** What was completed by a file that is another one by now is no longer known to be done. */
 async function standingOf({ state }: Session, loaded: LoadedMigration): Promise<Standing> {
   const run = await findCurrentRun(state, loaded.id);
-  if (!run || run.state === 'restored') return 'pending';
+  // What takes the old shape away is somebody's own decision.
+  const pending = loaded.phase === 'contract' ? 'left' : 'pending';
+  if (!run || run.state === 'restored') return pending;
   if (run.direction === 'down') return 'left';
   requireSameFile(loaded, run);
-  return run.state === 'completed' ? 'done' : 'pending';
+  return run.state === 'completed' ? 'done' : pending;
 }
 
 class Sequence {

@@ -1,5 +1,6 @@
 /** `run`: plans or resumes, carries on, and says how it ended. */
 import type { ClientSession } from 'mongodb';
+import type { MigrationPhase } from '../domain/expand-contract.js';
 import type { PhaseTable } from '../domain/phases.js';
 import { isSpent, type RunDocument, type RunState } from '../domain/run.js';
 import { phaseOf, shown } from '../domain/window.js';
@@ -20,6 +21,8 @@ import { readReplicaSetId, readServerTime } from '../mongo/server-facts.js';
 import { ensureIdMap, ensureState } from '../mongo/state.js';
 import { requireTargetOrNew } from '../mongo/target.js';
 import { ShownId } from '../report/shown-id.js';
+import { loadById, loadDue } from './by-id.js';
+import { requireContract } from './contract.js';
 import { idsOf } from './document-id.js';
 import { requireDependencies } from './order.js';
 import { requireForeignTargets, requireSteps } from './requirements.js';
@@ -27,7 +30,6 @@ import { requireRoom } from './room.js';
 import { createdBy, requireSchema, type SchemaView, schemaViews } from './schema.js';
 import {
   gitCommit,
-  loadById,
   requireAuditKept,
   requireRun,
   requireSameFile,
@@ -45,6 +47,8 @@ export interface RunOptions extends SettingOverrides {
   readonly only?: string | undefined;
   /** Keeps catching up with an application that writes the old shape, until stopped. */
   readonly follow?: boolean | undefined;
+  /** Of a migration in phases. Default: the first that is not completed. */
+  readonly phase?: MigrationPhase | undefined;
   /** Takes the quarantined documents up again first. */
   readonly retry?: boolean | undefined;
   /** Stops at the next batch boundary. */
@@ -55,6 +59,9 @@ export interface RunOptions extends SettingOverrides {
 export interface RunResult {
   readonly migration: string;
   readonly runId: string;
+  /** Of a migration in phases: this one, and the one that comes once this is completed. */
+  readonly phase: MigrationPhase | null;
+  readonly nextPhase: MigrationPhase | null;
   readonly state: RunState;
   readonly scanned: number;
   readonly changed: number;
@@ -82,12 +89,20 @@ export interface RunResult {
   readonly because: string;
 }
 
-function resultOf(run: RunDocument, before: RunDocument, isNew: boolean, elapsedMs: number): RunResult {
+function resultOf(
+  { phase, phases }: LoadedMigration,
+  run: RunDocument,
+  before: RunDocument,
+  isNew: boolean,
+  elapsedMs: number,
+): RunResult {
   const { counters } = run;
   const here = counters.scanned - (isNew ? 0 : before.counters.scanned);
   return {
     migration: run.migration,
     runId: run._id,
+    phase,
+    nextPhase: (phase && phases[phases.indexOf(phase) + 1]) ?? null,
     state: run.state,
     scanned: counters.scanned,
     changed: counters.changed,
@@ -185,16 +200,18 @@ function requireDocuments({ id, units }: LoadedMigration): void {
 
 /** Checks everything that can be checked before anything is touched. */
 async function prepare(session: Session, id: string, options: RunOptions): Promise<LoadedMigration> {
-  const loaded = await loadById(session, id);
+  const loaded = await (options.retry ? loadById(session, id) : loadDue(session, id, options.phase));
   if (options.retry) await requireQuarantine(session, loaded.id);
   if (options.only !== undefined) requireDocuments(loaded);
   requireTransactions(session.server);
   await requireWindow(session, loaded);
+  // First: what it finds missing may be what one before it makes.
+  await requireDependencies(session, loaded);
   requireForeignTargets(session, loaded);
   const created = createdBy(loaded);
   for (const step of loaded.units) await requireTargetOrNew(session.db, step.collection, created);
   await requireSteps(session, loaded);
-  await requireDependencies(session, loaded);
+  if (loaded.phase === 'contract') await requireContract(session, loaded, options.signal);
   return loaded;
 }
 
@@ -243,19 +260,19 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
     };
     planned(run);
     if (note !== null) session.events.emit('run:note', { run: run._id, note });
-    if (run.state === 'completed' && !options.retry) return resultOf(run, run, false, 0);
+    if (run.state === 'completed' && !options.retry) return resultOf(loaded, run, run, false, 0);
     const startedAt = performance.now();
     const ready = await leadIn(facts, run, () => planFactsOf(session, facts));
     // Stopped on request before there were documents to be planned.
     if (ready !== run) planned(ready);
-    if (isUnplanned(loaded, ready)) return resultOf(ready, run, isNew, performance.now() - startedAt);
+    if (isUnplanned(loaded, ready)) return resultOf(loaded, ready, run, isNew, performance.now() - startedAt);
     const after = await carryOn(facts, ready, {
       ...(options.limit === undefined ? {} : { limit: options.limit }),
       ...(only === undefined ? {} : { only }),
       ...(options.retry ? { retry: true } : {}),
       ...(options.follow ? { follow: true } : {}),
     });
-    return resultOf(after, run, isNew, performance.now() - startedAt);
+    return resultOf(loaded, after, run, isNew, performance.now() - startedAt);
   };
   const result = work().catch((error: unknown) => {
     throw translateServerError(error);

@@ -9,11 +9,9 @@ import type { RunSettings } from '../engine/run-context.js';
 import type { RunFacts } from '../engine/with-lease.js';
 import { GodwitError } from '../errors.js';
 import { Events } from '../events.js';
-import { didYouMean } from '../kernel/nearest.js';
-import { findMigration, findMigrations } from '../migration/find.js';
-import { type LoadedMigration, loadMigration } from '../migration/load.js';
+import type { LoadedMigration } from '../migration/load.js';
 import { type Connection, connect } from '../mongo/connect.js';
-import { findCurrentRun, listCurrentRuns } from '../mongo/runs.js';
+import { findCurrentRun } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { checkState, openState, type State } from '../mongo/state.js';
 
@@ -85,28 +83,6 @@ export async function openSession(input: SessionInput): Promise<Session> {
 export const toGodwitError = translateServerError;
 
 export const closeSession = (session: Session): Promise<void> => session.client.close();
-
-/** The migration's file, loaded. */
-export async function loadById(session: Session, id: string): Promise<LoadedMigration> {
-  return loadMigration(await findMigration(session.config.migrationsFolder, id));
-}
-
-/** The whole id of a migration that has a file or a run; the date may be left out while that is clear. */
-export async function resolveId(session: Session, id: string): Promise<string> {
-  const files = await findMigrations(session.config.migrationsFolder);
-  const runs = await listCurrentRuns(session.state);
-  const ids = new Set([...files.map((file) => file.id), ...runs.map((run) => run.migration)]);
-  if (ids.has(id)) return id;
-  const ending = [...ids].filter((known) => known.endsWith(`-${id}`));
-  if (ending.length === 1 && ending[0]) return ending[0];
-  throw new GodwitError(
-    'GODWIT_MIGRATION_UNKNOWN',
-    `wanted the migration "${id}", found neither a file nor a run of it.${didYouMean(id, ids)}`,
-    {
-      next: ['godwit list'],
-    },
-  );
-}
 
 /** The run that counts for the migration. @throws GodwitError GODWIT_NOT_RUN */
 export async function requireRun(session: Session, migration: string): Promise<RunDocument> {

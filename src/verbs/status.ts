@@ -2,20 +2,22 @@
 
 import { addCounters, NO_COUNTERS, NO_UNDO, undoTotal, writtenOf } from '../domain/chunk.js';
 import type { SignalOff, Stall, Throttle } from '../domain/control.js';
+import { byPhase } from '../domain/expand-contract.js';
 import { describeOwner } from '../domain/lease.js';
 import type { PhaseTable } from '../domain/phases.js';
 import { isLive, type RunDocument, type RunState, type Transition } from '../domain/run.js';
 import { lifeOf } from '../engine/owner.js';
 import { GodwitError, isGodwitError } from '../errors.js';
-import { findMigrations } from '../migration/find.js';
-import { loadMigration } from '../migration/load.js';
+import { findMigrations, type MigrationFile } from '../migration/find.js';
+import { loadPhases } from '../migration/load.js';
 import { groupFailures, type StoredFailureGroup } from '../mongo/failures.js';
 import { findCurrentRun, listCurrentRuns } from '../mongo/runs.js';
 import type { FailureGroup } from '../report/failure-groups.js';
 import { ShownId } from '../report/shown-id.js';
+import { resolveId } from './by-id.js';
 import { type RollbackReadiness, rollbackReadiness } from './readiness.js';
 import { type SchemaView, schemaViews } from './schema.js';
-import { resolveId, type Session } from './session.js';
+import type { Session } from './session.js';
 
 export interface LeaseView {
   readonly holder: string;
@@ -93,19 +95,16 @@ interface FileFacts {
   readonly broken: string | null;
 }
 
-async function readFileFacts(file: { readonly id: string; readonly path: string }): Promise<FileFacts> {
+/** Of a file with phases, one for each. */
+async function readFileFacts(file: MigrationFile): Promise<(readonly [id: string, FileFacts])[]> {
   try {
-    const { migration, checksum } = await loadMigration(file);
-    return {
-      description: migration.description,
-      author: migration.author ?? null,
-      pr: migration.pr ?? null,
-      checksum,
-      broken: null,
-    };
+    return (await loadPhases(file)).map(({ id, migration, checksum }) => {
+      const { description, author = null, pr = null } = migration;
+      return [id, { description, author, pr, checksum, broken: null }];
+    });
   } catch (error) {
     if (!isGodwitError(error)) throw error;
-    return { description: '', author: null, pr: null, checksum: null, broken: error.message };
+    return [[file.id, { description: '', author: null, pr: null, checksum: null, broken: error.message }]];
   }
 }
 
@@ -263,17 +262,15 @@ export async function listMigrations(session: Session): Promise<MigrationStatus[
   const files = await findMigrations(session.config.migrationsFolder);
   const runs = new Map((await listCurrentRuns(session.state)).map((run) => [run.migration, run]));
   const rows: MigrationStatus[] = [];
-  for (const file of files) {
-    const facts = await readFileFacts(file);
-    const run = runs.get(file.id);
-    runs.delete(file.id);
-    rows.push(
-      run ? withRun(file.id, facts, run, await groupFailures(session.state, run._id)) : pending(file.id, facts),
-    );
-  }
+  for (const file of files)
+    for (const [id, facts] of await readFileFacts(file)) {
+      const run = runs.get(id);
+      runs.delete(id);
+      rows.push(run ? withRun(id, facts, run, await groupFailures(session.state, run._id)) : pending(id, facts));
+    }
   for (const run of runs.values())
     rows.push(withRun(run.migration, null, run, await groupFailures(session.state, run._id)));
-  return rows.sort((a, b) => (a.id < b.id ? -1 : 1));
+  return rows.sort((a, b) => byPhase(a.id, b.id));
 }
 
 /** One migration with its way back. @throws GodwitError GODWIT_MIGRATION_UNKNOWN */

@@ -2,7 +2,8 @@
 import type { Check, Verification } from '../engine/checks.js';
 import { verifyRun } from '../engine/verify.js';
 import { ShownId } from '../report/shown-id.js';
-import { loadById, requireRun, requireSameFile, runSettings, type Session } from './session.js';
+import { loadById, requireNotContracted } from './by-id.js';
+import { requireRun, requireSameFile, runSettings, type Session } from './session.js';
 
 interface ShownCheck extends Omit<Check, 'listed'> {
   /** The first documents of a check that lists, and does not judge. */
@@ -28,6 +29,7 @@ export async function verify(session: Session, id: string, options: VerifyOption
   const loaded = await loadById(session, id);
   const run = await requireRun(session, loaded.id);
   requireSameFile(loaded, run);
+  await requireNotContracted(session, loaded);
   const { db, state, events, config } = session;
   const { transformTimeoutMs } = runSettings(config);
   const signal = options.signal ?? new AbortController().signal;

@@ -15,7 +15,7 @@ export interface AllFlags {
 }
 
 /** What is asked about one migration only. */
-const OF_ONE = ['dryRun', 'sample', 'out', 'showValues', 'limit', 'only', 'follow'] as const;
+const OF_ONE = ['dryRun', 'sample', 'out', 'showValues', 'limit', 'only', 'follow', 'phase'] as const;
 
 /** @throws GodwitError GODWIT_USAGE for an id, or for what only one migration can be asked */
 export function requireAllAlone(id: string | undefined, flags: Readonly<Record<string, unknown>>): void {

@@ -1,4 +1,5 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import { MIGRATION_PHASES, type MigrationPhase } from '../../domain/expand-contract.js';
 import { ERROR_CODES, type ErrorCode, GodwitError } from '../../errors.js';
 import { dryRun, isClean, type Session, startRun, statusOf } from '../../godwit.js';
 import type { RunResult } from '../../verbs/run.js';
@@ -16,6 +17,7 @@ interface RunFlags {
   readonly sample?: number;
   readonly showValues?: boolean;
   readonly out?: string;
+  readonly phase?: MigrationPhase;
   readonly limit?: number;
   readonly only?: string;
   readonly batchSize?: number;
@@ -31,6 +33,7 @@ async function lookDry(invocation: Invocation, session: Session, id: string, fla
   const showValues = flags.showValues === true && io.stdout.isTTY === true;
   const progress = invocation.progress(session, `${id} (dry run)`);
   const { report, clearSamples } = await dryRun(session, id, {
+    phase: flags.phase,
     sample: flags.sample,
     batchSize: flags.batchSize,
     out: flags.out,
@@ -87,6 +90,7 @@ async function runForReal(invocation: Invocation, session: Session, id: string, 
   await invocation.confirm(session, `run ${id}`);
   const progress = invocation.progress(session, id);
   const started = startRun(session, id, {
+    phase: flags.phase,
     limit: flags.limit,
     only: flags.only,
     batchSize: flags.batchSize,
@@ -106,8 +110,14 @@ async function runForReal(invocation: Invocation, session: Session, id: string, 
   return result.failed > 0 ? EXIT.withFailures : EXIT.done;
 }
 
+const phaseOption = (): Option =>
+  new Option('--phase <phase>', 'of a migration in phases; without it the first that is not completed').choices(
+    MIGRATION_PHASES,
+  );
+
 function addDryRunOptions(command: Command): Command {
   return command
+    .addOption(phaseOption())
     .option('--sample <n>', 'look at this many documents, chosen at random (with --dry-run)', countingNumber)
     .option('--out <file>', 'write the report there, too, as JSON (with --dry-run)')
     .option('--show-values', 'show values instead of their shapes, on a terminal only (with --dry-run)')

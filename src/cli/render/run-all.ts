@@ -6,7 +6,7 @@ import { nextLines, table } from '../output/layout.js';
 
 const STANDS: Readonly<Record<Exclude<RunAllEntry['share'], 'ran'>, string>> = {
   done: 'completed before',
-  left: 'rolled back, and left',
+  left: 'left: to be run by its name',
   waits: 'waits',
 };
 

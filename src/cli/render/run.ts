@@ -1,4 +1,5 @@
 /** How a run or a rollback ended. */
+import { type MigrationPhase, splitPhaseId } from '../../domain/expand-contract.js';
 import { formatCount, formatDuration } from '../../kernel/units.js';
 import type { RollbackResult } from '../../verbs/rollback.js';
 import type { RunResult } from '../../verbs/run.js';
@@ -33,10 +34,23 @@ export const moreOf = ({ inserted, deleted }: Pick<RunResult, 'inserted' | 'dele
     ...(deleted > 0 ? [`, ${formatCount(deleted)} removed`] : []),
   ].join('');
 
+/** When a phase may come. */
+const ONCE: Readonly<Record<MigrationPhase, string>> = {
+  expand: 'adds what the new version needs',
+  migrate: 'once the application writes the new shape, too; with --follow before that',
+  contract: 'once nothing uses the old shape any more',
+};
+
 function nextOf(result: RunResult): string[] {
-  const { migration } = result;
+  const { migration, nextPhase } = result;
   if (result.state === 'completed' && result.failed === 0)
-    return [`godwit verify ${migration}`, `godwit rollback ${migration} --dry-run   what the way back would do`];
+    return [
+      ...(nextPhase
+        ? [`godwit run ${splitPhaseId(migration)?.migration ?? migration} --phase ${nextPhase}   ${ONCE[nextPhase]}`]
+        : []),
+      `godwit verify ${migration}`,
+      `godwit rollback ${migration} --dry-run   what the way back would do`,
+    ];
   if (result.state === 'completed')
     return [
       `godwit status ${migration}   lists the failures`,

@@ -1,5 +1,6 @@
 /** `list` and `status` on a terminal. */
 import { describeThrottle } from '../../domain/control.js';
+import { byPhase } from '../../domain/expand-contract.js';
 import { formatCount, formatDuration, formatShare } from '../../kernel/units.js';
 import type { MigrationStatus } from '../../verbs/status.js';
 import type { Paint } from '../output/io.js';
@@ -44,7 +45,7 @@ const ORDER = [
 ];
 
 function doneText(row: MigrationStatus): string {
-  if (row.runId === null || row.total === 0) return '';
+  if (row.runId === null || row.total === 0 || row.state === 'rolled-back') return '';
   return row.state === 'completed' ? '100 %' : formatShare(Math.min(row.scanned, row.total - 1), row.total);
 }
 
@@ -63,7 +64,7 @@ function summary(rows: readonly MigrationStatus[]): string {
 export function renderList(rows: readonly MigrationStatus[], where: string, paint: Paint, columns: number): string[] {
   if (rows.length === 0)
     return [where, '', 'NO MIGRATIONS yet.', ...nextLines(['godwit create NAME   writes the first one'])];
-  const sorted = [...rows].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || (a.id < b.id ? -1 : 1));
+  const sorted = [...rows].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || byPhase(a.id, b.id));
   const lines = table([
     ['  migration', 'state', 'done', 'failed', 'last change'],
     ...sorted.map((row) => [

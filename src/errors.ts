@@ -53,6 +53,7 @@ export const ERROR_CODES = {
     meaning: 'The application keeps writing documents in the old shape; the run cannot end.',
   },
   GODWIT_TARGET_REPLACED: { exit: 1, meaning: 'The collection is no longer the one that was planned.' },
+  GODWIT_SCRIPT: { exit: 1, meaning: 'A script threw. Resumable: it begins anew, and meets what it has done.' },
   GODWIT_SCHEMA: { exit: 1, meaning: 'A schema step cannot be done: the database is not as it must be. Resumable.' },
   GODWIT_NO_ANSWER: { exit: 1, meaning: 'The runner did not answer what was asked of it.' },
   GODWIT_OTHER_SERVER: { exit: 1, meaning: 'This is another replica set than the one the run began on.' },

@@ -18,6 +18,7 @@ export {
   pipeline,
   references,
   schema,
+  script,
   Timestamp,
   transform,
   UUID,
@@ -55,6 +56,7 @@ export type { PipelineOptions, PipelineStep } from './domain/pipeline-step.js';
 export type { ReferencesOptions } from './domain/references-step.js';
 export type { RunState } from './domain/run.js';
 export type { RenameFieldOptions } from './domain/schema-step.js';
+export type { ScriptChange, ScriptContext, ScriptOptions, ScriptResult, ScriptStep } from './domain/script-step.js';
 export type { UserConfig } from './domain/user-config.js';
 export { type ErrorCode, GodwitError, isGodwitError } from './errors.js';
 export type { BatchTimes, EventMap } from './events.js';

@@ -20,4 +20,5 @@ export { defineMigration, transform } from './migration.js';
 export { pipeline } from './pipeline-step.js';
 export { references } from './references-step.js';
 export { schema } from './schema-step.js';
+export { script } from './script-step.js';
 export { defineConfig } from './user-config.js';

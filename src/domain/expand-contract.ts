@@ -49,7 +49,7 @@ const isReferences = (step: Step): boolean => step.kind === 'transform' && step.
 /** What an expansion may not do: the application of before knows nothing of it. Undefined: it may. */
 function unfit(step: AnyStep): string | undefined {
   if (isSchemaStep(step)) return ADDING.has(step.operation.kind) ? undefined : `schema.${step.operation.kind}()`;
-  if (step.kind === 'merge') return 'merge()';
+  if (step.kind === 'merge' || step.kind === 'script') return `${step.kind}()`;
   if (isReferences(step)) return 'references()';
   if (step.drops.length > 0) return `${step.kind}() that drops "${step.drops[0]}"`;
   return step.kind === 'pipeline' && step.update.some((stage) => '$unset' in stage)

@@ -10,6 +10,7 @@ import { requirePhases } from './expand-contract.js';
 import type { MergeStep } from './merge-step.js';
 import type { PipelineStep } from './pipeline-step.js';
 import type { SchemaStep } from './schema-operation.js';
+import type { ScriptStep } from './script-step.js';
 import { requireSteps } from './step-order.js';
 
 const MIGRATION = Symbol.for('godwit.migration');
@@ -120,7 +121,7 @@ export type TransformFunction = (doc: Document, context: TransformContext<Record
 export type DocumentStep = TransformStep | PipelineStep;
 
 /** A step about documents. */
-export type Step = DocumentStep | MergeStep;
+export type Step = DocumentStep | MergeStep | ScriptStep;
 
 /** Every kind of step. */
 export type AnyStep = Step | SchemaStep;

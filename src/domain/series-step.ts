@@ -10,6 +10,7 @@ import type { LegacyStep } from './legacy-step.js';
 import type { MergeStep } from './merge-step.js';
 import type { AnyStep, DocumentStep, Step, StepLookup, TransformFunction } from './migration.js';
 import type { PlacedSchemaStep } from './schema-operation.js';
+import { type GivenStep, partsOfScript, type ScriptPart } from './script-step.js';
 import { documentSteps, isSchemaStep } from './step-order.js';
 import { type StoredDocument, typedFields } from './stored-document.js';
 
@@ -29,11 +30,11 @@ export interface SeriesStep {
 export type DocumentUnit = DocumentStep | SeriesStep | LegacyStep;
 
 /** What the engine plans, runs and rolls back as one. */
-export type Unit = Step | SeriesStep | LegacyStep;
+export type Unit = DocumentStep | MergeStep | SeriesStep | LegacyStep | ScriptPart | GivenStep;
 
 /** The author's steps in a unit. */
 export function partsOf(unit: Unit): readonly Step[] {
-  if (unit.kind === 'legacy') return [];
+  if (unit.kind === 'legacy' || unit.kind === 'script' || unit.kind === 'given') return [];
   return unit.kind === 'series' ? unit.steps : [unit];
 }
 
@@ -69,10 +70,11 @@ export const schemaStepsOf = (steps: readonly AnyStep[]): PlacedSchemaStep[] =>
 
 /** The units of a migration's steps of documents, in their order. */
 export function unitsOf(steps: readonly AnyStep[]): Unit[] {
-  const groups: (MergeStep | [DocumentStep, ...DocumentStep[]])[] = [];
+  const groups: (MergeStep | ScriptPart | [DocumentStep, ...DocumentStep[]])[] = [];
   for (const step of documentSteps(steps)) {
     const last = groups.at(-1);
     if (step.kind === 'merge') groups.push(step);
+    else if (step.kind === 'script') groups.push(...partsOfScript(step));
     else if (Array.isArray(last) && last[0].collection === step.collection) last.push(step);
     else groups.push([step]);
   }

@@ -10,7 +10,7 @@ export const isSchemaStep = (step: AnyStep): step is SchemaStep => step.kind ===
 export const documentSteps = (steps: readonly AnyStep[]): Step[] =>
   steps.flatMap((step) => (isSchemaStep(step) ? [] : [step]));
 
-const STEP_KINDS: readonly AnyStep['kind'][] = ['transform', 'pipeline', 'merge', 'schema'];
+const STEP_KINDS: readonly AnyStep['kind'][] = ['transform', 'pipeline', 'merge', 'script', 'schema'];
 
 /** @throws GodwitError GODWIT_MIGRATION_BROKEN */
 export function requireSteps(steps: readonly AnyStep[] | undefined): void {
@@ -19,7 +19,7 @@ export function requireSteps(steps: readonly AnyStep[] | undefined): void {
   let last: string | undefined;
   for (const step of steps) {
     if (!STEP_KINDS.includes(step?.kind))
-      throw broken('steps made by transform(), pipeline(), merge(), references() or schema', describe(step));
+      throw broken('steps made by transform(), pipeline(), merge(), references(), script() or schema', describe(step));
     if (isSchemaStep(step)) {
       last = undefined;
       continue;
@@ -33,14 +33,20 @@ export function requireSteps(steps: readonly AnyStep[] | undefined): void {
     seen.add(step.collection);
   }
   requireMergesAlone(documentSteps(steps));
+  requireScriptsAlone(documentSteps(steps));
   requireSchemaPlaces(steps);
 }
 
 const namesIn = (step: AnyStep): string[] => {
   if (isSchemaStep(step)) return collectionsOf(step.operation);
   if (step.kind === 'merge') return [step.collection, ...step.sources.map(({ collection }) => collection)];
+  if (step.kind === 'script') return [...step.collections];
   return [step.collection, ...Object.values(step.lookup).map(({ from }) => from)];
 };
+
+/** Collections that a step is about: what it only looks up is none. */
+const ownOf = (step: Step): string[] =>
+  step.kind === 'merge' || step.kind === 'script' ? namesIn(step) : [step.collection];
 
 /** What a step finds under a name must be what the one before it has left there. */
 function requireSchemaPlaces(steps: readonly AnyStep[]): void {
@@ -52,7 +58,7 @@ function requireSchemaPlaces(steps: readonly AnyStep[]): void {
     if (kind === 'createCollection') {
       if (first >= 0 && at > first)
         throw broken('schema.createCollection() before all steps of documents', `"${step.collection}" behind one`);
-      const reader = documentSteps(steps).find((one) => one.kind !== 'merge' && one.collection === step.collection);
+      const reader = documentSteps(steps).find((one) => one.kind !== 'merge' && ownOf(one).includes(step.collection));
       if (reader) throw broken('documents in the collection of a step', `"${step.collection}", which is new`);
     }
     const other = kind === 'renameCollection' && others.flatMap(namesIn).find((name) => namesIn(step).includes(name));
@@ -76,6 +82,20 @@ function requireMergesAlone(steps: readonly Step[]): void {
         `another step of "${other.collection}"`,
       );
     requireOwnSources(step, steps);
+  }
+}
+
+/** What a script has written, no other step may call its own: it would be written again by the one, and not by the other. */
+function requireScriptsAlone(steps: readonly Step[]): void {
+  for (const step of steps) {
+    if (step.kind !== 'script') continue;
+    const others = steps.filter((one) => one !== step).flatMap(ownOf);
+    const both = step.collections.find((name) => others.includes(name));
+    if (both !== undefined)
+      throw broken(
+        'the collections of script() in no other step (or two migrations: `dependsOn`)',
+        `another step of "${both}"`,
+      );
   }
 }
 

@@ -149,6 +149,8 @@ export class CatchUp {
     for (const event of events) {
       if (event.kind === 'replaced-collection') await this.#noteReplaced(event.collection);
       for (const step of this.steps) {
+        // A script is not asked again about what the application writes; its rollback is.
+        if (step.step.kind === 'script' && this.stream === 'stream') continue;
         const isInsert = event.kind === 'inserted';
         if ((isInsert || event.kind === 'written') && step.step.collection === event.collection)
           touches.push({ step: step.stepIndex, id: event.id, isInsert });

@@ -3,8 +3,7 @@
  * is merged again first, and one whose canonical document is gone stays as it is.
  */
 import type { ClientSession } from 'mongodb';
-import { isDocumentCarried } from '../domain/carried.js';
-import { changeOf, type Decision, fail, removalOf } from '../domain/change.js';
+import { changeOf, type Decision } from '../domain/change.js';
 import { type LegacyStep, MERGED_INTO } from '../domain/legacy-step.js';
 import { type Elements, isMergedAs, type Mapped } from '../domain/mapped.js';
 import { decideSeries } from '../domain/series-step.js';
@@ -12,6 +11,7 @@ import { type StoredDocument, storedDocument, keyOf as storedKey, typedId } from
 import { mergedOf, readRows } from '../mongo/id-map.js';
 import { keyOf } from '../mongo/lookups.js';
 import { type CanonicalsOf, readByIds } from '../mongo/read-batch.js';
+import { decideRemoval } from './given.js';
 import { type Author, mapSources } from './map-sources.js';
 import type { RunContext } from './run-context.js';
 
@@ -57,15 +57,6 @@ function marked(document: StoredDocument, into: string, id: unknown): Decision {
   return decideSeries(document, storedDocument(changeOf(document, set, []).after));
 }
 
-const removed = (document: StoredDocument): Decision =>
-  isDocumentCarried(document)
-    ? { kind: 'changed', change: removalOf(document) }
-    : fail(
-        document,
-        'GODWIT_NOT_CARRIED',
-        'wanted a document that a rollback could insert again byte for byte, found BSON that JavaScript cannot carry exactly',
-      );
-
 /** One decision a source document, in their order. */
 export async function decideLegacy(
   step: LegacyStep,
@@ -78,6 +69,6 @@ export async function decideLegacy(
   return documents.map((document, at) => {
     const known = found.get(document.key);
     if (!known || !isMerged(mapped[at]?.mapped, known)) return { kind: 'unchanged', document };
-    return step.fate === 'remove' ? removed(document) : marked(document, step.merge.collection, known.canonical);
+    return step.fate === 'remove' ? decideRemoval(document) : marked(document, step.merge.collection, known.canonical);
   });
 }

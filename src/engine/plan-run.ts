@@ -6,16 +6,16 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Db, Timestamp } from 'mongodb';
-import { BRACKETS, type Chunk, type IdRange, NO_COUNTERS } from '../domain/chunk.js';
+import { BRACKETS, type Chunk, NO_COUNTERS } from '../domain/chunk.js';
 import { NO_CONTROL } from '../domain/control.js';
-import { NO_FENCE } from '../domain/lease.js';
 import type { MergeStep } from '../domain/merge-step.js';
 import type { PlannedStep, RunDocument, StateIds } from '../domain/run.js';
+import type { ScriptPart } from '../domain/script-step.js';
 import type { Unit } from '../domain/series-step.js';
 import type { Events } from '../events.js';
 import type { LoadedMigration } from '../migration/load.js';
 import { clusterTime } from '../mongo/changes.js';
-import { chunkId, dropChunks, dropStranded, insertChunks, newIdsChunk } from '../mongo/chunks.js';
+import { dropChunks, dropStranded, insertChunks } from '../mongo/chunks.js';
 import type { ServerFacts } from '../mongo/connect.js';
 import { rangesOf } from '../mongo/id-map.js';
 import { dropRows, insertRows, type NewRow } from '../mongo/id-map-writes.js';
@@ -27,6 +27,7 @@ import { leaseLost } from './doubt.js';
 import { faultPoint } from './fault-points.js';
 import type { Author } from './map-sources.js';
 import { planMerge } from './merge-plan.js';
+import { rangeChunks, singleChunks } from './new-chunks.js';
 import { currentOwner, whoami } from './owner.js';
 import { newRecords } from './schema-work.js';
 
@@ -69,35 +70,9 @@ interface PlannedChunks {
   readonly chunks: readonly Chunk[];
 }
 
-/** A range with the documents in it, about. */
-interface PlannedRange {
-  readonly range: IdRange;
-  readonly count: number;
-}
-
-const singleChunks = (run: string, step: number): Chunk[] =>
-  (['early', 'late'] as const).map((when) => newIdsChunk(run, step, when, NO_FENCE));
-
-const rangeChunks = (run: string, step: number, ranges: readonly PlannedRange[]): Chunk[] =>
-  ranges.map(({ range, count }, n): Chunk => {
-    const _id = chunkId(run, step, n);
-    return { ...NEW_CHUNK, _id, run, step, n, range, estimate: count, at: new Date() };
-  });
-
-const NEW_CHUNK = {
-  godwit: STATE_FORMAT,
-  kind: 'range',
-  state: 'open',
-  cursor: null,
-  seq: 0,
-  counters: NO_COUNTERS,
-  chain: '',
-  fence: NO_FENCE,
-  undo: null,
-} as const;
-
 async function planStep(facts: PlanFacts, run: string, index: number, step: Unit): Promise<PlannedChunks> {
   if (step.kind === 'merge') return planMergeStep(facts, run, index, step);
+  if (step.kind === 'script') return planScript(facts, run, index, step);
   const target = await requireTarget(facts.db, step.collection, 'write');
   const collection = facts.db.collection(step.collection);
   const documents = await collection.estimatedDocumentCount();
@@ -114,6 +89,19 @@ async function planStep(facts: PlanFacts, run: string, index: number, step: Unit
   const count = Math.round(estimate / ranges.length);
   const counted = ranges.map((range) => ({ range, count }));
   return { planned, chunks: [...singleChunks(run, index), ...rangeChunks(run, index, counted)] };
+}
+
+/** A place for what is written to one of its collections; the first has a chunk that says that the script is through. */
+async function planScript(
+  { db }: PlanFacts,
+  run: string,
+  index: number,
+  { kind, collection, leads }: ScriptPart,
+): Promise<PlannedChunks> {
+  const { uuid } = await requireTarget(db, collection, 'write');
+  const marker = leads ? [{ range: { bracket: 'minKey' }, count: 0 }] : [];
+  const planned = { kind, collection, uuid, filtered: false, chunks: marker.length, estimate: 0 };
+  return { planned, chunks: [...singleChunks(run, index), ...rangeChunks(run, index, marker)] };
 }
 
 /** Rows of the id map inserted at once. */

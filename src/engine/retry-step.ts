@@ -58,6 +58,8 @@ async function assignAgain(
 
 export async function retryStep(context: StepContext, session: ClientSession): Promise<void> {
   const { state, run, stepIndex } = context;
+  // It is run once more as a whole.
+  if (context.step.kind === 'script') return;
   const quarantined = await listQuarantined(state, run._id, stepIndex);
   const early = chunkId(run._id, stepIndex, IDS_CHUNK.early);
   // A document that `--only` failed at is met by its range after it, all others were.

@@ -26,6 +26,7 @@ import { BatchTaken, CheckpointMismatch, requireAudit, settle } from './doubt.js
 import { Effort } from './effort.js';
 import { evaluate, evaluationOf } from './evaluate.js';
 import { faultPoint } from './fault-points.js';
+import { decideGiven } from './given.js';
 import { decideMerge, storeInIdMap } from './merge-batch.js';
 import { commitPatience, isRange, type StepContext } from './run-context.js';
 import type { Counting, Source } from './source.js';
@@ -222,6 +223,8 @@ class Attempt {
     const { context, effort, session } = this;
     const { documents } = read;
     if (context.step.kind === 'merge') return decideMerge(context.step, read);
+    if (context.step.kind === 'given') return decideGiven(context.step, documents);
+    if (context.step.kind === 'script') throw new RangeError('a script has no documents of its own');
     const how = evaluationOf(context, context.step);
     // A pipeline fails as a whole: documents on which it did are not evaluated again.
     const isOpen = ({ key }: StoredDocument): boolean => how.step.kind !== 'pipeline' || !effort.refused.has(key);

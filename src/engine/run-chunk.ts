@@ -1,14 +1,16 @@
 /** Moves one chunk from its cursor to its end, batch by batch. */
 import type { ClientSession } from 'mongodb';
+import type { DecidedBatch } from '../domain/batch.js';
 import type { Chunk } from '../domain/chunk.js';
 import { nextLimit } from '../domain/pace.js';
 import { typedId } from '../domain/stored-document.js';
 import { faultPoint } from './fault-points.js';
+import { givenSource } from './given.js';
 import { throughGate } from './governor.js';
 import { mergeIdsSource, mergeSource } from './merge-source.js';
 import { type BatchOutcome, runBatch } from './run-batch.js';
 import { type RunContext, type RunSettings, readFrom, type StepContext } from './run-context.js';
-import { type Counting, collectionSource, idsSource, type Source, Window } from './source.js';
+import { type Counting, collectionSource, type IdsOptions, idsSource, type Source, Window } from './source.js';
 
 /** True while batches may be begun: not stopped, within the failure budget and the limit. */
 export const mayGoOn = (context: RunContext): boolean =>
@@ -80,10 +82,18 @@ export async function runChunk(
   return current;
 }
 
+function sourceOfIds(context: StepContext, ids: readonly unknown[], options: IdsOptions): Source {
+  const { step } = context;
+  if (step.kind === 'merge') return mergeIdsSource(context, step, ids, options);
+  if (step.kind === 'given' && step.insert) return givenSource(context, step.insert, ids, options);
+  return idsSource(readFrom(context), step.filter, ids, options);
+}
+
 /**
  * Takes single documents through the pipeline (`--only`, `retry`, and what verification found).
  *
  * @param counts what of them is counted
+ * @param told what became of each batch
  * @returns the chunk after them
  */
 export async function runIds(
@@ -92,18 +102,16 @@ export async function runIds(
   ids: readonly unknown[],
   session: ClientSession,
   counts: Counting = 'changes',
+  told: (batch: DecidedBatch) => void = () => undefined,
 ): Promise<Chunk> {
   let current = chunk;
   for (let from = 0; from < ids.length; from += context.settings.batchSize) {
     const wanted = ids.slice(from, from + context.settings.batchSize);
     const done: unknown[] = [];
     for (let isOpen = true; isOpen && mayGoOn(context); ) {
-      const { step } = context;
-      const source =
-        step.kind === 'merge'
-          ? mergeIdsSource(context, step, wanted, { done, counts })
-          : idsSource(readFrom(context), step.filter, wanted, { done, counts });
+      const source = sourceOfIds(context, wanted, { done, counts });
       const outcome = await nextBatch(context, current, source, session, context.settings.batchSize);
+      told(outcome.batch);
       const { changes, untouched, failed, isLast } = outcome.batch;
       const taken = [...changes.map(({ before }) => before), ...untouched, ...failed.map(({ document }) => document)];
       done.push(...taken.map(typedId));

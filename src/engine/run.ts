@@ -7,9 +7,11 @@
 import type { ClientSession } from 'mongodb';
 import { type Chunk, sumOfCounters } from '../domain/chunk.js';
 import { isSpent, type RunDocument } from '../domain/run.js';
+import type { ScriptPart } from '../domain/script-step.js';
 import { GodwitError } from '../errors.js';
 import { listChunks } from '../mongo/chunks.js';
 import { readTopology } from '../mongo/connect.js';
+import { quarantinedKeys } from '../mongo/failures.js';
 import { dropRows } from '../mongo/id-map-writes.js';
 import { retireRun } from '../mongo/runs.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
@@ -28,6 +30,7 @@ import { mayGoOn, runChunk } from './run-chunk.js';
 import type { RunContext, StepContext } from './run-context.js';
 import { runOnly } from './run-only.js';
 import { SchemaWork } from './schema-work.js';
+import { runScript } from './script.js';
 import { settleStrays } from './settle-strays.js';
 import { watchOver } from './watchdog.js';
 import { type RunFacts, withLease } from './with-lease.js';
@@ -170,7 +173,8 @@ class Forward {
     for (const step of steps) {
       if (!mayGoOn(context)) break;
       await this.#change(step.stepIndex);
-      await this.#runStep(step, chunks);
+      if (step.step.kind === 'script') await this.#runScript(steps, step, step.step, chunks);
+      else await this.#runStep(step, chunks);
     }
     if (this.options.only) return recorder.end('stopped', 'the documents asked for are done');
     if (await this.#rested()) return;
@@ -191,6 +195,29 @@ class Forward {
   #reason(): string {
     if (this.options.retry) return 'the documents in quarantine are taken up again';
     return this.context.run.state === 'planned' ? 'the first batch may be read' : 'resumed';
+  }
+
+  /** At the place of its first collection. With documents in quarantine it is run once more: it meets them again. */
+  async #runScript(
+    steps: readonly StepContext[],
+    { stepIndex }: StepContext,
+    part: ScriptPart,
+    chunks: readonly Chunk[],
+  ): Promise<void> {
+    const [session] = this.sessions;
+    const marker = chunks.find(({ step, kind }) => step === stepIndex && kind === 'range');
+    if (!part.leads || !session) return;
+    const own = steps.filter(({ step }) => step.kind === 'script' && step.script === part.script);
+    if (marker?.state === 'done' && !(this.options.retry && (await this.#hasQuarantined(own)))) return;
+    await watchOver(this.context, () => runScript(own, part, marker, session));
+  }
+
+  async #hasQuarantined(steps: readonly StepContext[]): Promise<boolean> {
+    const { context } = this;
+    for (const { stepIndex } of steps)
+      if ((await patiently(context, () => quarantinedKeys(context.state, context.run._id, stepIndex))).size > 0)
+        return true;
+    return false;
   }
 
   async #runStep(step: StepContext, chunks: readonly Chunk[]): Promise<void> {

@@ -45,6 +45,7 @@ interface Look {
 /** Documents that are not as the run would leave them, portion by portion. */
 async function* look(context: StepContext, isFull: boolean): AsyncGenerator<Look> {
   const { state, run, step, stepIndex } = context;
+  if (step.kind === 'script' || step.kind === 'given') return;
   if (step.kind === 'merge') {
     const quarantined = await quarantinedKeys(state, run._id, stepIndex);
     yield* inspectSources({ ...factsOf(context, step), state, of: rowsOf(context), quarantined });

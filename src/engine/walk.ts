@@ -8,6 +8,8 @@ import { bothFilters, type ReadFrom, readBatch } from '../mongo/read-batch.js';
 export interface Portion {
   readonly limit: number;
   readonly maxBytes: number;
+  /** Only `_id`s are read. */
+  readonly idsOnly?: boolean;
 }
 
 /** A fresh query for each portion; none of them is empty. */

@@ -1,11 +1,13 @@
 /** Looks at documents as a dry run does, all or a sample, and projects from them what a run would take. */
 import { isMergeOf } from '../domain/merge-step.js';
+import type { Unit } from '../domain/series-step.js';
 import { type LoadedMigration, locateIn } from '../migration/load.js';
 import { canonicalsIn } from '../mongo/id-map.js';
 import type { CanonicalsOf } from '../mongo/read-batch.js';
 import { listCurrentRuns } from '../mongo/runs.js';
 import { analyseStep, type DryRunFacts, type StepAnalysis } from '../report/dry-run.js';
 import { analyseMerge } from '../report/merge.js';
+import { analyseScript } from '../report/script.js';
 import { createdBy } from './schema.js';
 import { runSettings, type Session } from './session.js';
 
@@ -64,14 +66,25 @@ const COUNT_MS = 5_000;
 /** By how much a sample of so many documents is to be multiplied: a filter's choice is counted, where that is quick. */
 export async function scaleOf({ db }: Session, { units }: LoadedMigration, scanned: number): Promise<number> {
   let population = 0;
-  // A merge is looked at whole.
+  // A merge is looked at whole, and a script.
   for (const { collection: name, filter, kind } of units) {
-    if (kind === 'merge') return 1;
+    if (kind === 'merge' || kind === 'script') return 1;
     const collection = db.collection(name);
     const all = await collection.estimatedDocumentCount();
     population += filter ? await collection.countDocuments(filter, { maxTimeMS: COUNT_MS }).catch(() => all) : all;
   }
   return scanned > 0 ? Math.max(1, population / scanned) : 1;
+}
+
+/** One, or of a script as many as it calls helpers. */
+async function analyseUnit(
+  facts: DryRunFacts,
+  step: Unit,
+  told: (scanned: number) => void,
+): Promise<readonly StepAnalysis[]> {
+  if (step.kind === 'merge') return [await analyseMerge(facts, step, told)];
+  if (step.kind === 'script') return step.leads ? analyseScript(facts, step, told) : [];
+  return step.kind === 'given' ? [] : [await analyseStep(facts, step, told)];
 }
 
 /** @param progress told how many documents were looked at so far */
@@ -105,9 +118,9 @@ export async function analyse(
   let before = 0;
   for (const step of loaded.units) {
     const told = (scanned: number): void => progress(before + scanned);
-    const analysis = await (step.kind === 'merge' ? analyseMerge(facts, step, told) : analyseStep(facts, step, told));
-    before += analysis.scanned;
-    steps.push(analysis);
+    const analyses = await analyseUnit(facts, step, told);
+    before += sum(analyses, ({ scanned }) => scanned);
+    steps.push(...analyses);
   }
   return steps;
 }

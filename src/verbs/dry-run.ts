@@ -80,13 +80,30 @@ export interface DryRunReport {
   readonly files: readonly string[];
 }
 
+/** One table of several; what several have under a name is added up. */
+function together<T>(tables: readonly Readonly<Record<string, T>>[], add: (a: T, b: T) => T): Record<string, T> {
+  const all = new Map<string, T>();
+  for (const [name, value] of tables.flatMap((table) => Object.entries(table))) {
+    const other = all.get(name);
+    all.set(name, other === undefined ? value : add(other, value));
+  }
+  return Object.fromEntries(all);
+}
+
+const plus = (a: number, b: number): number => a + b;
+
 function mergeFields(steps: readonly StepAnalysis[]): Record<string, FieldCounts> {
   if (steps.length === 1 && steps[0]) return steps[0].fields.toJSON();
-  return Object.fromEntries(
-    steps.flatMap(({ step, fields }) =>
-      Object.entries(fields.toJSON()).map(([path, counts]) => [`${step.collection}.${path}`, counts]),
-    ),
+  const tables = steps.map(({ step, fields }) =>
+    Object.fromEntries(Object.entries(fields.toJSON()).map(([path, one]) => [`${step.collection}.${path}`, one])),
   );
+  return together(tables, (a, b) => ({
+    set: a.set + b.set,
+    unset: a.unset + b.unset,
+    typeChange: a.typeChange + b.typeChange,
+    types: together([a.types, b.types], plus),
+    added: a.added && b.added,
+  }));
 }
 
 function reversibility(steps: readonly StepAnalysis[]): DryRunReport['reversible'] {
@@ -247,7 +264,10 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
     wouldFail: sum(steps, (step) => step.failures.total),
     failures: steps.flatMap((step) => step.failures.list()),
     fields: mergeFields(steps),
-    disappearing: Object.assign({}, ...steps.map((step) => step.disappearances.toJSON())) as Record<string, number>,
+    disappearing: together(
+      steps.map((step) => step.disappearances.toJSON()),
+      plus,
+    ),
     samples: steps.flatMap((step) => step.samples),
     idempotent: steps.every((step) => step.notIdempotent === 0),
     deterministic: steps.every((step) => step.notDeterministic === 0),

@@ -190,12 +190,17 @@ async function requireQuarantine(session: Session, migration: string): Promise<v
   );
 }
 
-/** A merge has groups, not documents: one of them cannot be asked for by an `_id`. @throws GodwitError GODWIT_USAGE */
+/** Groups of a merge, and what a script does, cannot be asked for by an `_id`. @throws GodwitError GODWIT_USAGE */
 function requireDocuments({ id, units }: LoadedMigration): void {
-  if (!units.some(({ kind }) => kind === 'merge')) return;
-  throw new GodwitError('GODWIT_USAGE', `wanted a migration without merges for --only, found that ${id} has one`, {
-    next: [`godwit run ${id} --limit 100   a part of it`, `godwit run ${id} --dry-run     who would become whom`],
-  });
+  const found = units.find(({ kind }) => kind === 'merge' || kind === 'script');
+  if (!found) return;
+  throw new GodwitError(
+    'GODWIT_USAGE',
+    `wanted a migration without merges and scripts for --only, found a ${found.kind} in ${id}`,
+    {
+      next: [`godwit run ${id} --limit 100   a part of it`, `godwit run ${id} --dry-run     what would become of them`],
+    },
+  );
 }
 
 /** Checks everything that can be checked before anything is touched. */

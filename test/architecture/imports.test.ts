@@ -194,6 +194,7 @@ describe('the sources', () => {
       'pipeline',
       'references',
       'schema',
+      'script',
       'transform',
     ]);
   });

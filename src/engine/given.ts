@@ -1,0 +1,81 @@
+/** Documents that a script's helper puts in or takes away. */
+import type { Document } from 'bson';
+import { broken, describe } from '../domain/author-checks.js';
+import { isDocumentCarried } from '../domain/carried.js';
+import { type Decision, fail, insertionOf, removalOf } from '../domain/change.js';
+import { requireName, retype, UnstorableValue } from '../domain/retype.js';
+import type { GivenDocuments, GivenStep } from '../domain/script-step.js';
+import { absentDocument, type StoredDocument, storedDocument, keyOf as storedKey } from '../domain/stored-document.js';
+import { portions } from '../kernel/portions.js';
+import { isPlainObject, toBytes } from '../kernel/values.js';
+import { readByIds } from '../mongo/read-batch.js';
+import { readFrom, type StepContext } from './run-context.js';
+import type { IdsOptions, Source } from './source.js';
+
+const NOT_CARRIED =
+  'wanted a document that a rollback could insert again byte for byte, found BSON that JavaScript cannot carry exactly';
+
+/** The decision to take a document away, where it could be put back. */
+export const decideRemoval = (document: StoredDocument): Decision =>
+  isDocumentCarried(document)
+    ? { kind: 'changed', change: removalOf(document) }
+    : fail(document, 'GODWIT_NOT_CARRIED', NOT_CARRIED);
+
+function decideInsertion(document: StoredDocument, given: StoredDocument | undefined): Decision {
+  if (!given || document.bytes.equals(given.bytes)) return { kind: 'unchanged', document };
+  if (document.isAbsent) return { kind: 'changed', change: insertionOf(given) };
+  return fail(document, 'GODWIT_DUPLICATE', 'wanted to insert a document, found another one with its _id');
+}
+
+/** One decision a document, in their order. */
+export const decideGiven = ({ insert }: GivenStep, documents: readonly StoredDocument[]): Decision[] =>
+  documents.map((document) => (insert ? decideInsertion(document, insert.get(document.key)) : decideRemoval(document)));
+
+/** The places of documents that are to be inserted, and what is there already. */
+export function givenSource(
+  context: StepContext,
+  insert: GivenDocuments,
+  ids: readonly unknown[],
+  { done, counts }: IdsOptions,
+): Source {
+  return {
+    closesChunk: false,
+    counts,
+    read: async ({ limit, maxBytes, session }) => {
+      const known = new Set(done.map(storedKey));
+      const open = ids.filter((id) => !known.has(storedKey(id)));
+      const sizeOf = (id: unknown): number => insert.get(storedKey(id))?.bytes.length ?? 0;
+      const [first = []] = portions(open.slice(0, limit), sizeOf, maxBytes);
+      const wanted = [...first];
+      const found = await readByIds(readFrom(context), wanted, { session });
+      const there = new Map(found.map((document) => [document.key, document]));
+      const documents = wanted.map((id) => there.get(storedKey(id)) ?? absentDocument(id));
+      return { documents, hasMore: open.length > wanted.length };
+    },
+  };
+}
+
+/**
+ * An author's document as it will be stored.
+ *
+ * @throws GodwitError GODWIT_MIGRATION_BROKEN for one without `_id`, or with a value that BSON cannot hold
+ */
+export function storedGiven(document: Document): StoredDocument {
+  if (!isPlainObject(document) || document['_id'] === undefined)
+    throw broken(
+      'documents with an _id in ctx.insert(): a script that is run again must meet its own',
+      describe(document?.['_id']),
+    );
+  const { _id, ...fields } = document;
+  const entries = Object.entries({ _id, ...fields }).filter(([, value]) => value !== undefined);
+  try {
+    const typed = entries.map(([name, value]): [string, unknown] => {
+      requireName(name, []);
+      return [name, retype(value, undefined, undefined, () => ({}), [name])];
+    });
+    return storedDocument(toBytes(new Map(typed)));
+  } catch (error) {
+    if (error instanceof UnstorableValue) throw broken('documents that BSON can hold in ctx.insert()', error.message);
+    throw error;
+  }
+}

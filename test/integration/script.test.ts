@@ -1,0 +1,158 @@
+/** A script's own words, through the one write path: looked at beforehand, run once more after a stop, taken back. */
+import { describe, expect, inject, test } from 'vitest';
+import { runCommand, runJson } from '../support/command.js';
+import { brokenInvariants } from '../support/crash.js';
+import { libraryAt } from '../support/library.js';
+import { brokenHistory, brokenSums } from '../support/observe.js';
+import { makeProject } from '../support/project.js';
+import { hashOf, useScratch } from '../support/scratch.js';
+
+interface Doc {
+  _id: number | string;
+  [field: string]: unknown;
+}
+
+/** Teams are made of what the people say, who are then told the team's number. */
+const TEAMS = `
+  const names = (await ctx.db.distinct('people', 'team')).filter((name) => name !== 'none').sort();
+  await ctx.insert('teams', names.map((name, n) => ({ _id: n, name })));
+  await ctx.update('people', { team: { $exists: true } }, (doc, { reject }) =>
+    doc.team === 'none' ? reject('no team') : { ...doc, teamId: names.indexOf(doc.team) });
+  await ctx.update('people', {}, [{ $set: { name: { $toUpper: '$name' } } }]);
+  await ctx.remove('attic', { dust: true });
+  await ctx.replace('attic', { _id: 'kept', n: 2 });`;
+
+const project = (body: string, collections = "['teams', 'people', 'attic']"): Promise<string> =>
+  makeProject({
+    'scripts/migrations/m1.mjs': `import { defineMigration, script, transform } from 'godwit';
+export default defineMigration({ description: 'a test', steps: [
+  script({ collections: ${collections}, async up(ctx) { ${body} } }),
+] });
+`,
+  });
+
+const PEOPLE: readonly Doc[] = Array.from({ length: 40 }, (_, n) => ({
+  ...{ _id: n, name: `p${n}`, team: n % 2 ? 'red' : 'blue' },
+}));
+
+describe('a script', () => {
+  const scratch = useScratch('script', () => inject('mongoUri'));
+
+  async function place(body = TEAMS, collections?: string) {
+    const { db, uri } = scratch.make();
+    await db.createCollection('teams');
+    await db.collection<Doc>('people').insertMany([...PEOPLE]);
+    await db.collection<Doc>('attic').insertMany([
+      { _id: 'old', dust: true },
+      { _id: 'kept', n: 1, m: 1 },
+    ]);
+    const cwd = await project(body, collections);
+    const hashes = () => Promise.all(['teams', 'people', 'attic'].map((name) => hashOf(db, name)));
+    return { db, at: { uri, cwd }, m1: libraryAt({ uri, cwd }), hashes, people: db.collection<Doc>('people') };
+  }
+
+  test('is told beforehand, done, proved, and taken back to the byte', async () => {
+    const { db, m1, hashes } = await place();
+    const before = await hashes();
+    expect(await m1.dryRun()).toMatchObject({
+      ...{ wouldInsert: 2, wouldChange: 81, wouldDelete: 1, wouldFail: 0, idempotent: true, deterministic: true },
+      fields: { 'people.teamId': { set: 40 }, 'people.name': { set: 40 }, 'attic.m': { unset: 1 } },
+      disappearing: { m: 1 },
+    });
+    expect(await hashes()).toEqual(before);
+    // Written twice: by a function, and inside the server.
+    expect(await m1.run({ batchSize: 7 })).toMatchObject({ state: 'completed', inserted: 2, changed: 81, deleted: 1 });
+    expect(await db.collection('teams').find().toArray()).toEqual([
+      { _id: 0, name: 'blue' },
+      { _id: 1, name: 'red' },
+    ]);
+    expect(await db.collection<Doc>('people').findOne({ _id: 3 })).toEqual({
+      ...{ _id: 3, name: 'P3', team: 'red', teamId: 1 },
+    });
+    expect(await db.collection('attic').find().toArray()).toEqual([{ _id: 'kept', n: 2 }]);
+    expect(await m1.verify()).toMatchObject({ ok: true });
+    for (const broken of [await brokenInvariants(db), await brokenHistory(db), await brokenSums(db)])
+      expect(broken).toEqual([]);
+    expect(await m1.run()).toMatchObject({ state: 'completed', changed: 81 });
+    expect(await m1.rollback()).toMatchObject({ removed: 2, reinserted: 1, identical: true });
+    expect(await hashes()).toEqual(before);
+  });
+
+  test.each([1, 5, 9])('killed after batch %i begins anew, and goes back to the same bytes', async (hit) => {
+    const { db, at, hashes } = await place();
+    const before = await hashes();
+    const run = ['run', 'm1', '--batch-size', '9', '--progress', 'none', '--json'];
+    const env = { GODWIT_TEST: '1', GODWIT_FAULT: `batch:after-commit:${hit}:kill` };
+    expect((await runCommand(run, { ...at, env })).signal).toBe('SIGKILL');
+    expect((await runJson(run.slice(0, -1), at)).json).toMatchObject({ state: 'completed', failed: 0 });
+    expect(await db.collection<Doc>('people').countDocuments({ teamId: { $in: [0, 1] }, name: /^P\d+$/ })).toBe(40);
+    expect(await brokenInvariants(db)).toEqual([]);
+    const killed = { GODWIT_TEST: '1', GODWIT_FAULT: 'rollback:after-data:3:kill' };
+    expect((await runCommand(['rollback', 'm1'], { ...at, env: killed })).signal).toBe('SIGKILL');
+    expect((await runJson(['rollback', 'm1'], at)).json).toMatchObject({ identical: true });
+    expect(await hashes()).toEqual(before);
+  });
+
+  test('puts aside what it cannot do, stops at a limit, and is run once more by retry', async () => {
+    const { db, m1, hashes, people } = await place();
+    await people.updateOne({ _id: 5 }, { $set: { team: 'none' } });
+    await db.collection<Doc>('teams').insertOne({ _id: 0, name: 'taken' });
+    const before = await hashes();
+    expect(await m1.dryRun()).toMatchObject({ wouldFail: 2 });
+    expect(await m1.run({ limit: 3, maxFailures: 5 })).toMatchObject({ state: 'stopped', changed: 2, inserted: 1 });
+    expect(await m1.run({ maxFailures: 5 })).toMatchObject({ state: 'completed', failed: 2 });
+    expect(await m1.verify()).toMatchObject({ ok: false });
+    await people.updateOne({ _id: 5 }, { $set: { team: 'red' } });
+    await db.collection<Doc>('teams').deleteOne({ _id: 0 });
+    expect(await m1.retry({ maxFailures: 5 })).toMatchObject({ state: 'completed', failed: 0 });
+    expect(await people.countDocuments({ teamId: { $exists: true } })).toBe(40);
+    expect(await m1.verify()).toMatchObject({ ok: true });
+    await people.updateOne({ _id: 5 }, { $set: { team: 'none' } });
+    await m1.rollback();
+    expect((await hashes())[2]).toBe(before[2]);
+  });
+
+  test('that throws ends the run, which goes on with it from its beginning', async () => {
+    const { db, at, m1, hashes } = await place(
+      `await ctx.update('people', {}, (doc) => ({ ...doc, seen: true }));
+       if ((await ctx.db.count('teams')) === 0) throw new TypeError('Ana is not a team');
+       await ctx.remove('attic', {});`,
+    );
+    const before = await hashes();
+    await expect(m1.dryRun()).rejects.toMatchObject({ code: 'GODWIT_SCRIPT' });
+    const { code, stdout } = await runCommand(['run', 'm1', '--progress', 'none', '--json'], at);
+    const { error } = JSON.parse(stdout);
+    expect([code, error.code, error.details.at]).toEqual([1, 'GODWIT_SCRIPT', expect.stringContaining('m1.mjs')]);
+    expect(stdout).not.toContain('Ana');
+    await db.collection<Doc>('teams').insertOne({ _id: 9 });
+    expect(await m1.run()).toMatchObject({ state: 'completed', changed: 40, deleted: 2 });
+    await db.collection<Doc>('teams').deleteOne({ _id: 9 });
+    expect(await m1.rollback()).toMatchObject({ restored: 40, reinserted: 2, identical: true });
+    expect(await hashes()).toEqual(before);
+  });
+
+  test.each([
+    ["await ctx.insert('others', []);", 'script().collections'],
+    ["await ctx.insert('teams', [{ name: 'x' }]);", 'with an _id'],
+    ["await ctx.insert('teams', [{ _id: 1, f: () => 1 }]);", 'BSON can hold'],
+    ["await ctx.update('people', null, (doc) => doc);", 'a filter'],
+    ["await ctx.update('people', {}, 'x');", 'a function or stages'],
+    ["await ctx.update('people', {}, [{ $out: 'x' }]);", 'stages of an update'],
+    ["await ctx.replace('attic', { n: 1 });", 'an _id'],
+    ["await ctx.db.aggregate('people', [{ $out: 'x' }]);", '$out'],
+  ])('that does not make sense is refused: %s', async (body, message) => {
+    const { m1, hashes } = await place(body);
+    const before = await hashes();
+    for (const verb of [m1.dryRun, m1.run])
+      await expect(verb()).rejects.toMatchObject({ message: expect.stringContaining(message) });
+    expect(await hashes()).toEqual(before);
+  });
+
+  test.each([
+    ['[]', 'every collection'],
+    ["['people', 'people']", 'once'],
+  ])('with collections %s is no script', async (collections, message) => {
+    const { m1 } = await place('', collections);
+    await expect(m1.dryRun()).rejects.toMatchObject({ message: expect.stringContaining(message) });
+  });
+});

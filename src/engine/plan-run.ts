@@ -99,8 +99,10 @@ async function planScript(
   { kind, collection, leads }: ScriptPart,
 ): Promise<PlannedChunks> {
   const { uuid } = await requireTarget(db, collection, 'write');
+  // How much it will meet of them, only its author knows.
+  const estimate = await db.collection(collection).estimatedDocumentCount();
   const marker = leads ? [{ range: { bracket: 'minKey' }, count: 0 }] : [];
-  const planned = { kind, collection, uuid, filtered: false, chunks: marker.length, estimate: 0 };
+  const planned = { kind, collection, uuid, filtered: false, chunks: marker.length, estimate };
   return { planned, chunks: [...singleChunks(run, index), ...rangeChunks(run, index, marker)] };
 }
 

@@ -5,39 +5,64 @@ import type { ReadOnlyDb } from '../domain/migration.js';
 import { insertStep, removeStep, replaceStep, updateStep } from '../domain/script-helpers.js';
 import type { HelperStep, ScriptContext, ScriptResult, ScriptStep } from '../domain/script-step.js';
 import { GodwitError, isGodwitError } from '../errors.js';
+import { translateServerError } from '../mongo/server-errors.js';
 import type { Locate } from './apply-transform.js';
 import { storedGiven } from './given.js';
 
 /** Carries a helper's step out, or looks what it would do. */
 export type Helper = (step: HelperStep) => Promise<ScriptResult>;
 
-export function scriptContext({ collections }: ScriptStep, db: ReadOnlyDb, helper: Helper): ScriptContext {
+type InTurn = (collection: string, stepOf: () => HelperStep) => Promise<ScriptResult>;
+
+const contextOf = (db: ReadOnlyDb, inTurn: InTurn): ScriptContext => ({
+  db,
+  update: (collection, filter, change) => inTurn(collection, () => updateStep(collection, filter, change)),
+  replace: (collection, document) => inTurn(collection, () => replaceStep(collection, document)),
+  remove: (collection, filter) => inTurn(collection, () => removeStep(collection, filter)),
+  insert: (collection, documents) =>
+    inTurn(collection, () => {
+      const stored = documents.map(storedGiven);
+      return insertStep(collection, new Map(stored.map((document) => [document.key, document])));
+    }),
+});
+
+/** Calls `up`; what its author has not waited for, is waited for. @throws what `up` throws, or a helper that failed */
+export async function callScript(script: ScriptStep, db: ReadOnlyDb, helper: Helper): Promise<void> {
+  const { collections } = script;
   let turn: Promise<unknown> = Promise.resolve();
-  const inTurn = (collection: string, stepOf: () => HelperStep): Promise<ScriptResult> => {
+  let isOver = false;
+  let failed: { readonly error: unknown } | undefined;
+  const inTurn: InTurn = (collection, stepOf) => {
     const work = turn.then(() => {
+      if (isOver) throw broken('the helpers of a script to be called before up() has returned', 'a call behind it');
       if (!collections.includes(collection))
         throw broken(`one of script().collections (${collections.join(', ')}) to be written to`, `"${collection}"`);
       return helper(stepOf());
     });
-    turn = work.catch(() => undefined);
+    turn = work.catch((error: unknown) => {
+      failed ??= { error };
+    });
     return work;
   };
-  return {
-    db,
-    update: (collection, filter, change) => inTurn(collection, () => updateStep(collection, filter, change)),
-    replace: (collection, document) => inTurn(collection, () => replaceStep(collection, document)),
-    remove: (collection, filter) => inTurn(collection, () => removeStep(collection, filter)),
-    insert: (collection, documents) =>
-      inTurn(collection, () => {
-        const stored = documents.map(storedGiven);
-        return insertStep(collection, new Map(stored.map((document) => [document.key, document])));
-      }),
-  };
+  try {
+    await script.up(contextOf(db, inTurn));
+  } finally {
+    // What is begun there may begin more.
+    for (let last: Promise<unknown> | undefined; last !== turn; ) {
+      last = turn;
+      await last;
+    }
+    isOver = true;
+  }
+  // Nobody may have waited for it; and there is nothing to catch it for.
+  if (failed) throw failed.error;
 }
 
 /** What was thrown by a script, in words without values: it may quote those of any document. */
 export function scriptError(thrown: unknown, locate: Locate): GodwitError {
   if (isGodwitError(thrown)) return thrown;
+  const known = translateServerError(thrown);
+  if (known.code !== 'GODWIT_UNEXPECTED') return known;
   const at = thrown instanceof Error ? locate(thrown) : undefined;
   const found = thrown instanceof Error ? thrown.name : 'something that is no error';
   return new GodwitError('GODWIT_SCRIPT', `wanted up() of the script to end, found that it threw ${found}`, {

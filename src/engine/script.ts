@@ -4,15 +4,18 @@
  */
 import type { ClientSession } from 'mongodb';
 import { type Chunk, type Counters, coveringRanges, writtenOf } from '../domain/chunk.js';
+import type { ReadOnlyDb } from '../domain/migration.js';
 import type { GivenStep, HelperStep, ScriptPart, ScriptResult } from '../domain/script-step.js';
 import { keyOf, typedId } from '../domain/stored-document.js';
 import { idsChunk } from '../mongo/chunks.js';
 import { readOnlyDb } from '../mongo/read-only-db.js';
+import { patiently } from './patiently.js';
 import { runBatch } from './run-batch.js';
 import { mayGoOn, runIds } from './run-chunk.js';
 import { readFrom, type StepContext } from './run-context.js';
-import { type Helper, scriptContext, scriptError } from './script-context.js';
+import { callScript, type Helper, scriptError } from './script-context.js';
 import type { Source } from './source.js';
+import { NO_THREADS } from './transform-threads.js';
 import { walk } from './walk.js';
 
 /** Ends the script where the run may not go on; its author has nothing to catch it for. */
@@ -31,8 +34,21 @@ async function* idsFor(context: StepContext, step: HelperStep): AsyncGenerator<r
     return;
   }
   const portion = { limit: context.settings.batchSize, maxBytes: context.settings.maxBatchBytes, idsOnly: true };
+  const from = readFrom(context);
   for (const range of coveringRanges([]))
-    for await (const documents of walk(readFrom(context), range, portion, step.filter)) yield documents.map(typedId);
+    for await (const documents of walk(from, range, portion, step.filter, (work) => patiently(context, work)))
+      yield documents.map(typedId);
+}
+
+/** A server that does not answer is waited for, as everywhere. */
+function patientDb(context: StepContext): ReadOnlyDb {
+  const { find, count, distinct, aggregate } = readOnlyDb(context.db);
+  return {
+    find: (...asked) => patiently(context, () => find(...asked)),
+    count: (...asked) => patiently(context, () => count(...asked)),
+    distinct: (...asked) => patiently(context, () => distinct(...asked)),
+    aggregate: (...asked) => patiently(context, () => aggregate(...asked)),
+  };
 }
 
 const resultOf = (before: Counters, after: Counters): ScriptResult => ({
@@ -49,10 +65,11 @@ interface Place {
 async function carryOut({ context, failed }: Place, step: HelperStep, session: ClientSession): Promise<ScriptResult> {
   const { state, run, stepIndex, fence, tally, signal } = context;
   const before = tally.counters;
-  const own: StepContext = { ...context, step };
+  // Threads know the migration's steps, and these are none.
+  const own: StepContext = { ...context, step, threads: NO_THREADS };
   for await (const ids of idsFor(own, step)) {
     const open = ids.filter((id) => !failed.has(keyOf(id)));
-    const chunk = await idsChunk(state, run._id, stepIndex, 'late', fence);
+    const chunk = await patiently(context, () => idsChunk(state, run._id, stepIndex, 'late', fence));
     await runIds(own, chunk, open, session, 'all', (batch) => {
       for (const { document } of batch.failed) failed.add(document.key);
     });
@@ -81,7 +98,7 @@ export async function runScript(
     return carryOut(place, step, session);
   };
   try {
-    await script.up(scriptContext(script, readOnlyDb(lead.db), helper));
+    await callScript(script, patientDb(lead), helper);
   } catch (error) {
     if (lead.signal.aborted) throw lead.signal.reason;
     if (!mayGoOn(lead)) return;

@@ -12,18 +12,22 @@ export interface Portion {
   readonly idsOnly?: boolean;
 }
 
+/** How a portion is asked for. */
+type Ask = <T>(work: () => Promise<T>) => Promise<T>;
+
 /** A fresh query for each portion; none of them is empty. */
 export async function* walk(
   from: ReadFrom,
   range: IdRange,
   portion: Portion,
   only?: Filter<Document>,
+  ask: Ask = (work) => work(),
 ): AsyncGenerator<readonly StoredDocument[]> {
   let cursor: Cursor | null = null;
   for (;;) {
     const filter = rangeFilter(range, cursor);
     if (!filter) return;
-    const read = await readBatch(from, bothFilters(filter, only), portion);
+    const read = await ask(() => readBatch(from, bothFilters(filter, only), portion));
     const last = read.documents.at(-1);
     if (last) yield read.documents;
     if (!last || !read.hasMore) return;

@@ -5,7 +5,7 @@ import type { DocumentStep } from '../domain/migration.js';
 import type { GivenStep, HelperStep, ScriptPart, ScriptResult } from '../domain/script-step.js';
 import { absentDocument, type StoredDocument, typedId } from '../domain/stored-document.js';
 import { decideGiven } from '../engine/given.js';
-import { scriptContext, scriptError } from '../engine/script-context.js';
+import { callScript, scriptError } from '../engine/script-context.js';
 import { walk } from '../engine/walk.js';
 import { type ReadFrom, readByIds } from '../mongo/read-batch.js';
 import { readOnlyDb } from '../mongo/read-only-db.js';
@@ -80,7 +80,7 @@ export async function analyseScript(
     return { scanned, written: wouldChange + wouldInsert + wouldDelete };
   };
   try {
-    await script.up(scriptContext(script, readOnlyDb(facts.db), helper));
+    await callScript(script, readOnlyDb(facts.db), helper);
   } catch (error) {
     if (facts.signal.aborted) throw facts.signal.reason;
     throw scriptError(error, facts.locate);

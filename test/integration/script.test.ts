@@ -112,6 +112,18 @@ describe('a script', () => {
     expect((await hashes())[2]).toBe(before[2]);
   });
 
+  test('is waited for, whatever its author waits for, and nothing is called behind it', async () => {
+    const { m1, hashes } = await place(
+      `ctx.update('people', {}, (doc) => ({ ...doc, seen: true })).then(() => ctx.remove('attic', { dust: true }));
+       setTimeout(() => ctx.remove('people', {}).catch((error) => { globalThis.late = error.message; }), 3_000);`,
+    );
+    const before = await hashes();
+    expect(await m1.run()).toMatchObject({ state: 'completed', changed: 40, deleted: 1 });
+    await expect.poll(() => (globalThis as { late?: string }).late, { timeout: 20_000 }).toContain('a call behind it');
+    expect(await m1.rollback()).toMatchObject({ restored: 40, reinserted: 1, identical: true });
+    expect(await hashes()).toEqual(before);
+  });
+
   test('that throws ends the run, which goes on with it from its beginning', async () => {
     const { db, at, m1, hashes } = await place(
       `await ctx.update('people', {}, (doc) => ({ ...doc, seen: true }));
@@ -133,6 +145,7 @@ describe('a script', () => {
 
   test.each([
     ["await ctx.insert('others', []);", 'script().collections'],
+    ["ctx.insert('others', []);", 'script().collections'],
     ["await ctx.insert('teams', [{ name: 'x' }]);", 'with an _id'],
     ["await ctx.insert('teams', [{ _id: 1, f: () => 1 }]);", 'BSON can hold'],
     ["await ctx.update('people', null, (doc) => doc);", 'a filter'],

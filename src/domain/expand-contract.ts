@@ -23,7 +23,8 @@ export function splitPhaseId(id: string): { readonly migration: string; readonly
 /** Phases in their order, beside each other. */
 export function byPhase(a: string, b: string): number {
   const [one, other] = [a, b].map((id) => splitPhaseId(id) ?? { migration: id, phase: 'migrate' as const });
-  if (!one || !other || one.migration !== other.migration) return a < b ? -1 : 1;
+  if (!one || !other) return 0;
+  if (one.migration !== other.migration) return one.migration < other.migration ? -1 : 1;
   return MIGRATION_PHASES.indexOf(one.phase) - MIGRATION_PHASES.indexOf(other.phase);
 }
 

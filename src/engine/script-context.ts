@@ -22,7 +22,9 @@ const contextOf = (db: ReadOnlyDb, inTurn: InTurn): ScriptContext => ({
   insert: (collection, documents) =>
     inTurn(collection, () => {
       const stored = documents.map(storedGiven);
-      return insertStep(collection, new Map(stored.map((document) => [document.key, document])));
+      const byKey = new Map(stored.map((document) => [document.key, document]));
+      if (byKey.size < stored.length) throw broken('each _id once in ctx.insert()', 'one twice');
+      return insertStep(collection, byKey);
     }),
 });
 

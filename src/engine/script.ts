@@ -5,7 +5,8 @@
 import type { ClientSession } from 'mongodb';
 import { type Chunk, type Counters, coveringRanges, writtenOf } from '../domain/chunk.js';
 import type { ReadOnlyDb } from '../domain/migration.js';
-import type { GivenStep, HelperStep, ScriptPart, ScriptResult } from '../domain/script-step.js';
+import { insertStep } from '../domain/script-helpers.js';
+import type { HelperStep, ScriptPart, ScriptResult } from '../domain/script-step.js';
 import { keyOf, typedId } from '../domain/stored-document.js';
 import { idsChunk } from '../mongo/chunks.js';
 import { readOnlyDb } from '../mongo/read-only-db.js';
@@ -106,13 +107,6 @@ export async function runScript(
   }
   if (lead.signal.aborted) throw lead.signal.reason;
   if (!mayGoOn(lead) || marker?.state !== 'open') return;
-  const closing: GivenStep = {
-    kind: 'given',
-    collection: lead.step.collection,
-    filter: undefined,
-    insert: new Map(),
-    lookup: {},
-    drops: [],
-  };
-  await runBatch({ ...lead, step: closing }, { ...marker, fence: lead.fence }, NOTHING, session);
+  const nothing = insertStep(lead.step.collection, new Map());
+  await runBatch({ ...lead, step: nothing }, { ...marker, fence: lead.fence }, NOTHING, session);
 }

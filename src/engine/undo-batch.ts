@@ -114,13 +114,12 @@ export async function decideUndoBatch(
     { _id: { $in: ids } },
     { limit: ids.length, maxBytes: Number.POSITIVE_INFINITY, ...(options.session ? { session: options.session } : {}) },
   );
-  const current = new Map(
-    read.documents.flatMap((document): [string, StoredDocument][] => {
-      const later = options.overlay?.get(document.key);
-      if (later?.length === 0) return []; // gone by then
-      return [[document.key, later ? storedDocument(later) : document]];
-    }),
-  );
+  const current = new Map(read.documents.map((document) => [document.key, document]));
+  for (const { before } of options.overlay ? entries : []) {
+    const later = options.overlay?.get(before.key);
+    if (later?.length === 0) current.delete(before.key);
+    else if (later) current.set(before.key, storedDocument(later));
+  }
   return decideUndo(entries, current, {
     collection: context.step.collection,
     onConflict: options.onConflict,

@@ -5,7 +5,7 @@
  */
 import type { ClientSession } from 'mongodb';
 import { journal } from '../audit/journal.js';
-import { decodeEntries } from '../domain/audit-entry.js';
+import { type AuditEntry, decodeEntries } from '../domain/audit-entry.js';
 import type { Chunk } from '../domain/chunk.js';
 import { keyOf, typedId } from '../domain/stored-document.js';
 import { decideUndo, NO_UNDO_BATCH, type Restore, type UndoBatch } from '../domain/undo.js';
@@ -60,6 +60,16 @@ async function undoAside(context: StepContext, session: ClientSession, decide: D
   }
 }
 
+/**
+ * Changed several times by the run: back to what was there before the first change, judged by what the last one left.
+ * Only deleted, and more than once: somebody else has inserted it in between.
+ */
+function acrossAll(entries: readonly AuditEntry[], oldest: AuditEntry, newest: AuditEntry): AuditEntry {
+  if (oldest.kind === 'insert') return { ...newest, kind: 'insert', before: oldest.before };
+  if (entries.every(({ kind }) => kind === 'delete')) return newest;
+  return { ...newest, kind: newest.kind === 'insert' ? 'update' : newest.kind, before: oldest.before };
+}
+
 /** What undoing the newest entry of one document would do; null when the run never changed it. */
 async function decideOnly(
   context: StepContext,
@@ -77,12 +87,7 @@ async function decideOnly(
   const [oldest] = entries;
   const newest = entries.at(-1);
   if (!oldest || !newest) return null;
-  // Changed twice by the run: back to what was there before the first change, judged by what the last one left. Deleted
-  // twice: somebody else has inserted it in between.
-  const kind = oldest.kind === 'insert' ? oldest.kind : newest.kind;
-  const before = oldest.kind === 'delete' ? newest.before : oldest.before;
-  const entry = { ...newest, kind, before };
-  return decideUndo([entry], new Map(document ? [[document.key, document]] : []), {
+  return decideUndo([acrossAll(entries, oldest, newest)], new Map(document ? [[document.key, document]] : []), {
     collection: context.step.collection,
     onConflict,
     down: downOf(context),

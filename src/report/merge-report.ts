@@ -21,7 +21,7 @@ export interface FieldConflicts {
 export interface MergeReport {
   readonly into: string;
   /** What becomes of the merged documents. */
-  readonly legacy: Legacy;
+  readonly source: Legacy;
   /** Documents of each source that are merged. */
   readonly sources: Readonly<Record<string, number>>;
   /** Canonical documents that something is merged into. */

@@ -110,7 +110,7 @@ export async function analyseMerge(
   analysis.merge = {
     into: step.collection,
     groups: count,
-    ...{ legacy: step.legacy, sources, doubles: duplicates.length, largest, targetDoubles, conflicts },
+    ...{ source: step.legacy, sources, doubles: duplicates.length, largest, targetDoubles, conflicts },
     first: duplicates.slice(0, MAX_LISTED).map(doubleOf),
   };
   analysis.canonicals = canonicalsOf(plan, step);

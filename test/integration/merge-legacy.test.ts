@@ -59,7 +59,7 @@ export default defineMigration({ description: 'a test', steps: [${STEP(source)}$
     const before = await at.hashes();
     expect(await at.m1.dryRun()).toMatchObject({
       ...{ wouldInsert: 2, wouldChange: 3, wouldDelete: 0, wouldFail: 0, idempotent: true },
-      merges: [{ legacy: 'mark' }],
+      merges: [{ source: 'mark' }],
     });
     expect(await at.m1.run()).toMatchObject({ state: 'completed', inserted: 2, changed: 3, deleted: 0 });
     const mark = (id: unknown) => ({ _mergedInto: { collection: 'contacts', id } });
@@ -86,7 +86,7 @@ export default defineMigration({ description: 'a test', steps: [${STEP(source)}$
       ...{ wouldInsert: 2, wouldDelete: 3, wouldFail: 0 },
       // Of what `map` leaves out nothing would be left.
       disappearing: { 'clients.fax': 1 },
-      merges: [{ legacy: 'remove' }],
+      merges: [{ source: 'remove' }],
     });
     expect(await at.hashes()).toEqual(before);
     expect(await at.m1.run()).toMatchObject({ state: 'completed', inserted: 2, deleted: 3, failed: 0 });

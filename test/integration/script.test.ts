@@ -19,6 +19,7 @@ const TEAMS = `
   await ctx.update('people', { team: { $exists: true } }, (doc, { reject }) =>
     doc.team === 'none' ? reject('no team') : { ...doc, teamId: names.indexOf(doc.team) });
   await ctx.update('people', {}, [{ $set: { name: { $toUpper: '$name' } } }]);
+  await ctx.update('attic', { dust: true }, (doc) => ({ ...doc, swept: true }));
   await ctx.remove('attic', { dust: true });
   await ctx.replace('attic', { _id: 'kept', n: 2 });`;
 
@@ -55,13 +56,13 @@ describe('a script', () => {
     const { db, m1, hashes } = await place();
     const before = await hashes();
     expect(await m1.dryRun()).toMatchObject({
-      ...{ wouldInsert: 2, wouldChange: 81, wouldDelete: 1, wouldFail: 0, idempotent: true, deterministic: true },
+      ...{ wouldInsert: 2, wouldChange: 82, wouldDelete: 1, wouldFail: 0, idempotent: true, deterministic: true },
       fields: { 'people.teamId': { set: 40 }, 'people.name': { set: 40 }, 'attic.m': { unset: 1 } },
       disappearing: { m: 1 },
     });
     expect(await hashes()).toEqual(before);
     // Written twice: by a function, and inside the server.
-    expect(await m1.run({ batchSize: 7 })).toMatchObject({ state: 'completed', inserted: 2, changed: 81, deleted: 1 });
+    expect(await m1.run({ batchSize: 7 })).toMatchObject({ state: 'completed', inserted: 2, changed: 82, deleted: 1 });
     expect(await db.collection('teams').find().toArray()).toEqual([
       { _id: 0, name: 'blue' },
       { _id: 1, name: 'red' },
@@ -73,8 +74,10 @@ describe('a script', () => {
     expect(await m1.verify()).toMatchObject({ ok: true });
     for (const broken of [await brokenInvariants(db), await brokenHistory(db), await brokenSums(db)])
       expect(broken).toEqual([]);
-    expect(await m1.run()).toMatchObject({ state: 'completed', changed: 81 });
-    expect(await m1.rollback()).toMatchObject({ removed: 2, reinserted: 1, identical: true });
+    expect(await m1.run()).toMatchObject({ state: 'completed', changed: 82 });
+    const back = { removed: 2, reinserted: 1, restored: 82, identical: true };
+    expect(await m1.rollback({ dryRun: true })).toMatchObject(back);
+    expect(await m1.rollback()).toMatchObject(back);
     expect(await hashes()).toEqual(before);
   });
 
@@ -124,6 +127,19 @@ describe('a script', () => {
     expect(await hashes()).toEqual(before);
   });
 
+  test('that removes a document and makes another of its _id gives the first one back, alone or with all', async () => {
+    const { db, m1, hashes } = await place(
+      `await ctx.remove('attic', { _id: 'kept' });
+       await ctx.insert('attic', [{ _id: 'kept', n: 9 }]);`,
+    );
+    const before = await hashes();
+    expect(await m1.run()).toMatchObject({ state: 'completed', inserted: 1, deleted: 1 });
+    expect(await m1.rollback({ dryRun: true })).toMatchObject({ removed: 1, reinserted: 1, identical: true });
+    expect(await m1.rollback({ only: 'kept' })).toMatchObject({ restored: 1 });
+    expect(await db.collection<Doc>('attic').findOne({ _id: 'kept' })).toEqual({ _id: 'kept', n: 1, m: 1 });
+    expect(await hashes()).toEqual(before);
+  });
+
   test('that throws ends the run, which goes on with it from its beginning', async () => {
     const { db, at, m1, hashes } = await place(
       `await ctx.update('people', {}, (doc) => ({ ...doc, seen: true }));
@@ -146,6 +162,7 @@ describe('a script', () => {
   test.each([
     ["await ctx.insert('others', []);", 'script().collections'],
     ["ctx.insert('others', []);", 'script().collections'],
+    ["await ctx.insert('teams', [{ _id: 1 }, { _id: 1 }]);", 'each _id once'],
     ["await ctx.insert('teams', [{ name: 'x' }]);", 'with an _id'],
     ["await ctx.insert('teams', [{ _id: 1, f: () => 1 }]);", 'BSON can hold'],
     ["await ctx.update('people', null, (doc) => doc);", 'a filter'],

@@ -1,5 +1,15 @@
 // Wrong use of the library is a compile error: `tsc --noEmit` fails when one of these lines is none, or when a right one is.
-import { type Decimal128, defineConfig, defineMigration, godwit, type RunResult, transform } from 'godwit';
+import {
+  type Decimal128,
+  defineConfig,
+  defineMigration,
+  godwit,
+  merge,
+  type RunResult,
+  schema,
+  script,
+  transform,
+} from 'godwit';
 import type { z } from 'zod';
 import type { configSchema } from '../../src/config/schema.js';
 
@@ -49,6 +59,39 @@ export const migration = defineMigration({
   },
 });
 
+export const inPhases = defineMigration({
+  description: 'a test',
+  expand: [schema.createIndex({ collection: 'contacts', key: { email: 1 } })],
+  steps: [
+    merge({
+      into: 'contacts',
+      from: { clients: { map: ({ mail }) => ({ mail }) } },
+      identity: 'sameId',
+      source: 'mark',
+    }),
+    script({
+      collections: ['teams'],
+      async up(ctx) {
+        const { written }: { written: number } = await ctx.insert('teams', [{ _id: 1 }]);
+        await ctx.update('teams', {}, ({ name, ...rest }, { skip }) => (name ? { ...rest, written } : skip()));
+        await ctx.update('teams', {}, [{ $set: { seen: true } }]);
+        await ctx.remove('teams', { n: await ctx.db.count('teams') });
+      },
+    }),
+  ],
+  contract: [schema.dropCollection({ name: 'clients', keepAs: 'clients_old' })],
+});
+
+// @ts-expect-error a script names its collections
+script({ up: async () => undefined });
+// @ts-expect-error up() is asynchronous
+script({ collections: ['a'], up: () => 1 });
+// @ts-expect-error a plain database is not given
+script({ collections: ['a'], up: async ({ db }) => void db.collection('a') });
+// @ts-expect-error no such fate
+merge({ into: 'a', from: { b: { map: () => ({}) } }, identity: 'sameId', source: 'drop' });
+// @ts-expect-error no such phase
+defineMigration({ description: 'a test', steps: [right], shrink: [] });
 // @ts-expect-error a collection is needed
 transform({ up: (doc) => doc });
 // @ts-expect-error up() is needed

@@ -29,19 +29,20 @@ function conflicts({ conflicts: found }: MergeReport): string[] {
   return [...table([['    fields that differ', 'target stays', 'source taken', 'other'], ...rows], [1, 2, 3]), ...more];
 }
 
-const LEGACY = {
+/** … of the source documents. */
+const WHAT_BECOMES = {
   mark: 'they stay, and say in _mergedInto which one they are part of',
   remove: 'they are REMOVED behind all other steps; a rollback inserts them again',
 } as const;
 
 export function merges({ report, paint, columns, clear }: DryRunView): string[] {
   const lines = report.merges.flatMap((merge) => {
-    const { into, legacy, sources, groups, doubles: several, largest, targetDoubles } = merge;
+    const { into, source, sources, groups, doubles: several, largest, targetDoubles } = merge;
     const from = Object.entries(sources).map(([name, count]) => `${formatCount(count)} of ${name}`);
     return [
       ...wrap(`  ${from.join(', ')} -> ${formatCount(groups)} of ${into}`, columns, '      '),
       `    ${formatCount(several)} of them from two documents or more, at most ${formatCount(largest)}`,
-      ...(legacy === 'keep' ? [] : [`    ${LEGACY[legacy]}`]),
+      ...(source === 'keep' ? [] : [`    ${WHAT_BECOMES[source]}`]),
       ...doubles(merge, { columns, clear }),
       ...(targetDoubles > 0
         ? [`    ! documents of ${into} that are the same as another one of it, and stay: ${formatCount(targetDoubles)}`]

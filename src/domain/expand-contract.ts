@@ -4,8 +4,8 @@
  * depends on the one before it; so a rollback goes back phase by phase, too.
  */
 import { broken, describe } from './author-checks.js';
-import type { AnyStep, MigrationDefinition, Step } from './migration.js';
-import { isSchemaStep, requireSteps } from './step-order.js';
+import type { AnyStep, MigrationDefinition } from './migration.js';
+import { isReferences, isSchemaStep, requireSteps } from './step-order.js';
 
 export const MIGRATION_PHASES = ['expand', 'migrate', 'contract'] as const;
 
@@ -44,8 +44,6 @@ export const stepsOfPhase = (
 ): readonly AnyStep[] => ({ expand, migrate: steps, contract })[phase];
 
 const ADDING = new Set(['createCollection', 'createIndex', 'setValidator']);
-
-const isReferences = (step: Step): boolean => step.kind === 'transform' && step.refers !== undefined;
 
 /** What an expansion may not do: the application of before knows nothing of it. Undefined: it may. */
 function unfit(step: AnyStep): string | undefined {

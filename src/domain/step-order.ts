@@ -1,10 +1,13 @@
 /** Which steps may follow which: what one finds under a name must be what the one before it has left there. */
 import { broken, describe } from './author-checks.js';
 import type { MergeStep } from './merge-step.js';
-import type { AnyStep, Step } from './migration.js';
+import type { AnyStep, Step, TransformStep } from './migration.js';
 import { collectionsOf, type SchemaStep } from './schema-operation.js';
 
 export const isSchemaStep = (step: AnyStep): step is SchemaStep => step.kind === 'schema';
+
+export const isReferences = (step: Step): step is TransformStep =>
+  step.kind === 'transform' && step.refers !== undefined;
 
 /** The steps about documents, in their order. */
 export const documentSteps = (steps: readonly AnyStep[]): Step[] =>

@@ -13,7 +13,7 @@ import { pipelineRefusal } from '../mongo/server-errors.js';
 import { applyGiven, applyInside, applyOutside, type Inside, inPlace } from './apply-pipeline.js';
 import { applySeries, type Met, type PartEvaluation } from './apply-series.js';
 import { applyTransform, type Locate } from './apply-transform.js';
-import { decideLegacy, type MergedLook, mergedBy } from './legacy.js';
+import { decideLegacy, type MergedLook, mergedFor } from './legacy.js';
 import { lookupsFor } from './lookups-for.js';
 import { readFrom, type StepContext } from './run-context.js';
 import { NO_THREADS, type Threads } from './transform-threads.js';
@@ -38,7 +38,7 @@ export const evaluationOf = (context: StepContext, step: DocumentUnit): Evaluati
   timeoutMs: context.settings.transformTimeoutMs,
   threads: context.threads,
   stepIndex: context.stepIndex,
-  ...(step.kind === 'legacy' ? { merged: mergedBy(context, step) } : {}),
+  ...mergedFor(context, step),
 });
 
 /** What each of the functions makes of the documents, which look up once for all of them. */

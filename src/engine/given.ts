@@ -1,5 +1,6 @@
 /** Documents that a script's helper puts in or takes away. */
 import type { Document } from 'bson';
+import type { ClientSession } from 'mongodb';
 import { broken, describe } from '../domain/author-checks.js';
 import { isDocumentCarried } from '../domain/carried.js';
 import { type Decision, fail, insertionOf, removalOf } from '../domain/change.js';
@@ -8,7 +9,7 @@ import type { GivenDocuments, GivenStep } from '../domain/script-step.js';
 import { absentDocument, type StoredDocument, storedDocument, keyOf as storedKey } from '../domain/stored-document.js';
 import { portions } from '../kernel/portions.js';
 import { isPlainObject, toBytes } from '../kernel/values.js';
-import { readByIds } from '../mongo/read-batch.js';
+import { type ReadFrom, readByIds } from '../mongo/read-batch.js';
 import { readFrom, type StepContext } from './run-context.js';
 import type { IdsOptions, Source } from './source.js';
 
@@ -31,6 +32,16 @@ function decideInsertion(document: StoredDocument, given: StoredDocument | undef
 export const decideGiven = ({ insert }: GivenStep, documents: readonly StoredDocument[]): Decision[] =>
   documents.map((document) => (insert ? decideInsertion(document, insert.get(document.key)) : decideRemoval(document)));
 
+/** What is at these `_id`s, in their order: documents, or the places for them. */
+export async function readPlaces(
+  from: ReadFrom,
+  ids: readonly unknown[],
+  options: { readonly session?: ClientSession } = {},
+): Promise<StoredDocument[]> {
+  const there = new Map((await readByIds(from, ids, options)).map((document) => [document.key, document]));
+  return ids.map((id) => there.get(storedKey(id)) ?? absentDocument(id));
+}
+
 /** The places of documents that are to be inserted, and what is there already. */
 export function givenSource(
   context: StepContext,
@@ -46,11 +57,8 @@ export function givenSource(
       const open = ids.filter((id) => !known.has(storedKey(id)));
       const sizeOf = (id: unknown): number => insert.get(storedKey(id))?.bytes.length ?? 0;
       const [first = []] = portions(open.slice(0, limit), sizeOf, maxBytes);
-      const wanted = [...first];
-      const found = await readByIds(readFrom(context), wanted, { session });
-      const there = new Map(found.map((document) => [document.key, document]));
-      const documents = wanted.map((id) => there.get(storedKey(id)) ?? absentDocument(id));
-      return { documents, hasMore: open.length > wanted.length };
+      const documents = await readPlaces(readFrom(context), first, { session });
+      return { documents, hasMore: open.length > first.length };
     },
   };
 }

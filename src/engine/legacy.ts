@@ -6,7 +6,7 @@ import type { ClientSession } from 'mongodb';
 import { changeOf, type Decision } from '../domain/change.js';
 import { type LegacyStep, MERGED_INTO } from '../domain/legacy-step.js';
 import { type Elements, isMergedAs, type Mapped } from '../domain/mapped.js';
-import { decideSeries } from '../domain/series-step.js';
+import { type DocumentUnit, decideSeries } from '../domain/series-step.js';
 import { type StoredDocument, storedDocument, keyOf as storedKey, typedId } from '../domain/stored-document.js';
 import { mergedOf, readRows } from '../mongo/id-map.js';
 import { keyOf } from '../mongo/lookups.js';
@@ -26,7 +26,7 @@ export interface MergedInto {
 export type MergedLook = (ids: readonly unknown[], session?: ClientSession) => Promise<ReadonlyMap<string, MergedInto>>;
 
 /** By the id map of the run. */
-export const mergedBy =
+const mergedBy =
   ({ db, state, run }: Pick<RunContext, 'db' | 'state' | 'run'>, step: LegacyStep): MergedLook =>
   async (ids, session) => {
     const rows = await readRows(state, { run: run._id, step: step.mergeAt }, step.collection, ids, session);
@@ -40,6 +40,12 @@ export const mergedBy =
         .map(([key, row]) => [key, { canonical: row.canonical, elements: mergedOf(row) }]),
     );
   };
+
+/** What a unit's documents are merged into, where they are those of a merge's source. */
+export const mergedFor = (
+  facts: Pick<RunContext, 'db' | 'state' | 'run'>,
+  step: DocumentUnit,
+): { readonly merged?: MergedLook } => (step.kind === 'legacy' ? { merged: mergedBy(facts, step) } : {});
 
 /** By the plan of a look ahead. */
 export const mergedAsPlanned =

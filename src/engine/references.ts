@@ -1,8 +1,9 @@
 /** What the values of a references step stand for: counted, and listed. Reads only. */
 import { plainOf } from '../domain/change.js';
-import type { References, Step, TransformStep } from '../domain/migration.js';
+import type { References, TransformStep } from '../domain/migration.js';
 import { type Reference, referencesOf, type Tables } from '../domain/references-step.js';
 import { partsOf, type Unit } from '../domain/series-step.js';
+import { isReferences } from '../domain/step-order.js';
 import type { StoredDocument } from '../domain/stored-document.js';
 import { type LookIn, tablesOf } from '../mongo/lookups.js';
 import { lookupsFor } from './lookups-for.js';
@@ -75,9 +76,6 @@ function readable(document: StoredDocument, refers: References, tables: Tables):
     return [];
   }
 }
-
-export const isReferences = (step: Step): step is TransformStep =>
-  step.kind === 'transform' && step.refers !== undefined;
 
 /** The references steps of a unit. */
 export const referencesIn = (unit: Unit): TransformStep[] => partsOf(unit).filter(isReferences);

@@ -13,7 +13,7 @@ import type { Written } from './assign-sources.js';
 import { runWritten } from './drain.js';
 import { type InspectFacts, inspectStep } from './inspect.js';
 import { inspectSources } from './inspect-merge.js';
-import { mergedBy } from './legacy.js';
+import { mergedFor } from './legacy.js';
 import { factsOf, rowsOf } from './merge-source.js';
 import { patiently } from './patiently.js';
 import { mayGoOn } from './run-chunk.js';
@@ -33,7 +33,7 @@ async function inspectFacts(context: StepContext, step: DocumentUnit): Promise<O
     chunks: chunks.filter((chunk) => chunk.step === context.stepIndex),
     locate: context.locate,
     transformTimeoutMs: context.settings.transformTimeoutMs,
-    ...(step.kind === 'legacy' ? { merged: mergedBy(context, step) } : {}),
+    ...mergedFor(context, step),
   };
 }
 

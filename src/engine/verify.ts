@@ -14,7 +14,7 @@ import type { State } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { type Check, equal, MAX_LISTED, type Verification, type VerifyFacts } from './checks.js';
 import { inspectStep } from './inspect.js';
-import { mergedBy } from './legacy.js';
+import { mergedFor } from './legacy.js';
 import { proveMerge } from './prove-merge.js';
 import { proveReferences } from './prove-references.js';
 import { proveSchema } from './prove-schema.js';
@@ -51,7 +51,7 @@ async function inspectAll(
       locate: locateIn(facts.loaded),
       transformTimeoutMs: facts.transformTimeoutMs,
       isFull: facts.isFull,
-      ...(step.kind === 'legacy' ? { merged: mergedBy(facts, step) } : {}),
+      ...mergedFor(facts, step),
     },
     index,
   );

@@ -5,6 +5,7 @@ import { splitPhaseId } from '../domain/expand-contract.js';
 import type { PhaseTable } from '../domain/phases.js';
 import {
   type Ground,
+  isSpent,
   mayGo,
   type PlannedStep,
   type RunDocument,
@@ -19,6 +20,12 @@ export const findCurrentRun = (state: State, migration: string): Promise<RunDocu
   state.runs.findOne({ migration, current: true });
 
 export const findRun = (state: State, run: string): Promise<RunDocument | null> => state.runs.findOne({ _id: run });
+
+/** The same, unless the next one may take its place. */
+export async function findStandingRun(state: State, migration: string): Promise<RunDocument | null> {
+  const run = await findCurrentRun(state, migration);
+  return run && !isSpent(run.state) ? run : null;
+}
 
 /** The runs that count, one per migration, oldest first. */
 export const listCurrentRuns = (state: State): Promise<RunDocument[]> =>

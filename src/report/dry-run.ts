@@ -8,13 +8,13 @@ import type { Change, Decision } from '../domain/change.js';
 import { coveringRanges } from '../domain/chunk.js';
 import type { TransformStep } from '../domain/migration.js';
 import type { DocumentUnit, Unit } from '../domain/series-step.js';
+import { isReferences } from '../domain/step-order.js';
 import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import type { Locate } from '../engine/apply-transform.js';
 import { evaluateBack, evaluateTwice } from '../engine/evaluate.js';
 import { mergedAsPlanned } from '../engine/legacy.js';
 import {
   addReferenceCounts,
-  isReferences,
   lookAtReferences,
   NO_REFERENCES,
   type ReferenceCounts,

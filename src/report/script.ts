@@ -3,11 +3,11 @@
 import { coveringRanges } from '../domain/chunk.js';
 import type { DocumentStep } from '../domain/migration.js';
 import type { GivenStep, HelperStep, ScriptPart, ScriptResult } from '../domain/script-step.js';
-import { absentDocument, type StoredDocument, typedId } from '../domain/stored-document.js';
-import { decideGiven } from '../engine/given.js';
+import { type StoredDocument, typedId } from '../domain/stored-document.js';
+import { decideGiven, readPlaces } from '../engine/given.js';
 import { callScript, scriptError } from '../engine/script-context.js';
 import { walk } from '../engine/walk.js';
-import { type ReadFrom, readByIds } from '../mongo/read-batch.js';
+import type { ReadFrom } from '../mongo/read-batch.js';
 import { readOnlyDb } from '../mongo/read-only-db.js';
 import { requireTarget } from '../mongo/target.js';
 import { Collisions } from './collisions.js';
@@ -24,11 +24,8 @@ async function* documentsFor(
     return;
   }
   const ids = [...insert.values()].map(typedId);
-  for (let at = 0; at < ids.length; at += facts.batchSize) {
-    const wanted = ids.slice(at, at + facts.batchSize);
-    const there = new Map((await readByIds(from, wanted)).map((document) => [document.key, document]));
-    yield wanted.map(absentDocument).map((place) => there.get(place.key) ?? place);
-  }
+  for (let at = 0; at < ids.length; at += facts.batchSize)
+    yield await readPlaces(from, ids.slice(at, at + facts.batchSize));
 }
 
 async function analyseGiven(

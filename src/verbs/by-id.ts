@@ -1,11 +1,10 @@
 /** Which migration is meant by an id: the date may be left out while that is clear, and so may the phase. */
 import { type MigrationPhase, phaseId, splitPhaseId } from '../domain/expand-contract.js';
-import { isSpent } from '../domain/run.js';
 import { GodwitError, isGodwitError } from '../errors.js';
 import { didYouMean } from '../kernel/nearest.js';
 import { findMigration, findMigrations, withPhase } from '../migration/find.js';
 import { type LoadedMigration, loadMigration, loadPhases } from '../migration/load.js';
-import { findCurrentRun, listCurrentRuns } from '../mongo/runs.js';
+import { findCurrentRun, findStandingRun, listCurrentRuns } from '../mongo/runs.js';
 import type { Session } from './session.js';
 
 /**
@@ -18,11 +17,7 @@ export async function loadById({ config, state }: Session, id: string): Promise<
   if (file.phase) return loadMigration(file);
   const all = await loadPhases(file);
   let standing = all[0];
-  if (all.length > 1)
-    for (const loaded of all) {
-      const run = await findCurrentRun(state, loaded.id);
-      if (run && !isSpent(run.state)) standing = loaded;
-    }
+  if (all.length > 1) for (const loaded of all) if (await findStandingRun(state, loaded.id)) standing = loaded;
   return standing ?? loadMigration(file);
 }
 
@@ -52,8 +47,8 @@ export async function loadDue(
  */
 export async function requireNotContracted({ state }: Session, { id, base, phase }: LoadedMigration): Promise<void> {
   if (phase === null || phase === 'contract') return;
-  const contract = await findCurrentRun(state, phaseId(base, 'contract'));
-  if (!contract || isSpent(contract.state) || contract.state === 'planned') return;
+  const contract = await findStandingRun(state, phaseId(base, 'contract'));
+  if (!contract || contract.state === 'planned') return;
   throw new GodwitError(
     'GODWIT_USAGE',
     `wanted ${id} before its contract phase, found ${contract.migration} ${contract.state}: what that took away is not there to be compared`,

@@ -4,8 +4,7 @@
  */
 
 import { GATES, type Gate, isGate, type Waiver } from '../domain/evidence.js';
-import { phaseId } from '../domain/expand-contract.js';
-import { isSpent } from '../domain/run.js';
+import { phaseId, splitPhaseId } from '../domain/expand-contract.js';
 import { whoami } from '../engine/owner.js';
 import { GodwitError } from '../errors.js';
 import { didYouMean } from '../kernel/nearest.js';
@@ -13,7 +12,7 @@ import { parseDuration } from '../kernel/units.js';
 import { findMigration, findMigrations } from '../migration/find.js';
 import { type LoadedMigration, loadMigration, loadPhases } from '../migration/load.js';
 import { listWaivers, storeWaiver } from '../mongo/evidence.js';
-import { findCurrentRun } from '../mongo/runs.js';
+import { findCurrentRun, findStandingRun } from '../mongo/runs.js';
 import { readServerTime } from '../mongo/server-facts.js';
 import type { Session } from './session.js';
 import { verify } from './verify.js';
@@ -26,10 +25,8 @@ async function openGates({ client, state }: Session, loaded: LoadedMigration): P
 }
 
 /** A phase that has begun goes on: what it needed was there. */
-async function hasBegun({ state }: Session, { id }: LoadedMigration): Promise<boolean> {
-  const run = await findCurrentRun(state, id);
-  return run !== null && !isSpent(run.state);
-}
+const hasBegun = async ({ state }: Session, { id }: LoadedMigration): Promise<boolean> =>
+  (await findStandingRun(state, id)) !== null;
 
 /** @throws GodwitError GODWIT_CONTRACT */
 export async function requireContract(
@@ -88,8 +85,7 @@ async function waiting({ config, state }: Session): Promise<LoadedMigration[]> {
 
 async function contractOf(session: Session, id: string | undefined): Promise<LoadedMigration> {
   if (id !== undefined) {
-    const file = await findMigration(session.config.migrationsFolder, id);
-    const base = file.phase ? id.slice(0, -file.phase.length - 1) : id;
+    const base = splitPhaseId(id)?.migration ?? id;
     return loadMigration(await findMigration(session.config.migrationsFolder, phaseId(base, 'contract')));
   }
   const found = await waiting(session);

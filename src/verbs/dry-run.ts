@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { MigrationPhase } from '../domain/expand-contract.js';
 import type { Dangling, StepLookup } from '../domain/migration.js';
-import { isSpent, type SchemaRecord } from '../domain/run.js';
+import type { SchemaRecord } from '../domain/run.js';
 import { downsOf, readBy } from '../domain/series-step.js';
 import { NO_REFERENCES, type ReferenceCounts, referencesIn } from '../engine/references.js';
 import type { LoadedMigration } from '../migration/load.js';
-import { findCurrentRun } from '../mongo/runs.js';
+import { findStandingRun } from '../mongo/runs.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
 import type { Collision } from '../report/collisions.js';
 import type { Listed, StepAnalysis } from '../report/dry-run.js';
@@ -161,10 +161,8 @@ const referencesOf = (steps: readonly StepAnalysis[]): ReferencesReport[] =>
   );
 
 /** How far the schema steps of its run are, where one counts. */
-async function recordsOf({ state }: Session, { id }: LoadedMigration): Promise<readonly SchemaRecord[]> {
-  const run = await findCurrentRun(state, id);
-  return (run && !isSpent(run.state) && run.schema) || [];
-}
+const recordsOf = async ({ state }: Session, { id }: LoadedMigration): Promise<readonly SchemaRecord[]> =>
+  (await findStandingRun(state, id))?.schema ?? [];
 
 /** The duplicates of each merge, to be looked at and edited, beside the report. @returns the files */
 async function keepDuplicates(

@@ -173,6 +173,8 @@ export interface StreamPlace {
   readonly since: Timestamp;
   readonly token: unknown;
   readonly isLost: boolean;
+  /** A looked-up document changed in a way that hides who depended on it. Absent: none did. */
+  readonly hasUnknownDependants?: boolean;
 }
 
 export interface RunDocument {

@@ -15,7 +15,7 @@ import {
   listTouched,
   type Stream,
   settleTouched,
-  storeLost,
+  storeStreamFact,
   storeToken,
   storeTouched,
   type Touch,
@@ -38,6 +38,8 @@ const REOPEN_MS = 250;
 export class CatchUp {
   /** Why the stream cannot tell what was touched; null while it can. */
   lostBecause: string | null = null;
+  /** True when a looked-up document changed in a way that hides who depended on it. */
+  hasUnknownDependants = false;
   readonly #changes: Changes;
   #upTo = 0n;
   #isClosed = false;
@@ -47,6 +49,7 @@ export class CatchUp {
   #brokenSince: number | null = null;
   /** A rollback must know: what was inserted meanwhile is not on record. */
   #isLossStored = false;
+  #isUnknownStored = false;
   #work: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -67,6 +70,7 @@ export class CatchUp {
     });
     this.#token = place.token;
     this.#isLossStored = place.isLost;
+    this.hasUnknownDependants = this.#isUnknownStored = place.hasUnknownDependants ?? false;
     if (place.isLost) this.lostBecause = 'its history was lost earlier in this run';
   }
 
@@ -97,7 +101,11 @@ export class CatchUp {
       await faultPoint('touched:before-store');
       // Whoever holds it next has sessions that this stream does not know: their writes are not the application's.
       if (!(await holdsLease(state, run._id, fence))) return this.#end(leaseLost(run.migration));
-      await storeTouched(state, run._id, await this.#touches(events));
+      const touches = await this.#touches(events);
+      // Whoever begins again has to be told of it, too: the place stays in front of it.
+      if (this.#isClosed || this.lostBecause !== null) return;
+      await storeTouched(state, run._id, touches);
+      await this.#storeUnknown();
       await faultPoint('touched:after-store');
     }
     if (events.length > 0 || performance.now() - this.#tokenAt > TOKEN_MS) {
@@ -139,22 +147,33 @@ export class CatchUp {
   async #storeLoss(): Promise<void> {
     const { state, run, fence } = this.context;
     if (this.#isLossStored) return;
-    await storeLost(state, run._id, fence, this.stream);
+    await storeStreamFact(state, run._id, fence, this.stream, 'isLost');
     this.#isLossStored = true;
+  }
+
+  /** Before the place moves behind what has hidden it. */
+  async #storeUnknown(): Promise<void> {
+    const { state, run, fence } = this.context;
+    if (!this.hasUnknownDependants || this.#isUnknownStored) return;
+    await storeStreamFact(state, run._id, fence, this.stream, 'hasUnknownDependants');
+    this.#isUnknownStored = true;
   }
 
   /** The documents that have to be looked at again, step by step. */
   async #touches(events: readonly ChangeEvent[]): Promise<Touch[]> {
     const touches: Touch[] = [];
     for (const event of events) {
-      if (event.kind === 'replaced-collection') await this.#noteReplaced(event.collection);
+      if (event.kind === 'replaced-collection') {
+        await this.#noteReplaced(event.collection);
+        continue;
+      }
       for (const step of this.steps) {
         // A script is not asked again about what the application writes; its rollback is.
         if (step.step.kind === 'script' && this.stream === 'stream') continue;
         const isInsert = event.kind === 'inserted';
         if ((isInsert || event.kind === 'written') && step.step.collection === event.collection)
           touches.push({ step: step.stepIndex, id: event.id, isInsert });
-        if (event.kind !== 'replaced-collection' && step.sources.has(event.collection))
+        if (step.sources.has(event.collection))
           touches.push({ step: step.stepIndex, id: event.id, isInsert: false, from: event.collection });
         const dependants = await dependantsOf(step, event);
         if (dependants === 'unknown') this.hasUnknownDependants = true;
@@ -164,21 +183,19 @@ export class CatchUp {
     return touches;
   }
 
-  /** True when a looked-up document changed in a way that hides who depended on it. */
-  hasUnknownDependants = false;
-
   /**
    * A drop or a rename may be long ago: when the planned collection is back, the run goes on, but what was written to
-   * it under another name the stream has not told.
+   * it under another name the stream has not told; nor who depended on what was in one that is only read.
    */
   async #noteReplaced(collection: string): Promise<void> {
     const { db, run } = this.context;
-    for (const { step, uuid } of this.steps) {
-      if (collection !== '' && step.collection !== collection) continue;
+    const own = this.steps.filter(({ step }) => collection === '' || step.collection === collection);
+    for (const { step, uuid } of own) {
       const target = await findTarget(db, step.collection);
-      if (target?.uuid === uuid) await this.#lose(new HistoryLost(`${step.collection} was away under another name`));
-      else this.context.stop(targetReplaced(`${db.databaseName}.${step.collection}`, run.migration, target === null));
+      if (target?.uuid !== uuid)
+        return this.#end(targetReplaced(`${db.databaseName}.${step.collection}`, run.migration, target === null));
     }
+    await this.#lose(new HistoryLost(`${collection} was away under another name`));
   }
 
   /** Waits until the stream has seen everything up to now; false when it can't tell any more. */

@@ -34,7 +34,7 @@ export async function dependantsOf(context: StepContext, event: ChangeEvent): Pr
   const ids: unknown[] = [];
   // What was merged into what, Godwit itself decides.
   for (const { from, localField, foreignField, merged } of Object.values<StepLookup>(context.step.lookup)) {
-    if (from !== event.collection || event.kind === 'replaced-collection' || merged !== undefined) continue;
+    if (from !== event.collection || merged !== undefined) continue;
     const values = await foreignValues(context, from, foreignField, event.id);
     // No filter says "under any name".
     if (values === null || localField.split('.').includes(ANY_NAME)) return 'unknown';

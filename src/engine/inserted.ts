@@ -40,8 +40,11 @@ async function readOn(context: StepContext, keys: Set<string>, untilSeconds: big
   try {
     for (;;) {
       const { events, upTo } = await changes.next();
-      for (const { kind, collection, id } of events)
+      for (const { kind, collection, id } of events) {
+        // What is inserted under another name the stream does not tell.
+        if (kind === 'replaced-collection') return false;
         if (kind === 'inserted' && collection === step.collection) keys.add(keyOf(id));
+      }
       // On a server at rest the stream's place stays at the last operation: nothing new there is its end.
       if (upTo >> 32n > untilSeconds || upTo > now || (upTo === now && events.length === 0)) return true;
       if (signal.aborted) throw signal.reason;

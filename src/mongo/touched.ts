@@ -111,7 +111,13 @@ export async function storeToken(
   await state.runs.updateOne(underLease(run, fence), { $set: { [`${stream}.token`]: token } } as object);
 }
 
-/** From here on the stream cannot tell. */
-export async function storeLost(state: State, run: string, fence: string, stream: Stream): Promise<void> {
-  await state.runs.updateOne(underLease(run, fence), { $set: { [`${stream}.isLost`]: true } } as object);
+/** What stays true of the stream, whoever reads on. */
+export async function storeStreamFact(
+  state: State,
+  run: string,
+  fence: string,
+  stream: Stream,
+  fact: 'isLost' | 'hasUnknownDependants',
+): Promise<void> {
+  await state.runs.updateOne(underLease(run, fence), { $set: { [`${stream}.${fact}`]: true } } as object);
 }

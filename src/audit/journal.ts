@@ -1,7 +1,15 @@
 /** Puts the before and after images of a decided batch into its transaction; only then may the batch be written. */
 import type { ClientSession } from 'mongodb';
-import { type AuditDirection, chainAfter, digestOf, encodeImages, splitImages } from '../domain/audit-entry.js';
+import {
+  type AuditDirection,
+  type AuditDocument,
+  chainAfter,
+  digestOf,
+  encodeImages,
+  splitImages,
+} from '../domain/audit-entry.js';
 import { type DecidedBatch, type JournaledBatch, markJournaled } from '../domain/batch.js';
+import type { Change } from '../domain/change.js';
 import type { Chunk } from '../domain/chunk.js';
 import { typedId } from '../domain/stored-document.js';
 import { insertAudit } from '../mongo/audit-entries.js';
@@ -25,13 +33,22 @@ export async function journal(
   session: ClientSession,
 ): Promise<JournaledBatch> {
   const { changes, untouched } = batch;
-  const ids = changes.map(({ before }) => typedId(before));
   const images = await encodeImages(changes, untouched);
   const digest = digestOf(images);
   // Rollbacks have no chain of their own: they are told by the batches that they undo.
   const chain = where.direction === 'up' ? chainAfter(chunk.chain, digest) : digest;
   const parts = splitImages(images, MAX_PART_BYTES);
-  const found = ids.length === 0 ? {} : isRange ? { first: ids[0], last: ids.at(-1) } : { ids };
+  const found = placeOf(changes, isRange);
   await insertAudit(state, chunk, { ...where, n: changes.length, found, digest, chain, parts }, session);
   return markJournaled(batch, chain);
+}
+
+/** By what `_id`s the batch is found. */
+function placeOf(changes: readonly Change[], isRange: boolean): Pick<AuditDocument, 'first' | 'last' | 'ids'> {
+  const [first] = changes;
+  const last = changes.at(-1);
+  if (!first || !last) return {};
+  return isRange
+    ? { first: typedId(first.before), last: typedId(last.before) }
+    : { ids: changes.map(({ before }) => typedId(before)) };
 }

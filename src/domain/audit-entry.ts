@@ -11,7 +11,7 @@ import { idKey, splitDocuments } from '../kernel/raw-bson.js';
 import { type Doc, toTyped } from '../kernel/values.js';
 import type { Change } from './change.js';
 import type { ChangeKind } from './patch.js';
-import { type StoredDocument, slice, storedDocument } from './stored-document.js';
+import { idDocument, type StoredDocument, storedDocument } from './stored-document.js';
 
 /** Which way the documents went in that batch. */
 export type AuditDirection = 'up' | 'down';
@@ -130,15 +130,6 @@ export function joinImages(parts: readonly AuditDocument[]): Images {
 /** `_id` elements of the documents, as one-field documents, deflated. */
 const encodeIds = async (documents: readonly StoredDocument[]): Promise<Buffer> =>
   documents.length === 0 ? NO_BYTES : pack(documents.map(idDocument));
-
-function idDocument(document: StoredDocument): Buffer {
-  const field = document.fields.find(({ name }) => name === '_id');
-  const element = field ? slice(document, field) : Buffer.alloc(0);
-  const bytes = Buffer.alloc(element.length + 5);
-  bytes.writeInt32LE(bytes.length, 0);
-  element.copy(bytes, 4);
-  return bytes;
-}
 
 /** Keys of the `_id`s that a batch left as they were. */
 export function decodeUntouched(images: Images): string[] {

@@ -17,14 +17,27 @@ function valuesIn(patch: Buffer): Map<string, unknown> {
   return new Map(scanFields(fields).map(({ name }) => [name, typed[name]]));
 }
 
-/** The change; its values are read when they are asked for. */
-export function carriedChange(carried: CarriedChange): Change {
-  let values: ReadonlyMap<string, unknown> | undefined;
-  return {
-    ...carried,
-    get set() {
-      values ??= valuesIn(carried.patch);
-      return values;
-    },
-  };
+/** Its values are read when they are asked for. */
+class Carried implements Change {
+  readonly before: StoredDocument;
+  readonly after: Buffer;
+  readonly hash: Buffer;
+  readonly patch: Buffer;
+  readonly unset: readonly string[];
+  #set: ReadonlyMap<string, unknown> | undefined;
+
+  constructor({ before, after, hash, patch, unset }: CarriedChange) {
+    this.before = before;
+    this.after = after;
+    this.hash = hash;
+    this.patch = patch;
+    this.unset = unset;
+  }
+
+  get set(): ReadonlyMap<string, unknown> {
+    this.#set ??= valuesIn(this.patch);
+    return this.#set;
+  }
 }
+
+export const carriedChange = (carried: CarriedChange): Change => new Carried(carried);

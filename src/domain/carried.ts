@@ -1,13 +1,13 @@
 /** What JavaScript can carry exactly, and what it cannot: told from the bytes. */
 import { isUtf8 } from 'node:buffer';
-import { assemble, BSON_TYPE, type RawField } from '../kernel/raw-bson.js';
+import { assemble, BSON_TYPE, type RawField, scanFields } from '../kernel/raw-bson.js';
 import { toBytes, toTyped } from '../kernel/values.js';
 import { type StoredDocument, slice } from './stored-document.js';
 
 /** True when the whole document can go through JavaScript values and come out as the same bytes. */
-export function isDocumentCarried(document: StoredDocument): boolean {
+export function isDocumentCarried({ bytes }: StoredDocument): boolean {
   try {
-    return toBytes(toTyped(document.bytes)).equals(document.bytes);
+    return isPlainObject(bytes) || toBytes(toTyped(bytes)).equals(bytes);
   } catch {
     return false;
   }
@@ -47,7 +47,7 @@ export function requireCarried(document: StoredDocument, field: RawField): void 
   if (!isCarried(document, field)) throw new NotCarried(notCarried(field));
 }
 
-/** Types whose every value JavaScript holds; of text only what is UTF-8. */
+/** Types whose every value JavaScript holds. */
 const ALWAYS_CARRIED: ReadonlySet<number> = new Set([
   BSON_TYPE.objectId,
   BSON_TYPE.null,
@@ -55,18 +55,55 @@ const ALWAYS_CARRIED: ReadonlySet<number> = new Set([
   BSON_TYPE.int64,
 ]);
 
-/** True for what is plain to see: an ordinary name, and a value that has one form only. */
-function isPlainlyCarried(document: StoredDocument, field: RawField): boolean {
-  if (!/^[a-z]\w*$/i.test(field.name)) return false;
-  if (ALWAYS_CARRIED.has(field.type)) return true;
-  if (field.type !== BSON_TYPE.string) return false;
-  return isUtf8(document.bytes.subarray(field.valueStart + 4, field.end));
+/** The first and the last moment of a JavaScript date, in ms (ECMA-262, "Time Values"). */
+const MAX_DATE_MS = 8_640_000_000_000_000n;
+
+const isOrdinary = (name: string): boolean => /^[a-z]\w*$/i.test(name) || name === '_id';
+
+/** True for what is plain to see: a value that has one form only. A quarter of the time of taking it there and back. */
+function isPlainValue(bytes: Buffer, { type, valueStart, end }: RawField): boolean {
+  if (ALWAYS_CARRIED.has(type)) return true;
+  switch (type) {
+    case BSON_TYPE.string:
+      return bytes[end - 1] === 0 && isUtf8(bytes.subarray(valueStart + 4, end));
+    case BSON_TYPE.boolean:
+      return (bytes[valueStart] ?? 2) < 2;
+    case BSON_TYPE.double:
+      return !Number.isNaN(bytes.readDoubleLE(valueStart));
+    case BSON_TYPE.date: {
+      const ms = bytes.readBigInt64LE(valueStart);
+      return ms <= MAX_DATE_MS && ms >= -MAX_DATE_MS;
+    }
+    case BSON_TYPE.object:
+      return isPlainObject(bytes.subarray(valueStart, end));
+    case BSON_TYPE.array:
+      return isPlainArray(bytes.subarray(valueStart, end));
+    default:
+      return false;
+  }
 }
 
+const isClosed = (bytes: Buffer): boolean => bytes.readInt32LE(0) === bytes.length && bytes.at(-1) === 0;
+
+/** Ordinary names, each once, of plain values. */
+function isPlainObject(bytes: Buffer): boolean {
+  if (!isClosed(bytes)) return false;
+  const names = new Set<string>();
+  for (const field of scanFields(bytes)) {
+    if (!isOrdinary(field.name) || names.has(field.name) || !isPlainValue(bytes, field)) return false;
+    names.add(field.name);
+  }
+  return true;
+}
+
+const isPlainArray = (bytes: Buffer): boolean =>
+  isClosed(bytes) &&
+  scanFields(bytes).every((field, index) => field.name === String(index) && isPlainValue(bytes, field));
+
 function isCarried(document: StoredDocument, field: RawField): boolean {
-  if (isPlainlyCarried(document, field)) return true;
-  const bytes = assemble([slice(document, field)]);
   try {
+    if (isOrdinary(field.name) && isPlainValue(document.bytes, field)) return true;
+    const bytes = assemble([slice(document, field)]);
     return toBytes(new Map([[field.name, toTyped(bytes)[field.name]]])).equals(bytes);
   } catch {
     // Whatever the reason that it cannot be read or written (deep nesting, a field named _bsontype), it is not carried.

@@ -122,37 +122,80 @@ export function candidates(document: StoredDocument, plain: Doc, output: Doc): M
   return values;
 }
 
+const NOTHING = Buffer.alloc(0);
+
+/** The elements of a document by their names. */
+const elementsIn = (bytes: Buffer): Map<string, Buffer> =>
+  new Map(
+    (bytes.length > 0 ? scanFields(bytes) : []).map(({ name, start, end }) => [name, bytes.subarray(start, end)]),
+  );
+
+/** A new document from fields of an old one, which are copied in as few pieces as there are, and new elements. */
+class Splice {
+  readonly #parts: Uint8Array[] = [];
+  #from = 0;
+  #to = 0;
+
+  constructor(private readonly document: StoredDocument) {}
+
+  keep({ start, end }: RawField): void {
+    if (start !== this.#to) this.#close();
+    if (this.#from === this.#to) this.#from = start;
+    this.#to = end;
+  }
+
+  put(element: Uint8Array): void {
+    this.#close();
+    this.#parts.push(element);
+  }
+
+  #close(): void {
+    if (this.#from < this.#to) this.#parts.push(this.document.bytes.subarray(this.#from, this.#to));
+    this.#from = this.#to = 0;
+  }
+
+  bytes(): Buffer {
+    this.#close();
+    return assemble(this.#parts);
+  }
+}
+
 function compare(document: StoredDocument, plain: Doc, output: Doc): Decision {
   const values = candidates(document, plain, output);
-  const bytes = values.size > 0 ? toBytes(values) : Buffer.alloc(0);
-  const elements = new Map(
-    (values.size > 0 ? scanFields(bytes) : []).map((field) => [field.name, bytes.subarray(field.start, field.end)]),
-  );
+  const bytes = values.size > 0 ? toBytes(values) : NOTHING;
+  const elements = elementsIn(bytes);
   const isKeptAsIs = (name: string): boolean => Object.hasOwn(output, name) && Object.is(output[name], plain[name]);
 
-  const parts: Buffer[] = [];
+  const after = new Splice(document);
   const touched: RawField[] = [];
   const changed: Buffer[] = [];
   const unset: string[] = [];
   for (const field of document.fields) {
-    const old = slice(document, field);
-    const next = elements.get(field.name);
-    if (isKeptAsIs(field.name)) parts.push(old);
-    else if (next) {
-      if (next.equals(old)) values.delete(field.name);
-      else {
-        touched.push(field);
-        changed.push(next);
-      }
-      parts.push(next);
-      elements.delete(field.name);
+    const { name } = field;
+    if (isKeptAsIs(name)) {
+      after.keep(field);
+      continue;
+    }
+    const next = elements.get(name);
+    if (!next) {
+      touched.push(field);
+      unset.push(name);
+      continue;
+    }
+    elements.delete(name);
+    if (next.equals(slice(document, field))) {
+      values.delete(name);
+      after.keep(field);
     } else {
       touched.push(field);
-      unset.push(field.name);
+      changed.push(next);
+      after.put(next);
     }
   }
-  for (const element of elements.values()) parts.push(element);
-  changed.push(...elements.values());
+  for (const element of elements.values()) {
+    after.put(element);
+    changed.push(element);
+  }
 
   if (values.size === 0 && unset.length === 0) return { kind: 'unchanged', document };
   if (touched.some((field) => field.name === '_id'))
@@ -163,17 +206,45 @@ function compare(document: StoredDocument, plain: Doc, output: Doc): Decision {
     );
   const odd = oddity(document, touched) ?? mangled(document, bytes);
   if (odd) return fail(document, 'GODWIT_NOT_CARRIED', odd);
-  const after = assemble(parts);
-  if (after.length > MAX_DOCUMENT_BYTES)
+  const made = after.bytes();
+  if (made.length > MAX_DOCUMENT_BYTES)
     return fail(
       document,
       'GODWIT_TOO_LARGE',
-      `wanted at most ${MAX_DOCUMENT_BYTES} bytes, found ${after.length} (before: ${document.bytes.length})`,
+      `wanted at most ${MAX_DOCUMENT_BYTES} bytes, found ${made.length} (before: ${document.bytes.length})`,
     );
   return {
     kind: 'changed',
-    change: { before: document, after, hash: sha256(after), set: values, unset, patch: encodePatch(changed, unset) },
+    change: {
+      before: document,
+      after: made,
+      hash: sha256(made),
+      set: values,
+      unset,
+      patch: encodePatch(changed, unset),
+    },
   };
+}
+
+/** A document with the given fields set and removed, as the server will make it. */
+export function withFields(
+  document: StoredDocument,
+  set: ReadonlyMap<string, unknown>,
+  unset: readonly string[],
+): { readonly after: Buffer; readonly changed: readonly Buffer[] } {
+  const elements = elementsIn(set.size > 0 ? toBytes(new Map(set)) : NOTHING);
+  const changed = [...elements.values()];
+  const removed = new Set(unset);
+  const splice = new Splice(document);
+  for (const field of document.fields) {
+    if (removed.has(field.name)) continue;
+    const next = elements.get(field.name);
+    if (next) splice.put(next);
+    else splice.keep(field);
+    elements.delete(field.name);
+  }
+  for (const element of elements.values()) splice.put(element);
+  return { after: splice.bytes(), changed };
 }
 
 /** The change that sets and removes the given fields of a document: its exact bytes, as the server will make them. */
@@ -182,19 +253,7 @@ export function changeOf(
   set: ReadonlyMap<string, unknown>,
   unset: readonly string[],
 ): Change {
-  const bytes = set.size > 0 ? toBytes(new Map(set)) : Buffer.alloc(0);
-  const elements = new Map(
-    (set.size > 0 ? scanFields(bytes) : []).map((field) => [field.name, bytes.subarray(field.start, field.end)]),
-  );
-  const changed = [...elements.values()];
-  const removed = new Set(unset);
-  const parts: Buffer[] = [];
-  for (const field of document.fields) {
-    if (removed.has(field.name)) continue;
-    parts.push(elements.get(field.name) ?? slice(document, field));
-    elements.delete(field.name);
-  }
-  const after = assemble([...parts, ...elements.values()]);
+  const { after, changed } = withFields(document, set, unset);
   const change = { before: document, after, hash: sha256(after), set, unset };
   return document.isAbsent
     ? { ...change, patch: encodePatch(changed, unset, 'insert'), kind: 'insert' }
@@ -207,8 +266,6 @@ export function insertionOf(document: StoredDocument): Change {
   const order = document.fields.flatMap(({ name }) => (name === '_id' ? [] : [name]));
   return changeOf(absentDocument(_id), new Map(order.map((name) => [name, fields[name]])), []);
 }
-
-const NOTHING = Buffer.alloc(0);
 
 /** The change that takes a document away. */
 export const removalOf = (document: StoredDocument): Change => ({

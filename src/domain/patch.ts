@@ -7,7 +7,19 @@ import { toBytes } from '../kernel/values.js';
 
 const elementsIn = (document: Buffer): Buffer => document.subarray(4, -1);
 
-const NOTHING_REMOVED = elementsIn(toBytes({ u: [] }));
+const elementsOfRemoval = (unset: readonly string[]): Buffer => elementsIn(toBytes({ u: unset }));
+
+/** The last one: documents of a migration mostly lose the same fields. */
+let removal: { readonly unset: readonly string[]; readonly elements: Buffer } = {
+  unset: [],
+  elements: elementsOfRemoval([]),
+};
+
+function removing(unset: readonly string[]): Buffer {
+  const isSame = unset.length === removal.unset.length && unset.every((name, at) => name === removal.unset[at]);
+  if (!isSame) removal = { unset: [...unset], elements: elementsOfRemoval(unset) };
+  return removal.elements;
+}
 
 /** Of `s`: its type, its name, and the end of the name. */
 const HEAD = Buffer.from([BSON_TYPE.object, 's'.charCodeAt(0), 0]);
@@ -26,10 +38,7 @@ export function encodePatch(
   unset: readonly string[],
   kind: ChangeKind = 'update',
 ): Buffer {
-  const isPlain = unset.length === 0 && kind === 'update';
-  const removed = isPlain
-    ? NOTHING_REMOVED
-    : elementsIn(toBytes({ u: unset, ...(kind === 'update' ? {} : { k: kind }) }));
+  const removed = kind === 'update' ? removing(unset) : elementsIn(toBytes({ u: unset, k: kind }));
   let length = FRAME_BYTES;
   for (const element of elements) length += element.length;
   const patch = Buffer.allocUnsafe(FRAME_BYTES + HEAD.length + length + removed.length);

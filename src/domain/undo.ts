@@ -1,13 +1,13 @@
 /** The rollback of one batch, decided: which documents get what, by the table in docs/guide/rollback.md. */
 
-import { assemble, sha256 } from '../kernel/raw-bson.js';
-import { toTyped } from '../kernel/values.js';
+import { sha256 } from '../kernel/raw-bson.js';
 import type { AuditEntry } from './audit-entry.js';
 import { isDocumentCarried, oddity } from './carried.js';
-import { type Change, changeOf, type DocumentFailure, insertionOf, removalOf } from './change.js';
+import { type Change, changeOf, type DocumentFailure, insertionOf, removalOf, withFields } from './change.js';
 import { NO_UNDO, type UndoConflict, type UndoCounters, type UndoNote } from './chunk.js';
 import { invert } from './invert.js';
-import { type StoredDocument, slice, typedFields, typedId } from './stored-document.js';
+import { encodePatch } from './patch.js';
+import { type StoredDocument, typedFields, typedId } from './stored-document.js';
 
 export interface UndoOptions {
   readonly collection: string;
@@ -53,29 +53,33 @@ export const NO_UNDO_BATCH: UndoBatch = { restores: [], counters: NO_UNDO, confl
 
 type Row = { readonly restore?: Restore; readonly conflict?: UndoConflict; readonly counts: keyof UndoCounters };
 
-/** Before values of the fields that the run changed, for the document as it is now. */
-function exactChange(entry: AuditEntry, current: StoredDocument): Change {
-  const before = new Map(entry.before.fields.map((field) => [field.name, field]));
-  const set = new Map<string, unknown>();
-  const unset: string[] = [];
-  for (const name of [...Object.keys(entry.set), ...entry.unset]) {
-    const field = before.get(name);
-    if (field) set.set(name, toTyped(assemble([slice(entry.before, field)]))[name]);
-    else unset.push(name);
-  }
-  return changeOf(current, set, unset);
+/** The fields that the run changed, as they were before. */
+function fieldsBefore({ before, set: now, unset: gone }: AuditEntry): Pick<Change, 'set' | 'unset'> {
+  const touched = new Set([...Object.keys(now), ...gone]);
+  const fields = before.fields.filter(({ name }) => touched.has(name));
+  const typed = typedFields(before, fields);
+  const there = new Set(fields.map(({ name }) => name));
+  const names = [...touched];
+  return {
+    set: new Map(names.filter((name) => there.has(name)).map((name) => [name, typed[name]])),
+    unset: names.filter((name) => !there.has(name)),
+  };
 }
 
 const byFields = (change: Change): Restore => ({ change, how: 'fields', order: [] });
 
 function exactRow(entry: AuditEntry, current: StoredDocument, options: UndoOptions): Row {
-  const change = exactChange(entry, current);
+  const { set, unset } = fieldsBefore(entry);
+  const { after, changed } = withFields(current, set, unset);
   const { bytes, fields } = entry.before;
-  if (change.after.equals(bytes)) return { restore: byFields(change), counts: 'restored' };
-  if (options.inexact.has(current.key)) return { restore: byFields(change), counts: 'keptFields' };
+  const isSame = after.equals(bytes);
+  const made = isSame || options.inexact.has(current.key) ? after : bytes;
+  const patch = encodePatch(changed, unset);
+  const change: Change = { before: current, after: made, hash: sha256(made), set, unset, patch };
+  if (isSame) return { restore: byFields(change), counts: 'restored' };
+  if (made === after) return { restore: byFields(change), counts: 'keptFields' };
   const how = bytes.length <= MAX_WHOLE_BYTES && isDocumentCarried(entry.before) ? 'whole' : 'ordered';
-  const exact: Change = { ...change, after: bytes, hash: sha256(bytes) };
-  return { restore: { change: exact, how, order: fields.map(({ name }) => name) }, counts: 'restored' };
+  return { restore: { change, how, order: fields.map(({ name }) => name) }, counts: 'restored' };
 }
 
 function conflictOf(

@@ -63,10 +63,26 @@ async function transform(
   const found = await lookupsFor(from, step, documents, session);
   const elsewhere = await threads.apply(stepIndex, documents, found);
   if (elsewhere) return elsewhere;
-  const startedAt = performance.now();
-  const decisions = applyTransform(documents, { fn: step.up, locate, timeoutMs }, tablesOf(step.lookup, found));
-  threads.measured(performance.now() - startedAt);
+  const up = timed(step.up);
+  const decisions = applyTransform(documents, { fn: up.fn, locate, timeoutMs }, tablesOf(step.lookup, found));
+  threads.measured(up.ms());
   return decisions;
+}
+
+/** A function that knows how long its calls have taken together, in ms: what is made of its results is not its work. */
+function timed(fn: TransformFunction): { readonly fn: TransformFunction; readonly ms: () => number } {
+  let ms = 0;
+  return {
+    fn: (document, context) => {
+      const startedAt = performance.now();
+      try {
+        return fn(document, context);
+      } finally {
+        ms += performance.now() - startedAt;
+      }
+    },
+    ms: () => ms,
+  };
 }
 
 /** Each step of a series in this thread; the filter of the second is asked about what the first has made. */

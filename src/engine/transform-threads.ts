@@ -13,7 +13,10 @@ import { decisionsOf, type ThreadAnswer, type ThreadFacts, taskOf } from './thre
 
 const MAIN = fileURLToPath(new URL('../engine/transform-thread.js', import.meta.url));
 
-/** Time that a batch's transform takes, in ms, above which it goes to threads. */
+/**
+ * Time that the author's `up` takes of a batch, in ms, above which it goes to threads. Its own only: on a slow machine
+ * what is done around it may take as long for a transform that is none, and a thread has to do that as well.
+ */
 const SLOW_MS = 50;
 /** Batches whose median is looked at. */
 const BATCHES = 3;
@@ -26,7 +29,7 @@ const SPENT_MS = 1_000;
 export interface Threads {
   /** @returns null while this thread does it */
   apply(step: number, documents: readonly StoredDocument[], found: FoundDocuments): Promise<Decision[] | null>;
-  /** A batch was transformed in this thread, in so many ms. */
+  /** The author's function was called in this thread for a batch, and took so many ms. */
   measured(ms: number): void;
   close(): Promise<void>;
 }

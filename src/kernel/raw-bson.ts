@@ -86,6 +86,34 @@ function endOfValue(bytes: Buffer, type: number, start: number): number {
   }
 }
 
+interface MetName {
+  /** With the zero at its end. */
+  readonly bytes: Uint8Array;
+  readonly name: string;
+}
+
+/** Names by their place in the documents that were scanned last: those of a collection mostly have the same ones. */
+const met: MetName[][] = [];
+/** Places, and bytes of a name, that are kept at most. */
+const MAX_MET = 256;
+/** Names of one place: documents that are read, parts of them and what is made of them take turns. */
+const MAX_TURNS = 4;
+
+function standsAt(bytes: Buffer, from: number, wanted: Uint8Array): boolean {
+  for (let at = 0; at < wanted.length; at += 1) if (bytes[from + at] !== wanted[at]) return false;
+  return true;
+}
+
+/** The name that begins at `from`, as it was met at this place or from the bytes. */
+function nameAt(bytes: Buffer, from: number, place: number): MetName {
+  const known = met[place];
+  if (known) for (const one of known) if (standsAt(bytes, from, one.bytes)) return one;
+  const end = endOfCString(bytes, from);
+  const found = { bytes: Uint8Array.from(bytes.subarray(from, end)), name: bytes.toString('utf8', from, end - 1) };
+  if (place < MAX_MET && end - from <= MAX_MET) met[place] = [found, ...(known ?? []).slice(0, MAX_TURNS - 1)];
+  return found;
+}
+
 /** The top-level fields of one BSON document, in their order. Throws RangeError when the bytes are no BSON. */
 export function scanFields(bytes: Buffer): RawField[] {
   const fields: RawField[] = [];
@@ -93,10 +121,11 @@ export function scanFields(bytes: Buffer): RawField[] {
   let at = 4;
   while (at < last) {
     const type = bytes[at] ?? 0;
-    const valueStart = endOfCString(bytes, at + 1);
+    const found = nameAt(bytes, at + 1, fields.length);
+    const valueStart = at + 1 + found.bytes.length;
     const end = endOfValue(bytes, type, valueStart);
     if (end > last || end < valueStart) throw new RangeError('malformed BSON: a value beyond the ends of its document');
-    fields.push({ name: bytes.toString('utf8', at + 1, valueStart - 1), type, start: at, valueStart, end });
+    fields.push({ name: found.name, type, start: at, valueStart, end });
     at = end;
   }
   return fields;
@@ -139,19 +168,20 @@ const FIRST_ID_VALUE = 9;
 const isIdFirst = (bytes: Buffer): boolean =>
   bytes.length > FIRST_ID_VALUE && bytes.readUInt32BE(FIRST_ID_VALUE - 4) === 0x5f696400; // "_id" and its end
 
-const keyAt = (bytes: Buffer, type: number, start: number, end: number): string =>
-  `${type.toString(16)}:${bytes.toString('hex', start, end)}`;
+/** The element of the `_id`, without a look at other fields where it stands first. */
+export function idField(bytes: Buffer): RawField | undefined {
+  const type = bytes[4] ?? 0;
+  const end = isIdFirst(bytes) ? endOfValue(bytes, type, FIRST_ID_VALUE) : bytes.length;
+  return end < bytes.length
+    ? { name: '_id', type, start: 4, valueStart: FIRST_ID_VALUE, end }
+    : findField(bytes, '_id');
+}
 
 /** The bytes of the `_id` element's value with its type byte in front, in hex: equal exactly when the `_id`s are. */
 export function idKey(bytes: Buffer): string {
-  if (isIdFirst(bytes)) {
-    const type = bytes[4] ?? 0;
-    const end = endOfValue(bytes, type, FIRST_ID_VALUE);
-    if (end < bytes.length) return keyAt(bytes, type, FIRST_ID_VALUE, end);
-  }
-  const id = findField(bytes, '_id');
+  const id = idField(bytes);
   if (!id) throw new RangeError('a document without _id');
-  return keyAt(bytes, id.type, id.valueStart, id.end);
+  return `${id.type.toString(16)}:${bytes.toString('hex', id.valueStart, id.end)}`;
 }
 
 /** The first top-level field of this name. */

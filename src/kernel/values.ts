@@ -28,6 +28,9 @@ export function toTyped(bytes: Uint8Array): Doc {
   return BSON.deserialize(bytes, TYPED);
 }
 
+/** @param bytes the 12 of its value, which are copied */
+export const objectIdFrom = (bytes: Uint8Array): BSON.ObjectId => new BSON.ObjectId(Uint8Array.from(bytes));
+
 /** BSON bytes of a document (an object, or a Map where the order of integer-like names matters). */
 export function toBytes(document: Doc | Map<string, unknown>): Buffer {
   const bytes = BSON.serialize(document as BSON.Document, { ignoreUndefined: true });
@@ -69,8 +72,8 @@ type ForeignValue = {
 type Inner = (value: unknown) => unknown;
 
 const REWRAP: Readonly<Record<string, (value: ForeignValue, inner: Inner) => unknown>> = {
-  ObjectId: (value) => new BSON.ObjectId(Uint8Array.from(value.id)),
-  ObjectID: (value) => new BSON.ObjectId(Uint8Array.from(value.id)),
+  ObjectId: (value) => objectIdFrom(value.id),
+  ObjectID: (value) => objectIdFrom(value.id),
   Binary: (value) => new BSON.Binary(Uint8Array.from(value.buffer.subarray(0, value.position)), value.sub_type),
   UUID: (value) => new BSON.Binary(Uint8Array.from(value.buffer), 4),
   Decimal128: (value) => new BSON.Decimal128(Uint8Array.from(value.bytes)),

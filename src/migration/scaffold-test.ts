@@ -1,47 +1,15 @@
 /** The test that `godwit create` writes beside a migration. Texts only; nothing is read or written here. */
-import type { MigrationKind } from './scaffold.js';
-
-export interface TestFacts {
-  readonly id: string;
-  readonly kind: MigrationKind;
-  readonly language: 'ts' | 'mjs';
-  readonly runner: 'node:test' | 'vitest';
-  /** The test's path, as it is given to the runner. */
-  readonly path: string;
-}
-
-/** Of a migration whose steps are about documents. */
-type DocumentFacts = TestFacts & { readonly kind: Exclude<MigrationKind, 'schema'> };
-
-function howToRun({ language, runner, path }: Omit<TestFacts, 'kind'>): string {
-  if (runner === 'vitest') return ` * Run it:  npx vitest run ${path}`;
-  if (language === 'mjs') return ` * Run it:  node --test ${path}`;
-  return ` * Run it:  node --import jiti/register --test ${path}\n * or, from Node 22.18 on:  node --test ${path}`;
-}
-
-/** Types of the test's own functions, by language. */
-const TEST_WORDS = {
-  ts: {
-    doc: ': Doc',
-    path: ': string | readonly string[]',
-    reason: '?: string',
-    value: ': unknown',
-    rule: ': (doc: Doc) => unknown',
-    step: '(at: unknown, name) => (at as Doc | undefined)?.[name]',
-  },
-  mjs: { doc: '', path: '', reason: '', value: '', rule: '', step: '(at, name) => at?.[name]' },
-} as const;
-
-/** @param type of the test's own, in TypeScript */
-function importText({ id, language }: TestFacts, type = 'type Doc = Record<string, unknown>;'): string {
-  if (language === 'mjs') return `import migration from './${id}.mjs';\n`;
-  return `
-// By a name in a variable: so every runner finds the .ts file, whatever tsconfig.json says about extensions.
-const MIGRATION: string = './${id}.ts';
-
-${type}
-`;
-}
+import { scriptTestText } from './scaffold-script-test.js';
+import {
+  choicesText,
+  type DocumentFacts,
+  headText,
+  howToRun,
+  importText,
+  loadText,
+  TEST_WORDS,
+  type TestFacts,
+} from './scaffold-test-head.js';
 
 /** A test that passes as it is, and fails when \`up\` is not pure, not idempotent or wrong about the sample. */
 export function migrationTestText(facts: TestFacts): string {
@@ -49,6 +17,7 @@ export function migrationTestText(facts: TestFacts): string {
   if (kind === 'schema') return schemaTestText(facts);
   const own = { ...facts, kind };
   if (kind === 'pipeline') return pipelineTestText(own);
+  if (kind === 'script') return scriptTestText(own);
   return kind === 'merge' ? mergeTestText(own) : functionTestText(own);
 }
 
@@ -56,36 +25,6 @@ const PIPELINE_ABOUT = [
   'What the migration does to one document. The server itself evaluates it: give the address of one in MONGODB_URI.',
   'Nothing is read there, and nothing written.',
 ];
-
-/** In the old shape and in the new one. */
-const DOCUMENTS = {
-  transform: ['{ _id: 1 }', '{ _id: 1, schemaVersion: 2 }'],
-  pipeline: ['{ _id: 1 }', '{ _id: 1, schemaVersion: 2 }'],
-  merge: ["{ _id: 1, email: 'ana@example.test' }", "{ email: 'ana@example.test' }"],
-  references: ['{ _id: 1, owner: 7 }', "{ _id: 1, owner: 'a' }"],
-} as const;
-
-/** What every test begins with: what it is about, what it needs beside `assert` and `test`, and its two documents. */
-function headText(facts: DocumentFacts, about: readonly string[], needs: string): string {
-  const isVitest = facts.runner === 'vitest';
-  const { doc } = TEST_WORDS[facts.language];
-  const [before, after] = DOCUMENTS[facts.kind];
-  return `/**
-${about.map((line) => ` * ${line}`).join('\n')}
- *
-${howToRun(facts)}
- */
-import assert from 'node:assert/strict';
-${isVitest ? '' : "import { test } from 'node:test';\n"}${needs}
-${isVitest ? "import { test } from 'vitest';\n" : ''}${importText(facts)}
-/** A document in the old shape, and what it must become. <- yours */
-const before${doc} = ${before};
-const after${doc} = ${after};
-`;
-}
-
-const loadText = ({ language }: TestFacts): string =>
-  language === 'ts' ? '  const { default: migration } = await import(MIGRATION);\n' : '';
 
 /** The server evaluates the pipeline on a document that is stored nowhere: nothing is read, and nothing written. */
 function pipelineTestText(facts: DocumentFacts): string {
@@ -146,10 +85,7 @@ function mergeTestText(facts: DocumentFacts): string {
   return `${headText(facts, MERGE_ABOUT, '')}
 /** What Godwit gives to \`map\` beside the document. */
 const contextFor = (doc${word.doc}) => ({
-  keep: (path${word.path}) =>
-    (typeof path === 'string' ? path.split('.') : path).reduce(${word.step}, doc),
-  skip: (reason${word.reason}) => ({ skipped: reason ?? '' }),
-  reject: (reason${word.reason}) => ({ rejected: reason ?? '' }),
+${choicesText(facts)}
 });
 
 /** The first of the collections that are merged. <- one test for each */
@@ -208,10 +144,7 @@ function functionTestText(facts: DocumentFacts): string {
 /** What Godwit gives to \`up\` beside the document. */
 const contextFor = (doc${word.doc}) => ({
   lookup: ${lookup}${isReferences ? ',' : ''}
-  keep: (path${word.path}) =>
-    (typeof path === 'string' ? path.split('.') : path).reduce(${word.step}, doc),
-  skip: (reason${word.reason}) => ({ skipped: reason ?? '' }),
-  reject: (reason${word.reason}) => ({ rejected: reason ?? '' }),
+${choicesText(facts)}
 });
 
 function deepFreeze(value${word.value}) {

@@ -7,7 +7,7 @@ import { GodwitError } from '../errors.js';
 import { didYouMean } from '../kernel/nearest.js';
 
 /** The kinds of migration that there is a template for. */
-export const MIGRATION_KINDS = ['transform', 'pipeline', 'merge', 'references', 'schema'] as const;
+export const MIGRATION_KINDS = ['transform', 'pipeline', 'merge', 'references', 'schema', 'script'] as const;
 export type MigrationKind = (typeof MIGRATION_KINDS)[number];
 
 /** @throws GodwitError GODWIT_USAGE for a kind that has no template */
@@ -120,16 +120,34 @@ const SCHEMA_STEP = `    // In their order, each looked at beforehand by the dry
       options: { unique: true }, // keys that more than one document has are looked for first
     }),`;
 
+const SCRIPT_STEP = `    script({
+      collections: [COLLECTION], // every one that it writes to
+      // The helpers write in batches, with audit and rollback; \`ctx.db\` only reads. A script that was stopped begins
+      // anew, and meets what it has done. There are also ctx.insert(collection, documents),
+      // ctx.replace(collection, document) and ctx.remove(collection, filter).
+      async up(ctx) {
+        await ctx.update(COLLECTION, { schemaVersion: { $ne: 2 } }, (doc) => ({ ...doc, schemaVersion: 2 }));
+      },
+    }),`;
+
 const VERIFY = `  async verify(ctx) {
     await ctx.expectNone(COLLECTION, { schemaVersion: { $ne: 2 } });
   },
 `;
 
+/** Of every kind whose step is the same in both languages. */
+const STEPS = {
+  pipeline: PIPELINE_STEP,
+  merge: MERGE_STEP,
+  references: REFERENCES_STEP,
+  schema: SCHEMA_STEP,
+  script: SCRIPT_STEP,
+} as const;
+
 /** The migration's file. It loads as it is. */
 export function migrationText({ id, kind, language, author }: MigrationFacts): string {
-  const steps = { pipeline: PIPELINE_STEP, merge: MERGE_STEP, references: REFERENCES_STEP, schema: SCHEMA_STEP };
-  const step = kind === 'transform' ? transformStep(language) : steps[kind];
-  const hasVersion = kind === 'transform' || kind === 'pipeline';
+  const step = kind === 'transform' ? transformStep(language) : STEPS[kind];
+  const hasVersion = kind === 'transform' || kind === 'pipeline' || kind === 'script';
   return `import { defineMigration, ${kind} } from 'godwit';
 ${kind === 'transform' ? `\n${TYPES[language]}\n` : ''}
 const COLLECTION = 'name-of-the-collection'; // <- yours

@@ -15,7 +15,7 @@ export interface CreateOptions {
   readonly config: Config;
   /** In any spelling: `Unify contacts`, `unify-contacts`. */
   readonly name: string;
-  /** `transform` (default), `pipeline` or `references`. */
+  /** One of MIGRATION_KINDS; `transform` when left out. */
   readonly kind?: string | undefined;
   /** The minute in the file's name; now when left out. */
   readonly now?: Date | undefined;

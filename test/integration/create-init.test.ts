@@ -68,7 +68,7 @@ async function installGodwit(): Promise<void> {
     'node_modules/godwit/index.js',
     `import { createJiti } from ${JSON.stringify(join(jiti, 'lib/jiti.mjs'))};
      const authoring = await createJiti(import.meta.url).import(${JSON.stringify(join(root, 'src/domain/authoring.ts'))});
-     export const { defineMigration, transform, pipeline, merge, references, schema, defineConfig } = authoring;`,
+     export const { defineMigration, transform, pipeline, merge, references, schema, script, defineConfig } = authoring;`,
   );
   await symlink(jiti, join(cwd, 'node_modules/jiti'));
 }
@@ -174,6 +174,22 @@ describe('create', () => {
     expect((await node(...args)).code).toBe(1);
   });
 
+  it.each(LANGUAGES)(
+    'writes a script in %s and its test, which runs it with helpers that take notes',
+    async (_language, manifest, extension) => {
+      await put('package.json', manifest);
+      await installGodwit();
+      const { file, test } = await create('Marked by hand', { kind: 'script' });
+      const args = extension === 'ts' ? ['--import', 'jiti/register', '--test', test] : ['--test', test];
+      expect(await node(...args)).toMatchObject({ code: 0, output: expect.stringContaining('# pass 3') as unknown });
+      const text = await read(file);
+      await put(file, text.replace('await ctx.update', 'await ctx.remove(COLLECTION, {});\n        await ctx.update'));
+      expect((await node(...args)).output).toContain('not ok 1 - the script asks for this, in this order');
+      await put(file, text.replace('schemaVersion: 2 })', 'n: (doc.n ?? 0) + 1 })'));
+      expect((await node(...args)).output).toContain('not ok 3 - a second time changes nothing');
+    },
+  );
+
   it('writes a test for Vitest where the project has Vitest', async () => {
     await put('package.json', { type: 'module', devDependencies: { typescript: '5', vitest: '4' } });
     await installGodwit();
@@ -191,6 +207,7 @@ describe('create', () => {
     await create('Owners become references', { kind: 'references' });
     await create('One of all', { kind: 'merge' });
     await create('One mail each', { kind: 'schema' });
+    await create('Marked by hand', { kind: 'script' });
     await symlink(join(root, 'node_modules'), join(cwd, 'node_modules'));
     await initProject({ cwd });
     await put('tsconfig.json', {

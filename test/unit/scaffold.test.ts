@@ -42,16 +42,16 @@ describe('the name of a migration', () => {
 });
 
 describe('the kind of a migration', () => {
-  it.each(['transform', 'pipeline', 'merge', 'references', 'schema'])('is %s', (kind) => {
+  it.each(['transform', 'pipeline', 'merge', 'references', 'schema', 'script'])('is %s', (kind) => {
     expect(requireKind(kind)).toBe(kind);
   });
 
   it('is refused with the nearest one when it has no template', () => {
     const refusal = refusalOf(() => requireKind('transfrom'));
     expect(refusal).toBe(
-      'GODWIT_USAGE: wanted a kind of migration (transform, pipeline, merge, references, schema), found "transfrom". Did you mean "transform"?',
+      'GODWIT_USAGE: wanted a kind of migration (transform, pipeline, merge, references, schema, script), found "transfrom". Did you mean "transform"?',
     );
-    expect(refusalOf(() => requireKind('script'))).toContain('GODWIT_USAGE');
+    expect(refusalOf(() => requireKind('phases'))).toContain('GODWIT_USAGE');
     expect(refusalOf(() => requireKind(''))).toContain('GODWIT_USAGE');
   });
 });

@@ -37,7 +37,7 @@ export function addProject(program: Command, done: (code: number) => void): void
     .description('write a typed migration file with its test')
     .option(
       '--kind <kind>',
-      'kind of its step: transform, pipeline (inside the server), merge, references (keys become _ids), or schema',
+      'kind of its step: transform, pipeline (inside the server), merge, references (keys become _ids), schema, or script',
       'transform',
     )
     .action(

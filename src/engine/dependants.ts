@@ -25,16 +25,32 @@ async function foreignValues(
   return values.length > 0 ? values : null;
 }
 
+/** A path without the places in arrays that it goes through. */
+const withoutPlaces = (path: string): string =>
+  path
+    .split('.')
+    .filter((name) => !/^\d+$/.test(name))
+    .join('.');
+
+const overlaps = (a: string, b: string): boolean => a === b || a.startsWith(`${b}.`) || b.startsWith(`${a}.`);
+
+/** True when the document may have had another key before, by which others still know it. */
+function mayHaveHadAnother(key: string, { kind, paths }: ChangeEvent): boolean {
+  if (kind !== 'written' || key === '_id') return false;
+  return !paths || paths.some((path) => overlaps(withoutPlaces(path), withoutPlaces(key)));
+}
+
 /**
  * `_id`s of the documents of this step that read the changed one.
  *
- * @returns `unknown` when the event does not tell by which value they did: it was deleted, or its key is gone
+ * @returns `unknown` when the event does not tell by which value they did: it was deleted, or its key is gone or another
  */
 export async function dependantsOf(context: StepContext, event: ChangeEvent): Promise<readonly unknown[] | 'unknown'> {
   const ids: unknown[] = [];
   // What was merged into what, Godwit itself decides.
   for (const { from, localField, foreignField, merged } of Object.values<StepLookup>(context.step.lookup)) {
     if (from !== event.collection || merged !== undefined) continue;
+    if (mayHaveHadAnother(foreignField, event)) return 'unknown';
     const values = await foreignValues(context, from, foreignField, event.id);
     // No filter says "under any name".
     if (values === null || localField.split('.').includes(ANY_NAME)) return 'unknown';

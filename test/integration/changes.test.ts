@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Collection } from 'mongodb';
 import { describe, expect, test } from 'vitest';
 import { Changes, clusterTime, timeOfToken } from '../../src/mongo/changes.js';
 import { dryRun } from '../../src/verbs/dry-run.js';
@@ -15,6 +16,11 @@ interface Contact {
   n?: number;
   owner?: number;
   ownerName?: string;
+}
+
+interface Owner {
+  no?: number | number[];
+  name: string;
 }
 
 const project = (step: string): Promise<string> =>
@@ -131,6 +137,33 @@ describe('the change stream', () => {
     const back = await startRollback(session, 'm1').result;
     expect(back.conflicts).toBe(0);
     expect(await contacts.countDocuments({ ownerName: { $exists: true } })).toBe(0);
+    await closeSession(session);
+  });
+
+  test.each<[string, (owners: Collection<Owner>) => Promise<unknown>]>([
+    ['is another', (owners) => owners.updateOne({ no: 1 }, { $set: { no: 9 } })],
+    ['is gone', (owners) => owners.updateOne({ no: 1 }, { $unset: { no: '' } })],
+    ['is another in what replaces it', (owners) => owners.replaceOne({ no: 1 }, { no: 9, name: 'Ada' })],
+    ['is no longer one of several', (owners) => owners.updateOne({ name: 'Eve' }, { $pull: { no: 3 } } as object)],
+  ])('sends all documents through again at the end when the key of a looked-up one %s', async (_what, write) => {
+    const owners = db.collection<Owner>('owners');
+    await owners.insertMany([
+      { no: 1, name: 'Ada' },
+      { no: 2, name: 'Bob' },
+      { no: [3, 4], name: 'Eve' },
+    ]);
+    await contacts.insertMany(Array.from({ length: 600 }, (_, _id) => ({ _id, owner: 1 + (_id % 3) })));
+    const cwd = await project(OWNED.replace("foreignField: '_id'", "foreignField: 'no'"));
+    const session = await openSession({ cwd, uri });
+    let hasChanged: Promise<unknown> | undefined;
+    session.events.on('run:batch', () => {
+      hasChanged ??= write(owners);
+    });
+    expect((await startRun(session, 'm1', { batchSize: 50, workers: 1 }).result).state).toBe('completed');
+    expect((await hasChanged) as object).toMatchObject({ modifiedCount: 1 });
+    const names = new Map((await owners.find().toArray()).flatMap(({ no, name }) => [no].flat().map((n) => [n, name])));
+    const wrong = (await contacts.find().toArray()).filter(({ owner, ownerName }) => names.get(owner) !== ownerName);
+    expect(wrong).toEqual([]);
     await closeSession(session);
   });
 

@@ -6,7 +6,7 @@
  */
 
 import type { ErrorCode } from '../errors.js';
-import { assemble, MAX_DOCUMENT_BYTES, type RawField, scanFields, sha256 } from '../kernel/raw-bson.js';
+import { assemble, elementsOf, MAX_DOCUMENT_BYTES, type RawField, sha256 } from '../kernel/raw-bson.js';
 import { type Doc, isPlainObject, toBytes, toPlain, toTyped } from '../kernel/values.js';
 import { mangled, NotCarried, oddity, requireCarried } from './carried.js';
 import { isReject, isSkip } from './migration.js';
@@ -124,12 +124,6 @@ export function candidates(document: StoredDocument, plain: Doc, output: Doc): M
 
 const NOTHING = Buffer.alloc(0);
 
-/** The elements of a document by their names. */
-const elementsIn = (bytes: Buffer): Map<string, Buffer> =>
-  new Map(
-    (bytes.length > 0 ? scanFields(bytes) : []).map(({ name, start, end }) => [name, bytes.subarray(start, end)]),
-  );
-
 /** A new document from fields of an old one, which are copied in as few pieces as there are, and new elements. */
 class Splice {
   readonly #parts: Uint8Array[] = [];
@@ -163,7 +157,7 @@ class Splice {
 function compare(document: StoredDocument, plain: Doc, output: Doc): Decision {
   const values = candidates(document, plain, output);
   const bytes = values.size > 0 ? toBytes(values) : NOTHING;
-  const elements = elementsIn(bytes);
+  const elements = elementsOf(bytes);
   const isKeptAsIs = (name: string): boolean => Object.hasOwn(output, name) && Object.is(output[name], plain[name]);
 
   const after = new Splice(document);
@@ -232,7 +226,7 @@ export function withFields(
   set: ReadonlyMap<string, unknown>,
   unset: readonly string[],
 ): { readonly after: Buffer; readonly changed: readonly Buffer[] } {
-  const elements = elementsIn(set.size > 0 ? toBytes(new Map(set)) : NOTHING);
+  const elements = elementsOf(set.size > 0 ? toBytes(new Map(set)) : NOTHING);
   const changed = [...elements.values()];
   const removed = new Set(unset);
   const splice = new Splice(document);

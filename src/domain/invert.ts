@@ -3,7 +3,7 @@
  * are kept. Compared on bytes; the rows of the table are those of docs/guide/rollback.md.
  */
 
-import { assemble, type RawField, scanFields } from '../kernel/raw-bson.js';
+import { assemble, elementsOf, type RawField } from '../kernel/raw-bson.js';
 import { toBytes, toTyped } from '../kernel/values.js';
 import type { AuditEntry } from './audit-entry.js';
 import { type StoredDocument, slice } from './stored-document.js';
@@ -29,11 +29,6 @@ export type Inverse =
 const byName = (document: StoredDocument): Map<string, RawField> =>
   new Map(document.fields.map((field) => [field.name, field]));
 
-function elementsOf(set: Record<string, unknown>): Map<string, Buffer> {
-  const bytes = toBytes(new Map(Object.entries(set)));
-  return new Map(scanFields(bytes).map((field) => [field.name, bytes.subarray(field.start, field.end)]));
-}
-
 const isSame = (a: Buffer | undefined, b: Buffer | undefined): boolean =>
   a === undefined || b === undefined ? a === b : a.equals(b);
 
@@ -52,7 +47,7 @@ export function invert(
   if (current.bytes.equals(entry.before.bytes)) return { kind: 'alreadyBack' };
   if (currentHash.equals(entry.hash)) return { kind: 'exact' };
 
-  const after = elementsOf(entry.set);
+  const after = elementsOf(toBytes(new Map(Object.entries(entry.set))));
   const beforeFields = byName(entry.before);
   const currentFields = byName(current);
   const set = new Map<string, unknown>();

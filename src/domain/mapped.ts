@@ -1,7 +1,7 @@
 /** A source document in the canonical shape: what `map` returned for it, as the elements that will be stored. */
 import { createHash } from 'node:crypto';
 import type { ErrorCode } from '../errors.js';
-import { assemble, scanFields } from '../kernel/raw-bson.js';
+import { assemble, elementsOf } from '../kernel/raw-bson.js';
 import { type Doc, isPlainObject, toBytes, toPlain } from '../kernel/values.js';
 import { NotCarried, oddity } from './carried.js';
 import { candidates, type DocumentFailure } from './change.js';
@@ -19,9 +19,6 @@ export type Mapped =
   | { readonly kind: 'failed'; readonly failure: DocumentFailure };
 
 const failed = (code: ErrorCode, message: string): Mapped => ({ kind: 'failed', failure: { code, message } });
-
-export const elementsOf = (bytes: Buffer): Map<string, Buffer> =>
-  new Map(scanFields(bytes).map((field) => [field.name, bytes.subarray(field.start, field.end)]));
 
 export const bytesOf = (elements: Elements): Buffer => assemble([...elements.values()]);
 

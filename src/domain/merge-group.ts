@@ -5,11 +5,11 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 
-import { BSON_TYPE, MAX_DOCUMENT_BYTES } from '../kernel/raw-bson.js';
+import { BSON_TYPE, elementsOf, MAX_DOCUMENT_BYTES } from '../kernel/raw-bson.js';
 import { type Doc, isPlainObject, toBytes, toPlain, toTyped } from '../kernel/values.js';
 import { oddity } from './carried.js';
 import { changeOf, type Decision, fail, fieldChanges } from './change.js';
-import { bytesOf, type Elements, elementsOf, type Mapped } from './mapped.js';
+import { bytesOf, type Elements, type Mapped } from './mapped.js';
 import type { ConflictRule, DocumentConflict, FieldConflict, MergeStep, OnConflict } from './merge-step.js';
 import { isReject } from './migration.js';
 import { retype, UnstorableValue } from './retype.js';

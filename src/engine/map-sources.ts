@@ -2,11 +2,12 @@
 import type { Document } from 'mongodb';
 import type { DocumentFailure } from '../domain/change.js';
 import { MERGED_INTO } from '../domain/legacy-step.js';
-import { elementsOf, identityKeys, type Mapped, mappedFrom } from '../domain/mapped.js';
+import { identityKeys, type Mapped, mappedFrom } from '../domain/mapped.js';
 import type { Member } from '../domain/merge-group.js';
 import type { MergeSource, MergeStep } from '../domain/merge-step.js';
 import { keep, reject, skip, type TransformContext } from '../domain/migration.js';
 import { type StoredDocument, typedId, withoutField } from '../domain/stored-document.js';
+import { elementsOf } from '../kernel/raw-bson.js';
 import { type Doc, toPlain } from '../kernel/values.js';
 import { keyOf } from '../mongo/lookups.js';
 import { isFailure, type Locate, readPlain, toFailure, tooLate } from './apply-transform.js';

@@ -131,6 +131,10 @@ export function scanFields(bytes: Buffer): RawField[] {
   return fields;
 }
 
+/** The elements of a document by their names, in their order; of a name that occurs twice, the last. */
+export const elementsOf = (bytes: Buffer): Map<string, Buffer> =>
+  new Map(scanFields(bytes).map(({ name, start, end }) => [name, bytes.subarray(start, end)]));
+
 /** A whole document around the given elements (slices of other documents), in their order. */
 export function assemble(elements: readonly Uint8Array[]): Buffer {
   let length = 5;

@@ -5,8 +5,9 @@
 import { createHash } from 'node:crypto';
 import type { Binary, ClientSession, Document, Filter } from 'mongodb';
 import { type IdRange, rangeFilter } from '../domain/chunk.js';
-import { type Elements, elementsOf } from '../domain/mapped.js';
+import type { Elements } from '../domain/mapped.js';
 import { keyOf } from '../domain/stored-document.js';
+import { elementsOf } from '../kernel/raw-bson.js';
 import type { CanonicalsOf } from './read-batch.js';
 import type { State } from './state.js';
 

@@ -6,12 +6,13 @@
  */
 
 import type { ErrorCode } from '../errors.js';
-import { assemble, elementsOf, MAX_DOCUMENT_BYTES, type RawField, sha256 } from '../kernel/raw-bson.js';
+import { elementsOf, MAX_DOCUMENT_BYTES, type RawField, sha256 } from '../kernel/raw-bson.js';
 import { type Doc, isPlainObject, toBytes, toPlain, toTyped } from '../kernel/values.js';
 import { mangled, NotCarried, oddity, requireCarried } from './carried.js';
 import { isReject, isSkip } from './migration.js';
 import { type ChangeKind, encodePatch } from './patch.js';
 import { requireName, retype, UnstorableValue } from './retype.js';
+import { Splice } from './splice.js';
 import { absentDocument, type StoredDocument, slice, typedFields } from './stored-document.js';
 
 /** A document that will be written. */
@@ -123,36 +124,6 @@ export function candidates(document: StoredDocument, plain: Doc, output: Doc): M
 }
 
 const NOTHING = Buffer.alloc(0);
-
-/** A new document from fields of an old one, which are copied in as few pieces as there are, and new elements. */
-class Splice {
-  readonly #parts: Uint8Array[] = [];
-  #from = 0;
-  #to = 0;
-
-  constructor(private readonly document: StoredDocument) {}
-
-  keep({ start, end }: RawField): void {
-    if (start !== this.#to) this.#close();
-    if (this.#from === this.#to) this.#from = start;
-    this.#to = end;
-  }
-
-  put(element: Uint8Array): void {
-    this.#close();
-    this.#parts.push(element);
-  }
-
-  #close(): void {
-    if (this.#from < this.#to) this.#parts.push(this.document.bytes.subarray(this.#from, this.#to));
-    this.#from = this.#to = 0;
-  }
-
-  bytes(): Buffer {
-    this.#close();
-    return assemble(this.#parts);
-  }
-}
 
 function compare(document: StoredDocument, plain: Doc, output: Doc): Decision {
   const values = candidates(document, plain, output);

@@ -43,10 +43,17 @@ export async function startMongod(plan: MongodPlan, janitor: Janitor): Promise<M
     const port = plan.port ?? (await freePort());
     const child = spawnMongod(plan, port, janitor);
     if (await isListening(child, plan.logPath)) return { child, pid: child.pid ?? 0, port, dbPath: plan.dbPath };
-    const mayRetry = plan.port === undefined && child.exitCode === EXIT_PORT_TAKEN && attempt < PORT_ATTEMPTS;
-    if (!mayRetry) throw await didNotStart(child, plan);
+    const mayRetry = plan.port === undefined && attempt < PORT_ATTEMPTS;
+    if (!(mayRetry && (await isPortTaken(child, plan)))) throw await didNotStart(child, plan);
   }
 }
+
+/** Taken before it was bound, mongod says so as it exits; between that and listening, it aborts, and its log says so. */
+async function isPortTaken({ exitCode }: ChildProcess, { logPath }: MongodPlan): Promise<boolean> {
+  return exitCode === EXIT_PORT_TAKEN || (await readLog(logPath)).includes('Address already in use');
+}
+
+const readLog = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');
 
 /** Wait for the end of a process that was told to end. */
 export async function hasExited(child: ChildProcess): Promise<void> {
@@ -111,7 +118,7 @@ function mongodArgs(plan: MongodPlan, port: number): string[] {
 async function isListening(child: ChildProcess, logPath: string): Promise<boolean> {
   const until = Date.now() + LISTEN_TIMEOUT_MS;
   while (Date.now() < until && child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
-    const log = await readFile(logPath, 'utf8').catch(() => '');
+    const log = await readLog(logPath);
     if (/waiting for connections/i.test(log)) return true;
     await sleep(POLL_MS);
   }
@@ -120,8 +127,8 @@ async function isListening(child: ChildProcess, logPath: string): Promise<boolea
 
 async function didNotStart(child: ChildProcess, plan: MongodPlan): Promise<GodwitError> {
   child.kill('SIGKILL');
-  const out = await readFile(`${plan.logPath}.out`, 'utf8').catch(() => '');
-  const log = await readFile(plan.logPath, 'utf8').catch(() => '');
+  const out = await readLog(`${plan.logPath}.out`);
+  const log = await readLog(plan.logPath);
   const lines = `${log}\n${out}`.split('\n').filter((line) => line.trim() !== '');
   const errors = lines.filter((line) => /"s":"[EF]"/.test(line)).slice(0, 5);
   const telling = (errors.length > 0 ? errors : lines.slice(-5)).map((line) => `  ${line.slice(0, 400)}`);

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { MongoClient } from 'mongodb';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { findMongod } from '../../src/embedded/find-mongod.js';
 import { type EmbeddedServer, startEmbedded } from '../../src/embedded/start.js';
 
 const fixture = fileURLToPath(new URL('../fixtures/embedded-parent.mjs', import.meta.url));
@@ -63,6 +64,26 @@ describe('an embedded server', () => {
         }),
       );
       expect(await birds.countDocuments()).toBe(2);
+    });
+  });
+
+  it('takes another port when somebody was quicker, and mongod aborted as it was about to listen', async () => {
+    const { path } = await findMongod();
+    const once = join(scratch, 'once');
+    const binary = join(scratch, 'mongod');
+    const lines = [
+      '#!/bin/sh',
+      `case "$*" in *--logpath*) if mkdir '${once}' 2>/dev/null; then`,
+      '  while [ "$1" != --logpath ]; do shift; done',
+      '  echo "Error listening for new connections: Address already in use" >> "$2"; kill -ABRT $$',
+      'fi;; esac',
+      `exec '${path}' "$@"`,
+    ];
+    await writeFile(binary, `${lines.join('\n')}\n`, { mode: 0o755 });
+    server = await startEmbedded({ find: { env: { ...process.env, GODWIT_MONGOD: binary } } });
+    expect(existsSync(once)).toBe(true);
+    await withClient(server.uri, async (client) => {
+      expect(await client.db('admin').command({ hello: 1 })).toMatchObject({ isWritablePrimary: true });
     });
   });
 

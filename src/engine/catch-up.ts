@@ -21,7 +21,7 @@ import {
   type Touch,
 } from '../mongo/touched.js';
 import type { Written } from './assign-sources.js';
-import { dependantsOf, lookedUpCollections } from './dependants.js';
+import { dependantsOf, lookedUpCollections, readersOf } from './dependants.js';
 import { leaseLost } from './doubt.js';
 import { faultPoint } from './fault-points.js';
 import { targetReplaced } from './lease-keeper.js';
@@ -104,8 +104,7 @@ export class CatchUp {
       const touches = await this.#touches(events);
       // Whoever begins again has to be told of it, too: the place stays in front of it.
       if (this.#isClosed || this.lostBecause !== null) return;
-      await storeTouched(state, run._id, touches);
-      await this.#storeUnknown();
+      await this.#storeTouches(touches);
       await faultPoint('touched:after-store');
     }
     if (events.length > 0 || performance.now() - this.#tokenAt > TOKEN_MS) {
@@ -175,12 +174,40 @@ export class CatchUp {
           touches.push({ step: step.stepIndex, id: event.id, isInsert });
         if (step.sources.has(event.collection))
           touches.push({ step: step.stepIndex, id: event.id, isInsert: false, from: event.collection });
-        const dependants = await dependantsOf(step, event);
-        if (dependants === 'unknown') this.hasUnknownDependants = true;
-        else for (const id of dependants) touches.push({ step: step.stepIndex, id, isInsert: false });
+        touches.push(...(await this.#dependants(step, event)));
       }
     }
     return touches;
+  }
+
+  async #dependants(step: StepContext, event: ChangeEvent): Promise<Touch[]> {
+    const found = await dependantsOf(step, event);
+    if (found === 'unknown') this.hasUnknownDependants = true;
+    return found === 'unknown' ? [] : found.map((id) => ({ step: step.stepIndex, id, isInsert: false }));
+  }
+
+  /**
+   * Documents of later steps that look up these ones, which Godwit itself writes: its writes the stream does not tell.
+   * Called before them, so that whoever is killed in between knows it, and behind them, since their keys may be others.
+   */
+  async touchReaders(step: StepContext, ids: readonly unknown[]): Promise<void> {
+    const { collection } = step.step;
+    const touches: Touch[] = [];
+    for (const reader of readersOf(step, this.steps))
+      for (const id of ids)
+        touches.push(...(await this.#dependants(reader, { kind: 'written', collection, id, paths: [] })));
+    await this.#storeTouches(touches);
+  }
+
+  /** Documents that are taken through out of turn, as if the application had written them: for those that look them up. */
+  async touch(step: StepContext, ids: readonly unknown[]): Promise<void> {
+    if (readersOf(step, this.steps).length === 0) return;
+    await this.#storeTouches(ids.map((id) => ({ step: step.stepIndex, id, isInsert: false })));
+  }
+
+  async #storeTouches(touches: readonly Touch[]): Promise<void> {
+    await storeTouched(this.context.state, this.context.run._id, touches);
+    await this.#storeUnknown();
   }
 
   /**

@@ -25,6 +25,17 @@ async function foreignValues(
   return values.length > 0 ? values : null;
 }
 
+/** Later steps that look up what this one writes. What a merge writes they look at as a whole in the end. */
+export function readersOf(context: StepContext, steps: readonly StepContext[]): StepContext[] {
+  const { step, stepIndex } = context;
+  if (step.kind === 'merge') return [];
+  return steps.filter(
+    (other) =>
+      other.stepIndex > stepIndex &&
+      Object.values<StepLookup>(other.step.lookup).some(({ from }) => from === step.collection),
+  );
+}
+
 /** A path without the places in arrays that it goes through. */
 const withoutPlaces = (path: string): string =>
   path
@@ -34,9 +45,9 @@ const withoutPlaces = (path: string): string =>
 
 const overlaps = (a: string, b: string): boolean => a === b || a.startsWith(`${b}.`) || b.startsWith(`${a}.`);
 
-/** True when the document may have had another key before, by which others still know it. */
+/** True when the document may have had another key before, by which others still know it; deleted, it may be back since. */
 function mayHaveHadAnother(key: string, { kind, paths }: ChangeEvent): boolean {
-  if (kind !== 'written' || key === '_id') return false;
+  if (kind === 'inserted' || key === '_id') return false;
   return !paths || paths.some((path) => overlaps(withoutPlaces(path), withoutPlaces(key)));
 }
 

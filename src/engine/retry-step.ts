@@ -8,8 +8,10 @@ import { readMembers } from '../mongo/id-map.js';
 import { bothFilters, readBatch } from '../mongo/read-batch.js';
 import { inTransaction } from '../mongo/transaction.js';
 import { assignSources } from './assign-sources.js';
+import type { CatchUp } from './catch-up.js';
 import { leaseLost } from './doubt.js';
 import { rowsOf } from './merge-source.js';
+import { patiently } from './patiently.js';
 import { runIds } from './run-chunk.js';
 import { commitPatience, readFrom, type StepContext } from './run-context.js';
 
@@ -56,11 +58,17 @@ async function assignAgain(
   return (await assignSources(context, step, written, session)).filter((id) => !known.has(keyOf(id)));
 }
 
-export async function retryStep(context: StepContext, session: ClientSession): Promise<void> {
+export async function retryStep(context: StepContext, session: ClientSession, catchUp: CatchUp): Promise<void> {
   const { state, run, stepIndex } = context;
   // It is run once more as a whole.
   if (context.step.kind === 'script') return;
   const quarantined = await listQuarantined(state, run._id, stepIndex);
+  await patiently(context, () =>
+    catchUp.touch(
+      context,
+      quarantined.map(({ id }) => id),
+    ),
+  );
   const early = chunkId(run._id, stepIndex, IDS_CHUNK.early);
   // A document that `--only` failed at is met by its range after it, all others were.
   await retryPortions(

@@ -3,6 +3,7 @@ import type { ClientSession } from 'mongodb';
 import { type Chunk, chunksOfStep, passedRange, rangeFilter } from '../domain/chunk.js';
 import { idsChunk } from '../mongo/chunks.js';
 import { readBatch } from '../mongo/read-batch.js';
+import type { CatchUp } from './catch-up.js';
 import { runIds } from './run-chunk.js';
 import { readFrom, type StepContext } from './run-context.js';
 
@@ -23,10 +24,11 @@ export async function runOnly(
   context: StepContext,
   chunks: readonly Chunk[],
   ids: readonly unknown[],
-  session: ClientSession,
+  { session, catchUp }: { readonly session: ClientSession; readonly catchUp: CatchUp },
 ): Promise<void> {
   const { state, run, stepIndex, fence } = context;
   const { ranges } = chunksOfStep(chunks, stepIndex);
+  await catchUp.touch(context, ids);
   for (const id of ids) {
     const when = (await isPassed(context, ranges, id)) ? 'late' : 'early';
     await runIds(context, await idsChunk(state, run._id, stepIndex, when, fence), [id], session);

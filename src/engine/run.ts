@@ -132,7 +132,6 @@ export async function stepContext(facts: RunFacts, context: RunContext, index: n
 }
 
 class Forward {
-  #catchUp: CatchUp | undefined;
   readonly #schema: SchemaWork;
 
   constructor(
@@ -158,27 +157,27 @@ class Forward {
     const steps: StepContext[] = [];
     for (const index of context.run.steps.keys())
       steps.push(await patiently(context, () => stepContext(this.facts, context, index)));
-    this.#catchUp = CatchUp.start(context, steps, 'stream');
+    const catchUp = CatchUp.start(context, steps, 'stream');
     try {
-      await this.#forward(steps, chunks);
+      await this.#forward(steps, chunks, catchUp);
     } finally {
-      await this.#catchUp.close();
+      await catchUp.close();
     }
   }
 
-  async #forward(steps: readonly StepContext[], chunks: readonly Chunk[]): Promise<void> {
+  async #forward(steps: readonly StepContext[], chunks: readonly Chunk[], catchUp: CatchUp): Promise<void> {
     const { context, recorder } = this;
     const [session] = this.sessions;
-    if (this.options.retry && session) for (const step of steps) await retryStep(step, session);
+    if (this.options.retry && session) for (const step of steps) await retryStep(step, session, catchUp);
     for (const step of steps) {
       if (!mayGoOn(context)) break;
       await this.#change(step.stepIndex);
       if (step.step.kind === 'script') await this.#runScript(steps, step, step.step, chunks);
-      else await this.#runStep(step, chunks);
+      else await this.#runStep(step, chunks, catchUp);
     }
     if (this.options.only) return recorder.end('stopped', 'the documents asked for are done');
     if (await this.#rested()) return;
-    await this.#finish(steps);
+    await this.#finish(steps, catchUp);
   }
 
   /** The schema steps at this place: a pause holds them, too. */
@@ -220,9 +219,9 @@ class Forward {
     return false;
   }
 
-  async #runStep(step: StepContext, chunks: readonly Chunk[]): Promise<void> {
+  async #runStep(step: StepContext, chunks: readonly Chunk[], catchUp: CatchUp): Promise<void> {
     const [session] = this.sessions;
-    if (this.options.only && session) return runOnly(step, chunks, this.options.only, session);
+    if (this.options.only && session) return runOnly(step, chunks, this.options.only, { session, catchUp });
     const open = chunks.filter(
       (chunk) => chunk.step === step.stepIndex && chunk.kind === 'range' && chunk.state === 'open',
     );
@@ -254,9 +253,9 @@ class Forward {
   }
 
   /** What the application wrote meanwhile, then a look at everything; the run is complete when nothing is left. */
-  async #finish(steps: readonly StepContext[]): Promise<void> {
+  async #finish(steps: readonly StepContext[], catchUp: CatchUp): Promise<void> {
     const [session] = this.sessions;
-    if (!session || !this.#catchUp) return;
+    if (!session) return;
     await this.recorder.store();
     // Through the gate: a run that has come to rest is in a state from which this is no step.
     await throughGate(
@@ -265,16 +264,16 @@ class Forward {
       () => this.recorder.go('catching-up', 'all chunks are done'),
       () => [0],
     );
-    const isExact = await drainUntilQuiet(this.#catchUp, steps, session);
-    if (this.options.follow && isExact) await follow(this.#catchUp, steps, session);
+    const isExact = await drainUntilQuiet(catchUp, steps, session);
+    if (this.options.follow && isExact) await follow(catchUp, steps, session);
     if (await this.#rested()) return;
     await this.recorder.go('verifying', 'what the application wrote meanwhile is through');
     // What a merge has come to know of late, others may refer to.
     const hasMerge = steps.some(({ step }) => step.kind === 'merge');
-    const isFull = !isExact || this.#catchUp.hasUnknownDependants || hasMerge;
+    const isFull = !isExact || catchUp.hasUnknownDependants || hasMerge;
     for (const step of steps)
       await settleStrays(step, session, { isExact, isFull: isFull && Object.keys(step.step.lookup).length > 0 });
-    if (isExact) await drainUntilQuiet(this.#catchUp, steps, session);
+    if (isExact) await drainUntilQuiet(catchUp, steps, session);
     if (await this.#rested()) return;
     await this.#change(steps.length);
     // Dropped since its last batch, it would not be missed before a rollback.

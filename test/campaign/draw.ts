@@ -40,6 +40,8 @@ export interface Focus {
   readonly maxDocs?: number;
   readonly minDocs?: number;
   readonly maxFaults?: number;
+  /** Only such as look up what is edited meanwhile, where that is possible. */
+  readonly areTeamsEdited?: true;
   /** Changes a fault that was drawn. */
   readonly mend?: (fault: Fault) => Fault;
 }
@@ -83,6 +85,8 @@ const ENDING_WEIGHTS = { complete: 45, rollback: 35, 'rollback-killed': 10, 'run
 const SERIES = 0.2;
 /** Share of the transforms that are heavy, where one may be. */
 const HEAVY = 0.25;
+/** Share of the schedules with a lookup and a load in which what is looked up is edited, too. */
+const TEAM_WRITES = 0.7;
 
 function drawDocs(dice: Dice, focus: Focus): number {
   const size = dice.weighted(DOCS);
@@ -120,7 +124,7 @@ function drawMigration(dice: Dice, focus: Focus, { rule }: Schedule['collection'
   return {
     kind,
     down: dice.chance(0.05),
-    lookup: dice.chance(0.2) && kind !== 'whole',
+    lookup: dice.chance(focus.areTeamsEdited ? 1 : 0.2) && kind !== 'whole',
     badPercent: dice.chance(0.05) ? dice.int(1, 5) : 0,
   };
 }
@@ -290,8 +294,10 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
   const isPipeline = dice.chance(focus.pipelines ?? 0.3) && mayBePipeline(drawn);
   const isHeavy = dice.chance(HEAVY) && !isPipeline && mayBeHeavy(drawn);
   const isSeries = dice.chance(SERIES) && !isPipeline && !isHeavy;
+  const teamWrites = dice.chance(focus.areTeamsEdited ? 1 : TEAM_WRITES) && mayEditTeams(drawn) ? dice.int(1, 6) : 0;
   const whole = {
     ...drawn,
+    load: teamWrites > 0 ? { ...drawn.load, teamWrites } : drawn.load,
     migration: {
       ...migration,
       ...(isPipeline && { isPipeline }),
@@ -311,6 +317,10 @@ const asRestored = (schedule: Schedule): Schedule => ({
   ),
   ending: 'complete',
 });
+
+/** Each sends a third of the documents through again. */
+const mayEditTeams = ({ migration, load, collection }: Schedule): boolean =>
+  migration.lookup && load.kind !== 'none' && collection.docs <= 1_000;
 
 /** A pipeline looks nothing up, has no `down`, and does not hang. */
 const mayBePipeline = ({ migration, faults }: Schedule): boolean =>

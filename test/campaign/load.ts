@@ -8,10 +8,12 @@ import { type Collection, type Document, MongoClient } from 'mongodb';
 import type { Dice } from './dice.js';
 import { diceFrom } from './dice.js';
 import { documentOf } from './documents.js';
-import { COLLECTION, migrated } from './migration.js';
+import { COLLECTION, LOOKED_UP, migrated } from './migration.js';
 import type { Model, ModelDocument } from './model.js';
 import { bsonValue, bytesOf, type Fields, fieldsOf, idOf, put } from './raw.js';
 import type { LoadKind, Schedule } from './schedule.js';
+import { editTeams } from './team-load.js';
+import type { Team } from './teams.js';
 
 type Write = 'increment' | 'edit' | 'insert' | 'delete' | 'save' | 'transaction';
 
@@ -26,6 +28,7 @@ const WRITES: Readonly<Record<LoadKind, Readonly<Partial<Record<Write, number>>>
 };
 
 const WRITERS = 2;
+const MAJORITY = { w: 'majority' } as const;
 /** Between the writes of one writer, in ms. */
 const PAUSE_MS = { low: 1, high: 25 };
 /** Above every document that the schedule begins with. */
@@ -60,7 +63,8 @@ export class Load {
 
   static start(uri: string, database: string, schedule: Schedule, model: Model): Load {
     const load = new Load(uri, database, schedule, model);
-    load.#work = Promise.all(Array.from({ length: WRITERS }, (_, writer) => load.#writer(writer)));
+    const writers = Array.from({ length: WRITERS }, (_, writer) => load.#writer(writer));
+    load.#work = Promise.all([...writers, load.#teamWriter()]);
     return load;
   }
 
@@ -80,6 +84,13 @@ export class Load {
       await this.#one(dice, dice.weighted(weights as Record<Write, number>), own);
       await sleep(dice.int(PAUSE_MS.low, PAUSE_MS.high));
     }
+  }
+
+  async #teamWriter(): Promise<void> {
+    const { load, seed } = this.schedule;
+    const writes = load.kind === 'none' ? 0 : (load.teamWrites ?? 0);
+    const teams = this.#client.db(this.#collection.dbName).collection<Team>(LOOKED_UP, { writeConcern: MAJORITY });
+    await editTeams(teams, this.model.teams, { writes, dice: diceFrom(seed), signal: this.#stop.signal });
   }
 
   async #one(dice: Dice, write: Write, own: ModelDocument[]): Promise<void> {
@@ -166,7 +177,7 @@ export class Load {
     this.#next += 1;
     const old = documentOf(at, withoutBad(this.schedule));
     // A new version of the application writes the new shape already.
-    const fields: Fields = dice.chance(0.3) ? migrated(this.schedule, old) : old;
+    const fields: Fields = dice.chance(0.3) ? migrated(this.schedule, old, this.model.teams.nameNow(old)) : old;
     const document = deserialize(bytesOf(fields), { promoteValues: false });
     const sentAt = Date.now();
     await this.#collection.insertOne(document, { forceServerObjectId: true }).then(

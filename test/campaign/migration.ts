@@ -3,6 +3,7 @@ import { Int32 } from 'bson';
 import { oddityOf } from './documents.js';
 import { bsonValue, type Fields, get, put, without } from './raw.js';
 import type { MigrationKind, Schedule } from './schedule.js';
+import { codeOf, type TeamName } from './teams.js';
 
 export const COLLECTION = 'things';
 export const LOOKED_UP = 'teams';
@@ -80,7 +81,7 @@ export default defineMigration({
   description: 'a schedule of the campaign',
   steps: [transform({
     collection: '${COLLECTION}',
-    ${migration.lookup ? `lookup: { team: { from: '${LOOKED_UP}', localField: 'team', foreignField: '_id' } },` : ''}
+    ${migration.lookup ? `lookup: { team: { from: '${LOOKED_UP}', localField: 'team', foreignField: 'code' } },` : ''}
     up: (doc, { keep, lookup }) => {
       calls += 1;
 ${migration.isHeavy ? SPIN : ''}      if (calls === HANGS_AT) for (;;);
@@ -114,16 +115,13 @@ function shapeOf(kind: MigrationKind, fields: Fields): Fields {
   }
 }
 
-export const TEAMS = ['red', 'green', 'blue'];
-
-/** The document as the migration must leave it. */
-export function migrated({ migration, collection }: Schedule, fields: Fields): Fields {
+/** The document as the migration must leave it, where its team has this name. */
+export function migrated({ migration, collection }: Schedule, fields: Fields, name: TeamName): Fields {
   let after = shapeOf(migration.kind, fields);
   const key = get(after, 'k');
   if (collection.rule === 'unique' && key) after = put(after, 'uk', key);
-  const team = get(fields, 'team');
-  if (migration.lookup && team) after = put(after, 'teamName', bsonValue(TEAMS[team.readInt32LE(1)]));
-  return after;
+  if (!migration.lookup || codeOf(fields) === undefined) return after;
+  return name === null ? without(after, 'teamName') : put(after, 'teamName', bsonValue(name));
 }
 
 /** Whether the document must end in quarantine; `maybe` where it depends on which of two comes first. */
@@ -138,7 +136,7 @@ export function fails(schedule: Schedule, fields: Fields): 'yes' | 'maybe' | 'no
   return 'no';
 }
 
-const migratedDiffers = (schedule: Schedule, fields: Fields): boolean => migrated(schedule, fields) !== fields;
+const migratedDiffers = (schedule: Schedule, fields: Fields): boolean => migrated(schedule, fields, null) !== fields;
 
 /** The rule that the documents with `bad: 2` break once they are migrated; the shape of `whole` drops `bad`. */
 export function validatorOf({ migration }: Schedule): object {

@@ -1,6 +1,7 @@
 /** What the application has been promised: every document as its acknowledged writes alone would have made it. */
 import { Int32 } from 'bson';
 import { bsonValue, type Fields, fieldsOf, get, keyOf, put } from './raw.js';
+import { Teams } from './teams.js';
 
 export interface ModelDocument {
   readonly key: string;
@@ -18,6 +19,7 @@ export interface ModelDocument {
 
 export class Model {
   readonly documents = new Map<string, ModelDocument>();
+  readonly teams = new Teams();
   /** Longest time that one plain write took, in ms. */
   longestWaitMs = 0;
   writes = 0;

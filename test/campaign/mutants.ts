@@ -55,6 +55,12 @@ const orphaned = (fault: Fault): Fault =>
 const recreated = (fault: Fault): Fault =>
   fault.kind === 'ddl' ? { ...fault, at: atPoint(fault, 'batch:before-read'), what: 'recreate' } : fault;
 
+/** What is looked up is edited while runners die. */
+const EDITED_TEAMS: Focus = {
+  ...{ areTeamsEdited: true, loads: ['edits', 'inserts', 'saves', 'all'], faults: ['kill', 'stop'] },
+  ...{ minDocs: 60, maxDocs: 800 },
+};
+
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'no-fence',
@@ -216,6 +222,24 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: { fields: ['odd'], migrations: ['rename', 'whole', 'set'], minDocs: 20, maxFaults: 1 },
+  },
+  {
+    name: 'readers-forgotten',
+    edits: [
+      { file: 'engine/catch-up.ts', find: 'touches.push(...(await this.#dependants(step, event)));', replace: '' },
+    ],
+    focus: EDITED_TEAMS,
+  },
+  {
+    name: 'key-believed',
+    edits: [
+      {
+        file: 'engine/dependants.ts',
+        find: "if (kind === 'inserted' || key === '_id') return false;",
+        replace: "if (kind === 'inserted' || key !== '') return false;",
+      },
+    ],
+    focus: EDITED_TEAMS,
   },
   {
     name: 'groups-not-joined',

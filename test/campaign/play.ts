@@ -154,6 +154,7 @@ class Play {
   /** I6: another process finds nothing left to do. */
   async #provedByOthers(verifyingAt: number): Promise<void> {
     const { stage } = this;
+    if (stage.schedule.migration.lookup && stage.model.teams.isEditedSince(verifyingAt)) return;
     const late = stage.model
       .living()
       .filter(({ shapedAt, isUncertain }) => shapedAt >= verifyingAt || isUncertain).length;

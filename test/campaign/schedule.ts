@@ -127,7 +127,13 @@ export interface Schedule {
     readonly leaseMs: number;
     readonly maxFailures: number;
   };
-  readonly load: { readonly kind: LoadKind; readonly writes: number; readonly w: 'majority' | 1 };
+  readonly load: {
+    readonly kind: LoadKind;
+    readonly writes: number;
+    readonly w: 'majority' | 1;
+    /** Of the collection that is looked up, besides. */
+    readonly teamWrites?: number;
+  };
   readonly faults: readonly Fault[];
   readonly ending: Ending;
 }

@@ -45,6 +45,7 @@ const STEPS: readonly ((schedule: Schedule) => readonly Schedule[])[] = [
   (schedule) =>
     schedule.faults.map((_, at) => ({ ...schedule, faults: schedule.faults.filter((_fault, index) => index !== at) })),
   (schedule) => [{ ...schedule, load: { ...schedule.load, kind: 'none' } }],
+  (schedule) => [{ ...schedule, load: { ...schedule.load, teamWrites: 0 } }],
   (schedule) => [{ ...schedule, load: { ...schedule.load, writes: Math.ceil(schedule.load.writes / 2) } }],
   (schedule) => [withSettings(schedule, { workers: 1 })],
   (schedule) => [{ ...schedule, ending: 'complete' }],

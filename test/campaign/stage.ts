@@ -8,10 +8,11 @@ import { throughProxy, Wires } from '../support/proxy.js';
 import { rawInsert } from '../support/raw-insert.js';
 import { initialDocuments } from './documents.js';
 import type { Library } from './library.js';
-import { COLLECTION, LOOKED_UP, sourceOf, TEAMS, validatorOf } from './migration.js';
+import { COLLECTION, LOOKED_UP, sourceOf, validatorOf } from './migration.js';
 import { Model } from './model.js';
 import { isRefused, type Schedule } from './schedule.js';
 import type { CampaignServer } from './server.js';
+import { initialTeams, type Team } from './teams.js';
 
 export interface Violation {
   /** I1 … I18. */
@@ -81,8 +82,7 @@ async function createTarget(db: Db, schedule: Schedule): Promise<void> {
 }
 
 async function createTeams(db: Db): Promise<void> {
-  const teams = TEAMS.map((name, _id) => ({ _id: _id as unknown as never, name }));
-  await db.collection(LOOKED_UP).insertMany(teams);
+  await db.collection<Team>(LOOKED_UP).insertMany(initialTeams());
 }
 
 /** Everything about the collection that a run must leave alone, as one text. */

@@ -61,25 +61,46 @@ describe('a collection that was away under another name', () => {
   });
 });
 
-test('a looked-up document that went is not forgotten by who is killed behind it', async () => {
-  const owners = db.collection<{ no: number; name: string }>('owners');
+describe('a looked-up document that went', () => {
+  const owners = db.collection<{ _id: number; no: number; name: string }>('owners');
   const cars = db.collection<{ _id: number; owner: number; ownerName?: string }>('cars');
-  await owners.insertMany(['Ada', 'Bob'].map((name, no) => ({ no, name })));
-  await cars.insertMany(Array.from({ length: 20 }, (_, _id) => ({ _id, owner: _id % 2 })));
-  const cwd = await makeMigration(
-    "(doc, { lookup }) => ({ ...doc, ownerName: lookup.owner.get(doc.owner)?.name ?? 'nobody' })",
-    "collection: 'cars', lookup: { owner: { from: 'owners', localField: 'owner', foreignField: 'no' } }",
-  );
-  const runner = startCommand([...RUN, '--follow'], { cwd, uri });
-  const end = finished(runner);
-  await until(async () => (await db.collection('migrations').countDocuments({ state: 'catching-up' })) > 0);
-  const token = async (): Promise<string> => JSON.stringify((await currentRun(db)).stream.token);
-  const before = await token();
-  await owners.deleteOne({ name: 'Bob' });
-  await until(async () => (await token()) !== before, 20_000);
-  runner.kill('SIGKILL');
-  await end;
-  const { code } = await runCommand(RUN, { cwd, uri });
-  expect(code).toBe(0);
-  expect(await cars.distinct('ownerName')).toEqual(['Ada', 'nobody']);
+
+  async function prepare(): Promise<string> {
+    await owners.insertMany(['Ada', 'Bob'].map((name, no) => ({ _id: no, no, name })));
+    await cars.insertMany(Array.from({ length: 20 }, (_, _id) => ({ _id, owner: _id % 2 })));
+    return makeMigration(
+      "(doc, { lookup }) => ({ ...doc, ownerName: lookup.owner.get(doc.owner)?.name ?? 'nobody' })",
+      "collection: 'cars', lookup: { owner: { from: 'owners', localField: 'owner', foreignField: 'no' } }",
+    );
+  }
+
+  test('is not forgotten by who is killed behind it', async () => {
+    const cwd = await prepare();
+    const runner = startCommand([...RUN, '--follow'], { cwd, uri });
+    const end = finished(runner);
+    await until(async () => (await db.collection('migrations').countDocuments({ state: 'catching-up' })) > 0);
+    const token = async (): Promise<string> => JSON.stringify((await currentRun(db)).stream.token);
+    const before = await token();
+    await owners.deleteOne({ name: 'Bob' });
+    await until(async () => (await token()) !== before, 20_000);
+    runner.kill('SIGKILL');
+    await end;
+    const { code } = await runCommand(RUN, { cwd, uri });
+    expect(code).toBe(0);
+    expect(await cars.distinct('ownerName')).toEqual(['Ada', 'nobody']);
+  });
+
+  test('and came back under another key before the stream was read: who knew it by the old one goes through again', async () => {
+    const cwd = await prepare();
+    const env = { GODWIT_TEST: '1', GODWIT_FAULT: 'batch:before-read:2:stop' };
+    const runner = startCommand(RUN, { cwd, uri, env });
+    const end = finished(runner);
+    await until(() => isStopped(runner.pid));
+    expect(await cars.countDocuments({ ownerName: 'Bob' })).toBe(5);
+    await owners.deleteOne({ _id: 1 });
+    await owners.insertOne({ _id: 1, no: 5, name: 'Bob' });
+    runner.kill('SIGCONT');
+    expect((await end).code).toBe(0);
+    expect(await cars.distinct('ownerName')).toEqual(['Ada', 'nobody']);
+  });
 });

@@ -6,6 +6,7 @@ import type { ModelDocument } from '../model.js';
 import { bytesOf, type Fields, fieldsOf, get, keyOf, unordered } from '../raw.js';
 import { has } from '../schedule.js';
 import { frameOf, type Stage } from '../stage.js';
+import type { Team } from '../teams.js';
 
 export type Found = ReadonlyMap<string, Buffer>;
 
@@ -58,6 +59,18 @@ function isAs({ how, fields }: Exclude<Wanted, { how: 'any' }>, bytes: Buffer): 
   return ['n', 'e'].every((name) => get(found, name)?.toString('hex') === get(fields, name)?.toString('hex'));
 }
 
+/** What the migration makes of a document that it met at `moment` or since: another one for each name of its team. */
+export function migratedSince({ schedule, model }: Stage, fields: Fields, moment: number): readonly Fields[] | 'any' {
+  const names = schedule.migration.lookup ? model.teams.namesSince(fields, moment) : [null];
+  return names === 'any' ? names : names.map((name) => migrated(schedule, fields, name));
+}
+
+/** The same, as what a document must be. */
+function wantedSince(stage: Stage, fields: Fields, moment: number, how: 'exact' | 'unordered'): Wanted[] {
+  const made = migratedSince(stage, fields, moment);
+  return made === 'any' ? [{ how: made }] : made.map((one): Wanted => ({ how, fields: one }));
+}
+
 /** Documents of the model, and none but them: deleted ones are not back, none is gone. */
 function checkPresence(stage: Stage, found: Found): void {
   const { model } = stage;
@@ -83,7 +96,7 @@ export function checkDone(stage: Stage, found: Found, verifyingAt: number): void
     const how = isWritten ? 'unordered' : 'exact';
     const isFailed = fails(stage.schedule, fields);
     const wanted: Wanted[] = [];
-    if (isFailed !== 'yes') wanted.push({ how, fields: migrated(stage.schedule, fields) });
+    if (isFailed !== 'yes') wanted.push(...wantedSince(stage, fields, verifyingAt, how));
     if (isFailed !== 'no') wanted.push({ how, fields });
     // What the application gave its whole shape after the last look is after the run.
     if (shapedAt >= verifyingAt) wanted.push({ how: 'own', fields });
@@ -109,10 +122,21 @@ export function checkBetween(stage: Stage, found: Found): void {
   for (const document of stage.model.documents.values()) {
     const { fields, isUncertain, isWritten } = document;
     if (isUncertain || isWritten || fields === null) continue;
-    const wanted = [fields, migrated(stage.schedule, fields)].map((one): Wanted => ({ how: 'exact', fields: one }));
-    compare(stage, 'I5', document, found, wanted);
+    compare(stage, 'I5', document, found, [{ how: 'exact', fields }, ...wantedSince(stage, fields, 0, 'exact')]);
   }
 }
+
+async function checkTeams(stage: Stage): Promise<void> {
+  const { teams } = stage.model;
+  const found = await stage.db.collection<Team>(LOOKED_UP).find().sort({ _id: 1 }).toArray();
+  const isAsKnown =
+    found.length === teams.there.size && found.every((team) => isSameTeam(team, teams.there.get(team._id)));
+  if (!isAsKnown && !teams.isUncertain)
+    stage.violate('I14', `the teams ${JSON.stringify([...teams.there.values()])}`, JSON.stringify(found));
+}
+
+const isSameTeam = (team: Team, known: Team | undefined): boolean =>
+  team.code === known?.code && team.name === known.name;
 
 /** I14: the collection itself, its neighbours, and the names of Godwit's own. */
 export async function checkNeighbours(stage: Stage): Promise<void> {
@@ -122,9 +146,7 @@ export async function checkNeighbours(stage: Stage): Promise<void> {
     const frame = await frameOf(db);
     if (frame !== stage.frame) stage.violate('I14', stage.frame, frame);
   }
-  const teams = await db.collection(LOOKED_UP).find().sort({ _id: 1 }).toArray();
-  if (JSON.stringify(teams.map(({ name }) => name)) !== '["red","green","blue"]')
-    stage.violate('I14', 'the other collections untouched', JSON.stringify(teams));
+  await checkTeams(stage);
   const names = (await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name);
   const strange = names.filter(
     (name) => !/^(things(_old)?|teams|migrations(_(chunks|audit|failures|touched))?)$/.test(name),

@@ -42,6 +42,10 @@ export function partsOf(unit: Unit): readonly Step[] {
 export const readBy = (unit: Unit): string[] =>
   unit.kind === 'merge' ? unit.sources.map(({ collection }) => collection) : [unit.collection];
 
+/** Whether its documents are made with those of that collection. */
+export const looksUp = ({ lookup }: Pick<Unit, 'lookup'>, collection: string): boolean =>
+  Object.values<StepLookup>(lookup).some(({ from, merged }) => from === collection && merged === undefined);
+
 /** Their inverses, in the order of a way back; undefined when one of them has none. */
 export function downsOf(unit: Unit): readonly TransformFunction[] | undefined {
   const parts = partsOf(unit);

@@ -14,6 +14,7 @@ import { findTarget } from '../mongo/target.js';
 import {
   listTouched,
   type Stream,
+  type StreamFact,
   settleTouched,
   storeStreamFact,
   storeToken,
@@ -47,9 +48,8 @@ export class CatchUp {
   /** Everything before it is stored. */
   #token: unknown;
   #brokenSince: number | null = null;
-  /** A rollback must know: what was inserted meanwhile is not on record. */
-  #isLossStored = false;
-  #isUnknownStored = false;
+  /** Facts that are on record. */
+  readonly #stored = new Set<StreamFact>();
   #work: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -69,8 +69,9 @@ export class CatchUp {
       since: place.since,
     });
     this.#token = place.token;
-    this.#isLossStored = place.isLost;
-    this.hasUnknownDependants = this.#isUnknownStored = place.hasUnknownDependants ?? false;
+    this.hasUnknownDependants = place.hasUnknownDependants ?? false;
+    if (this.hasUnknownDependants) this.#stored.add('hasUnknownDependants');
+    if (place.isLost) this.#stored.add('isLost');
     if (place.isLost) this.lostBecause = 'its history was lost earlier in this run';
   }
 
@@ -140,22 +141,14 @@ export class CatchUp {
       note: `the change stream ended (${this.lostBecause}); all documents are checked again at the end`,
     });
     // When this fails as well it is asked for again, before anybody says that the run is at its end.
-    await this.#storeLoss().catch(() => undefined);
+    await this.#store('isLost').catch(() => undefined);
   }
 
-  async #storeLoss(): Promise<void> {
+  async #store(fact: StreamFact): Promise<void> {
     const { state, run, fence } = this.context;
-    if (this.#isLossStored) return;
-    await storeStreamFact(state, run._id, fence, this.stream, 'isLost');
-    this.#isLossStored = true;
-  }
-
-  /** Before the place moves behind what has hidden it. */
-  async #storeUnknown(): Promise<void> {
-    const { state, run, fence } = this.context;
-    if (!this.hasUnknownDependants || this.#isUnknownStored) return;
-    await storeStreamFact(state, run._id, fence, this.stream, 'hasUnknownDependants');
-    this.#isUnknownStored = true;
+    if (this.#stored.has(fact)) return;
+    await storeStreamFact(state, run._id, fence, this.stream, fact);
+    this.#stored.add(fact);
   }
 
   /** The documents that have to be looked at again, step by step. */
@@ -174,16 +167,20 @@ export class CatchUp {
           touches.push({ step: step.stepIndex, id: event.id, isInsert });
         if (step.sources.has(event.collection))
           touches.push({ step: step.stepIndex, id: event.id, isInsert: false, from: event.collection });
-        touches.push(...(await this.#dependants(step, event)));
       }
     }
+    touches.push(...(await this.#dependants(this.steps, events)));
     return touches;
   }
 
-  async #dependants(step: StepContext, event: ChangeEvent): Promise<Touch[]> {
-    const found = await dependantsOf(step, event);
-    if (found === 'unknown') this.hasUnknownDependants = true;
-    return found === 'unknown' ? [] : found.map((id) => ({ step: step.stepIndex, id, isInsert: false }));
+  async #dependants(steps: readonly StepContext[], events: readonly ChangeEvent[]): Promise<Touch[]> {
+    const touches: Touch[] = [];
+    for (const step of steps) {
+      const { ids, hasUnknown } = await dependantsOf(step, events);
+      if (hasUnknown) this.hasUnknownDependants = true;
+      for (const id of ids) touches.push({ step: step.stepIndex, id, isInsert: false });
+    }
+    return touches;
   }
 
   /**
@@ -192,11 +189,8 @@ export class CatchUp {
    */
   async touchReaders(step: StepContext, ids: readonly unknown[]): Promise<void> {
     const { collection } = step.step;
-    const touches: Touch[] = [];
-    for (const reader of readersOf(step, this.steps))
-      for (const id of ids)
-        touches.push(...(await this.#dependants(reader, { kind: 'written', collection, id, paths: [] })));
-    await this.#storeTouches(touches);
+    const written = ids.map((id): ChangeEvent => ({ kind: 'written', collection, id, paths: [] }));
+    await this.#storeTouches(await this.#dependants(readersOf(step, this.steps), written));
   }
 
   /** Documents that are taken through out of turn, as if the application had written them: for those that look them up. */
@@ -205,9 +199,10 @@ export class CatchUp {
     await this.#storeTouches(ids.map((id) => ({ step: step.stepIndex, id, isInsert: false })));
   }
 
+  /** Before the place moves behind what has told of them. */
   async #storeTouches(touches: readonly Touch[]): Promise<void> {
     await storeTouched(this.context.state, this.context.run._id, touches);
-    await this.#storeUnknown();
+    if (this.hasUnknownDependants) await this.#store('hasUnknownDependants');
   }
 
   /**
@@ -243,7 +238,7 @@ export class CatchUp {
       );
       await pause(20, signal);
     }
-    if (this.lostBecause !== null) await patiently(this.context, () => this.#storeLoss());
+    if (this.lostBecause !== null) await patiently(this.context, () => this.#store('isLost'));
     return this.lostBecause === null;
   }
 

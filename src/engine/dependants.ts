@@ -4,6 +4,8 @@
  */
 import type { Document, Filter } from 'mongodb';
 import type { StepLookup } from '../domain/migration.js';
+import { looksUp } from '../domain/series-step.js';
+import { keyOf } from '../domain/stored-document.js';
 import { ANY_NAME, valuesAt } from '../kernel/paths.js';
 import type { ChangeEvent } from '../mongo/changes.js';
 import type { StepContext } from './run-context.js';
@@ -12,28 +14,34 @@ import type { StepContext } from './run-context.js';
 export const lookedUpCollections = (steps: readonly StepContext[]): string[] =>
   steps.flatMap(({ step, sources }) => [...sources.keys(), ...Object.values(step.lookup).map(({ from }) => from)]);
 
-/** Values by which the changed document is looked up now; null when it is gone or has none. */
+interface ForeignValues {
+  readonly values: readonly unknown[];
+  /** None of the documents is gone, or has none. */
+  readonly isWhole: boolean;
+}
+
+/** Values by which these documents are looked up now. */
 async function foreignValues(
-  context: StepContext,
+  { db }: StepContext,
   from: string,
   field: string,
-  id: unknown,
-): Promise<unknown[] | null> {
-  if (field === '_id') return [id];
-  const found = await context.db.collection(from).findOne({ _id: id } as Filter<Document>, { promoteValues: false });
-  const values = found ? valuesAt(found, field.split('.')) : [];
-  return values.length > 0 ? values : null;
+  ids: readonly unknown[],
+): Promise<ForeignValues> {
+  if (field === '_id') return { values: ids, isWhole: true };
+  const filter = { _id: { $in: ids } } as Filter<Document>;
+  const path = field.split('.');
+  const projection = { [String(path[0])]: 1 };
+  const found = await db.collection(from).find(filter, { projection, promoteValues: false }).toArray();
+  const values = found.map((document) => valuesAt(document, path));
+  const isWhole = found.length === ids.length && values.every(({ length }) => length > 0);
+  return { values: values.flat(), isWhole };
 }
 
 /** Later steps that look up what this one writes. What a merge writes they look at as a whole in the end. */
 export function readersOf(context: StepContext, steps: readonly StepContext[]): StepContext[] {
   const { step, stepIndex } = context;
   if (step.kind === 'merge') return [];
-  return steps.filter(
-    (other) =>
-      other.stepIndex > stepIndex &&
-      Object.values<StepLookup>(other.step.lookup).some(({ from }) => from === step.collection),
-  );
+  return steps.filter((other) => other.stepIndex > stepIndex && looksUp(other.step, step.collection));
 }
 
 /** A path without the places in arrays that it goes through. */
@@ -51,23 +59,36 @@ function mayHaveHadAnother(key: string, { kind, paths }: ChangeEvent): boolean {
   return !paths || paths.some((path) => overlaps(withoutPlaces(path), withoutPlaces(key)));
 }
 
-/**
- * `_id`s of the documents of this step that read the changed one.
- *
- * @returns `unknown` when the event does not tell by which value they did: it was deleted, or its key is gone or another
- */
-export async function dependantsOf(context: StepContext, event: ChangeEvent): Promise<readonly unknown[] | 'unknown'> {
+export interface Dependants {
+  /** `_id`s. */
+  readonly ids: readonly unknown[];
+  /** Not all of them can be told: a looked-up document was deleted, or its key is gone or another. */
+  readonly hasUnknown: boolean;
+}
+
+const isOfDocument = ({ kind, collection }: ChangeEvent, from: string): boolean =>
+  collection === from && kind !== 'replaced-collection';
+
+const onceEach = (events: readonly ChangeEvent[]): unknown[] => [
+  ...new Map(events.map(({ id }) => [keyOf(id), id])).values(),
+];
+
+/** The documents of this step that read those that changed: one question for each lookup, however many did. */
+export async function dependantsOf(context: StepContext, events: readonly ChangeEvent[]): Promise<Dependants> {
   const ids: unknown[] = [];
+  let hasUnknown = false;
   // What was merged into what, Godwit itself decides.
   for (const { from, localField, foreignField, merged } of Object.values<StepLookup>(context.step.lookup)) {
-    if (from !== event.collection || merged !== undefined) continue;
-    if (mayHaveHadAnother(foreignField, event)) return 'unknown';
-    const values = await foreignValues(context, from, foreignField, event.id);
+    const own = merged === undefined ? events.filter((event) => isOfDocument(event, from)) : [];
+    const open = own.filter((event) => !mayHaveHadAnother(foreignField, event));
+    if (open.length < own.length) hasUnknown = true;
+    if (open.length === 0) continue;
+    const { values, isWhole } = await foreignValues(context, from, foreignField, onceEach(open));
     // No filter says "under any name".
-    if (values === null || localField.split('.').includes(ANY_NAME)) return 'unknown';
+    if (!isWhole || localField.split('.').includes(ANY_NAME)) hasUnknown = true;
     const filter = { [localField]: { $in: values } } as Filter<Document>;
     const found = await context.target.find(filter, { projection: { _id: 1 }, promoteValues: false }).toArray();
     ids.push(...found.map(({ _id }) => _id as unknown));
   }
-  return ids;
+  return { ids, hasUnknown };
 }

@@ -111,13 +111,16 @@ export async function storeToken(
   await state.runs.updateOne(underLease(run, fence), { $set: { [`${stream}.token`]: token } } as object);
 }
 
+/** What a rollback has to know of a stream, and who reads on. */
+export type StreamFact = 'isLost' | 'hasUnknownDependants';
+
 /** What stays true of the stream, whoever reads on. */
 export async function storeStreamFact(
   state: State,
   run: string,
   fence: string,
   stream: Stream,
-  fact: 'isLost' | 'hasUnknownDependants',
+  fact: StreamFact,
 ): Promise<void> {
   await state.runs.updateOne(underLease(run, fence), { $set: { [`${stream}.${fact}`]: true } } as object);
 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { MigrationPhase } from '../domain/expand-contract.js';
-import type { Dangling, StepLookup } from '../domain/migration.js';
+import type { Dangling } from '../domain/migration.js';
 import type { SchemaRecord } from '../domain/run.js';
 import { downsOf, readBy } from '../domain/series-step.js';
 import { NO_REFERENCES, type ReferenceCounts, referencesIn } from '../engine/references.js';
@@ -20,6 +20,7 @@ import type { ShownId } from '../report/shown-id.js';
 import { type AnalysisOptions, analyse, type Estimate, estimateOf, scaleOf, sum } from './analysis.js';
 import { loadDue } from './by-id.js';
 import { contractWarnings } from './contract.js';
+import { notCheckedOf, warningsOf } from './dry-run-notes.js';
 import { requireForeignTargets, requireSteps } from './requirements.js';
 import { foresee, isRefused, type SchemaForecast } from './schema.js';
 import { type Session, VERSION } from './session.js';
@@ -109,32 +110,6 @@ function mergeFields(steps: readonly StepAnalysis[]): Record<string, FieldCounts
 function reversibility(steps: readonly StepAnalysis[]): DryRunReport['reversible'] {
   if (steps.every(({ step }) => !downsOf(step))) return 'audit';
   return steps.some(({ notInverse }) => notInverse > 0) ? 'audit, but down() does not invert up()' : 'audit and down';
-}
-
-async function warningsOf(session: Session, loaded: LoadedMigration): Promise<string[]> {
-  const warnings: string[] = [];
-  for (const step of loaded.units)
-    for (const { from, foreignField, merged } of Object.values<StepLookup>(step.lookup)) {
-      if (foreignField === '_id' || merged !== undefined) continue;
-      const indexes = await session.db
-        .collection(from)
-        .indexes()
-        .catch(() => []);
-      const isIndexed = indexes.some((index) => Object.keys(index.key as object)[0] === foreignField);
-      if (!isIndexed)
-        warnings.push(`lookup: ${from}.${foreignField} has no index, so each batch reads the whole collection`);
-    }
-  return warnings;
-}
-
-function notCheckedOf(steps: readonly StepAnalysis[]): string[] {
-  return steps.flatMap(({ step, collisions, isValidatorUnknown }) => [
-    ...collisions.unchecked.map(
-      (index) =>
-        `unique index ${step.collection}.${index}: partial, collated or over arrays, so collisions show only in the run`,
-    ),
-    ...(isValidatorUnknown ? [`validator of ${step.collection}: this server cannot be asked without writing`] : []),
-  ]);
 }
 
 /** What the values of one references step stand for; `first` are documents with values that name none or several. */

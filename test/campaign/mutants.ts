@@ -226,7 +226,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'readers-forgotten',
     edits: [
-      { file: 'engine/catch-up.ts', find: 'touches.push(...(await this.#dependants(step, event)));', replace: '' },
+      {
+        file: 'engine/catch-up.ts',
+        find: 'touches.push(...(await this.#dependants(this.steps, events)));',
+        replace: '',
+      },
     ],
     focus: EDITED_TEAMS,
   },

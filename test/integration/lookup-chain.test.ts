@@ -90,6 +90,15 @@ describe('a looked-up document that an earlier step writes', () => {
     expect([code, await cars.distinct('label')]).toEqual([0, ['ADA', 'BOB']]);
   });
 
+  test('is not foreseen by a dry run, which says so', async () => {
+    await db.dropDatabase();
+    await fill(20, 0);
+    const { json } = await runJson(['run', 'm1', '--dry-run', '--json'], { cwd: await project('_id'), uri });
+    expect(json['notChecked']).toEqual([
+      'what cars looks up in owners: an earlier step changes that, and here it was as it is now',
+    ]);
+  });
+
   test('reaches those that are through already once it alone is taken up again', async () => {
     await db.dropDatabase();
     await fill(20, 0);

@@ -8,11 +8,22 @@ import { looksUp } from '../domain/series-step.js';
 import { keyOf } from '../domain/stored-document.js';
 import { ANY_NAME, valuesAt } from '../kernel/paths.js';
 import type { ChangeEvent } from '../mongo/changes.js';
+import { findTarget } from '../mongo/target.js';
 import type { StepContext } from './run-context.js';
 
 /** What a merge reads counts as well. */
 export const lookedUpCollections = (steps: readonly StepContext[]): string[] =>
   steps.flatMap(({ step, sources }) => [...sources.keys(), ...Object.values(step.lookup).map(({ from }) => from)]);
+
+/** True when something is looked up in a view or a time series: no change stream tells of what changes there. */
+export async function looksUpUntold(steps: readonly StepContext[]): Promise<boolean> {
+  for (const { db, step } of steps)
+    for (const { from } of Object.values<StepLookup>(step.lookup)) {
+      const kind = (await findTarget(db, from))?.kind;
+      if (kind === 'view' || kind === 'timeseries') return true;
+    }
+  return false;
+}
 
 interface ForeignValues {
   readonly values: readonly unknown[];

@@ -17,6 +17,7 @@ import { retireRun } from '../mongo/runs.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
 import { requireTarget } from '../mongo/target.js';
 import { CatchUp } from './catch-up.js';
+import { looksUpUntold } from './dependants.js';
 import { leaseLost, requireAudit } from './doubt.js';
 import { drainUntilQuiet, follow } from './drain.js';
 import { faultPoint } from './fault-points.js';
@@ -270,7 +271,8 @@ class Forward {
     await this.recorder.go('verifying', 'what the application wrote meanwhile is through');
     // What a merge has come to know of late, others may refer to.
     const hasMerge = steps.some(({ step }) => step.kind === 'merge');
-    const isFull = !isExact || catchUp.hasUnknownDependants || hasMerge;
+    const isUntold = hasMerge || (await patiently(this.context, () => looksUpUntold(steps)));
+    const isFull = !isExact || catchUp.hasUnknownDependants || isUntold;
     for (const step of steps)
       await settleStrays(step, session, { isExact, isFull: isFull && Object.keys(step.step.lookup).length > 0 });
     if (isExact) await drainUntilQuiet(catchUp, steps, session);

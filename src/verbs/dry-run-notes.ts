@@ -5,8 +5,29 @@ import type { LoadedMigration } from '../migration/load.js';
 import type { StepAnalysis } from '../report/dry-run.js';
 import type { Session } from './session.js';
 
-export async function warningsOf(session: Session, loaded: LoadedMigration): Promise<string[]> {
-  const warnings: string[] = [];
+/** Paths that a step changes or removes. */
+const changedPaths = ({ fields }: StepAnalysis): string[] =>
+  Object.entries(fields.toJSON()).flatMap(([path, { set, unset }]) => (set + unset > 0 ? [path] : []));
+
+/** Who looked something up is found by what it was looked up by, while that is there. */
+function lostKeys(analysis: StepAnalysis): string[] {
+  const { collection, lookup } = analysis.step;
+  const changed = changedPaths(analysis);
+  return Object.values<StepLookup>(lookup)
+    .filter(({ keysOnly, merged }) => !keysOnly && merged === undefined)
+    .filter(({ localField }) => changed.some((path) => localField === path || localField.startsWith(`${path}.`)))
+    .map(
+      ({ from, localField }) =>
+        `lookup: ${collection}.${localField} is changed or removed, so documents that are through keep what they read in ${from} when that changes later in the run`,
+    );
+}
+
+export async function warningsOf(
+  session: Session,
+  loaded: LoadedMigration,
+  steps: readonly StepAnalysis[],
+): Promise<string[]> {
+  const warnings = steps.flatMap(lostKeys);
   for (const step of loaded.units)
     for (const { from, foreignField, merged } of Object.values<StepLookup>(step.lookup)) {
       if (foreignField === '_id' || merged !== undefined) continue;

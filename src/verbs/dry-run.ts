@@ -252,7 +252,7 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
     validationFailures: steps.flatMap((step) => step.validationFailures),
     validationFailureCount: sum(steps, (step) => step.validationCount),
     notChecked: notCheckedOf(steps),
-    warnings: [...(await warningsOf(session, loaded)), ...(await contractWarnings(session, loaded))],
+    warnings: [...(await warningsOf(session, loaded, steps)), ...(await contractWarnings(session, loaded))],
     references: referencesOf(steps),
     merges: steps.flatMap(({ merge }) => merge ?? []),
     schema: await foresee(session, loaded, await recordsOf(session, loaded)),

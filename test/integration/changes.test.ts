@@ -140,6 +140,34 @@ describe('the change stream', () => {
     await closeSession(session);
   });
 
+  test('tells nothing of what a view shows: all documents that look something up there go through again at the end', async () => {
+    const people = db.collection<{ _id: number; name: string }>('people');
+    await people.insertOne({ _id: 1, name: 'Ada' });
+    await db.createCollection('owners', { viewOn: 'people', pipeline: [] });
+    await contacts.insertMany(Array.from({ length: 200 }, (_, _id) => ({ _id, owner: 1 })));
+    const session = await openSession({ cwd: await project(OWNED), uri });
+    let hasChanged: Promise<unknown> | undefined;
+    session.events.on('run:batch', () => {
+      hasChanged ??= people.updateOne({ _id: 1 }, { $set: { name: 'Ada Lovelace' } });
+    });
+    expect((await startRun(session, 'm1', { batchSize: 50, workers: 1 }).result).state).toBe('completed');
+    expect((await hasChanged) as object).toMatchObject({ modifiedCount: 1 });
+    expect(await contacts.distinct('ownerName')).toEqual(['Ada Lovelace']);
+    await closeSession(session);
+  });
+
+  test('finds nobody by a key that the migration removes: a dry run says so', async () => {
+    await db.collection<{ _id: number; name: string }>('owners').insertOne({ _id: 1, name: 'Ada' });
+    await contacts.insertOne({ _id: 1, owner: 1 });
+    const removing = OWNED.replace('...doc,', '_id: doc._id,').replace('lookup.owner', 'doc.ownerName ?? lookup.owner');
+    const session = await openSession({ cwd: await project(removing), uri });
+    const { warnings } = (await dryRun(session, 'm1')).report;
+    expect(warnings).toEqual([
+      'lookup: contacts.owner is changed or removed, so documents that are through keep what they read in owners when that changes later in the run',
+    ]);
+    await closeSession(session);
+  });
+
   test.each<[string, (owners: Collection<Owner>) => Promise<unknown>]>([
     ['is another', (owners) => owners.updateOne({ no: 1 }, { $set: { no: 9 } })],
     ['is gone', (owners) => owners.updateOne({ no: 1 }, { $unset: { no: '' } })],

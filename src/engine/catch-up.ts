@@ -190,13 +190,15 @@ export class CatchUp {
   async touchReaders(step: StepContext, ids: readonly unknown[]): Promise<void> {
     const { collection } = step.step;
     const written = ids.map((id): ChangeEvent => ({ kind: 'written', collection, id, paths: [] }));
-    await this.#storeTouches(await this.#dependants(readersOf(step, this.steps), written));
+    const readers = readersOf(step, this.steps);
+    await patiently(step, async () => this.#storeTouches(await this.#dependants(readers, written)));
   }
 
   /** Documents that are taken through out of turn, as if the application had written them: for those that look them up. */
   async touch(step: StepContext, ids: readonly unknown[]): Promise<void> {
     if (readersOf(step, this.steps).length === 0) return;
-    await this.#storeTouches(ids.map((id) => ({ step: step.stepIndex, id, isInsert: false })));
+    const touches = ids.map((id) => ({ step: step.stepIndex, id, isInsert: false }));
+    await patiently(step, () => this.#storeTouches(touches));
   }
 
   /** Before the place moves behind what has told of them. */

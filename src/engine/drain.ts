@@ -4,7 +4,6 @@ import { pause } from '../kernel/retry.js';
 import { idsChunk } from '../mongo/chunks.js';
 import { assignSources, type Written } from './assign-sources.js';
 import type { CatchUp } from './catch-up.js';
-import { patiently } from './patiently.js';
 import { mayGoOn, runIds } from './run-chunk.js';
 import type { StepContext } from './run-context.js';
 
@@ -12,9 +11,9 @@ import type { StepContext } from './run-context.js';
 const catchUpWith = (catchUp: CatchUp, step: StepContext, session: ClientSession): Promise<number> =>
   catchUp.drain(step, async (touched) => {
     const ids = touched.map(({ id }) => id);
-    await patiently(step, () => catchUp.touchReaders(step, ids));
+    await catchUp.touchReaders(step, ids);
     await runWritten(step, touched, session);
-    await patiently(step, () => catchUp.touchReaders(step, ids));
+    await catchUp.touchReaders(step, ids);
     return mayGoOn(step);
   });
 

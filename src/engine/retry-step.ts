@@ -11,7 +11,6 @@ import { assignSources } from './assign-sources.js';
 import type { CatchUp } from './catch-up.js';
 import { leaseLost } from './doubt.js';
 import { rowsOf } from './merge-source.js';
-import { patiently } from './patiently.js';
 import { runIds } from './run-chunk.js';
 import { commitPatience, readFrom, type StepContext } from './run-context.js';
 
@@ -63,11 +62,9 @@ export async function retryStep(context: StepContext, session: ClientSession, ca
   // It is run once more as a whole.
   if (context.step.kind === 'script') return;
   const quarantined = await listQuarantined(state, run._id, stepIndex);
-  await patiently(context, () =>
-    catchUp.touch(
-      context,
-      quarantined.map(({ id }) => id),
-    ),
+  await catchUp.touch(
+    context,
+    quarantined.map(({ id }) => id),
   );
   const early = chunkId(run._id, stepIndex, IDS_CHUNK.early);
   // A document that `--only` failed at is met by its range after it, all others were.

@@ -271,8 +271,8 @@ class Forward {
     await this.recorder.go('verifying', 'what the application wrote meanwhile is through');
     // What a merge has come to know of late, others may refer to.
     const hasMerge = steps.some(({ step }) => step.kind === 'merge');
-    const isUntold = hasMerge || (await patiently(this.context, () => looksUpUntold(steps)));
-    const isFull = !isExact || catchUp.hasUnknownDependants || isUntold;
+    const isUntold = await patiently(this.context, () => looksUpUntold(steps));
+    const isFull = !isExact || catchUp.hasUnknownDependants || hasMerge || isUntold;
     for (const step of steps)
       await settleStrays(step, session, { isExact, isFull: isFull && Object.keys(step.step.lookup).length > 0 });
     if (isExact) await drainUntilQuiet(catchUp, steps, session);

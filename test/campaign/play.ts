@@ -18,6 +18,7 @@ import { checkAtRest, checkNothingOpen, checkState, checkTruth, checkWaits, runN
 import { startRunner, undisturbed } from './runner.js';
 import { type Fault, has, isFinal, isOfRollback, isRefused, isRestore, type Schedule } from './schedule.js';
 import { clearStage, type Stage, setStage, type Violation } from './stage.js';
+import { CLOCK_MS } from './teams.js';
 
 /** Starts until a run must be at its end: I16. */
 const MAX_STARTS = 20;
@@ -227,9 +228,6 @@ class Play {
     checkWaits(stage);
   }
 }
-
-/** The plan's own moment is the client's estimate of the server's clock. */
-const CLOCK_MS = 50;
 
 /** A second rollback only looks. */
 function checkSame(stage: Stage, before: ReadonlyMap<string, Buffer>, after: ReadonlyMap<string, Buffer>): void {

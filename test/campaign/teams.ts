@@ -22,8 +22,8 @@ interface Version {
   readonly at: number;
 }
 
-/** The server's clock against the client's estimate of it, in ms. */
-const CLOCK_MS = 50;
+/** The server's clock against a client's estimate of it, in ms. */
+export const CLOCK_MS = 50;
 
 export const initialTeams = (): Team[] => TEAMS.map((name, _id) => ({ _id, code: _id, name }));
 

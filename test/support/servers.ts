@@ -1,7 +1,9 @@
 /** Servers whose members are killed, stopped and started again under a run: a real replica set, by its pids. */
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { type Document, MongoClient } from 'mongodb';
 import { afterAll, beforeAll } from 'vitest';
 import { findMongod } from '../../src/embedded/find-mongod.js';
@@ -9,6 +11,8 @@ import { type Janitor, startJanitor } from '../../src/embedded/janitor.js';
 import { startMongod } from '../../src/embedded/mongod-process.js';
 import { type EmbeddedServer, type StartEmbeddedOptions, startEmbedded } from '../../src/embedded/start.js';
 import { until } from './crash.js';
+
+const run = promisify(execFile);
 
 /** For fail points: the server then lets tests hold, refuse and forget what it is told. */
 export const TEST_COMMANDS = ['--setParameter', 'enableTestCommands=1'] as const;
@@ -25,8 +29,6 @@ function isAlive(pid: number): boolean {
 
 export interface RestartOptions {
   readonly dbPath?: string | undefined;
-  /** No file of the server may become larger. */
-  readonly maxFileMb?: number;
   /** As if somebody had forgotten the name of the set. */
   readonly isStandalone?: boolean;
 }
@@ -114,24 +116,27 @@ export class Members {
   /** On its old port; with its old data unless another folder is given. Waits until it listens. */
   async restart(
     member: number,
-    { dbPath = this.server.members[member]?.dbPath, maxFileMb, isStandalone = false }: RestartOptions = {},
+    { dbPath = this.server.members[member]?.dbPath, isStandalone = false }: RestartOptions = {},
   ): Promise<void> {
     const { port } = this.server.members[member] ?? {};
     if (!dbPath || !port) throw new Error('wanted one of the members');
     this.#starts += 1;
     const logPath = join(this.folder, `again-${this.#starts}.log`);
-    const { path } = await findMongod();
-    const binary = maxFileMb === undefined ? path : await this.#limited(path, maxFileMb);
+    const { path: binary } = await findMongod();
     const args = [...(isStandalone ? [] : ['--replSet', this.server.setName ?? '']), ...this.args];
     this.#pids[member] = (await startMongod({ binary, port, dbPath, logPath, args }, this.janitor)).pid;
   }
 
-  /** A mongod that dies when one of its files becomes larger: what a full disk does, without a disk of one's own. */
-  async #limited(path: string, maxFileMb: number): Promise<string> {
-    const script = join(this.folder, `limited-${this.#starts}.sh`);
-    const blocks = (maxFileMb * 1024 * 1024) / 512; // the unit of POSIX
-    await writeFile(script, `#!/bin/sh\nulimit -f ${blocks}\nexec "${path}" "$@"\n`, { mode: 0o755 });
-    return script;
+  /**
+   * From now on the member's largest file may grow by so much only, and no other file beyond that size; it dies when one
+   * would: what a full disk does, without a disk of one's own. Until it is started again.
+   */
+  async leaveRoom(member: number, bytes: number): Promise<void> {
+    const dbPath = this.server.members[member]?.dbPath;
+    if (!dbPath) throw new Error('wanted one of the members');
+    const files = await readdir(dbPath, { recursive: true });
+    const sizes = await Promise.all(files.map(async (file) => (await stat(join(dbPath, file))).size));
+    await run('prlimit', ['--pid', String(this.#pid(member)), `--fsize=${Math.max(...sizes) + bytes}`]);
   }
 
   /** An empty data folder, removed at the end. */

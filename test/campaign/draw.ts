@@ -42,6 +42,8 @@ export interface Focus {
   readonly maxFaults?: number;
   /** Only such as look up what is edited meanwhile, where that is possible. */
   readonly areTeamsEdited?: true;
+  /** Only such of these as change what they look up by a step before. */
+  readonly areChains?: true;
   /** Changes a fault that was drawn. */
   readonly mend?: (fault: Fault) => Fault;
 }
@@ -69,6 +71,7 @@ const FAULT_WEIGHTS: Readonly<Record<FaultKind, number>> = {
   only: 3,
   retry: 2,
   pause: 3,
+  edit: 0, // drawn behind the others
 };
 
 const TOPOLOGY_WEIGHTS = { 'one-node': 80, 'three-node': 16, proxy: 4 };
@@ -85,6 +88,10 @@ const ENDING_WEIGHTS = { complete: 45, rollback: 35, 'rollback-killed': 10, 'run
 const SERIES = 0.2;
 /** Share of the transforms that are heavy, where one may be. */
 const HEAVY = 0.25;
+/** Share of those in which it is edited once more, at a moment of the run. */
+const HELD_EDITS = 0.6;
+/** Share of the schedules with a lookup that change what they look up by a step before. */
+const CHAINS = 0.4;
 /** Share of the schedules with a lookup and a load in which what is looked up is edited, too. */
 const TEAM_WRITES = 0.7;
 
@@ -241,11 +248,19 @@ function drawFault(dice: Dice, focus: Focus, extent: Extent): Fault {
       return { kind, nth: dice.int(0, 3_000) };
     case 'pause':
       return { kind, delayMs: dice.int(300, 1_500), ms: dice.int(0, 1_500), workers: dice.int(1, 4) };
+    case 'edit':
+      return { kind, at: inBatch };
     case 'rollback':
     case 'retry':
       return { kind };
   }
 }
+
+/** Ranges take so many batches; as many again are those of what was written meanwhile. */
+const drawEdit = (dice: Dice, batches: number): Fault => ({
+  kind: 'edit',
+  at: { point: 'batch:before-read', hit: dice.int(1, Math.max(1, 2 * batches)) },
+});
 
 function possibleFaults({ faults }: Focus, { topology }: Extent): FaultKind[] {
   const kinds = faults ?? (Object.keys(FAULT_WEIGHTS) as FaultKind[]);
@@ -294,15 +309,20 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
   const isPipeline = dice.chance(focus.pipelines ?? 0.3) && mayBePipeline(drawn);
   const isHeavy = dice.chance(HEAVY) && !isPipeline && mayBeHeavy(drawn);
   const isSeries = dice.chance(SERIES) && !isPipeline && !isHeavy;
-  const teamWrites = dice.chance(focus.areTeamsEdited ? 1 : TEAM_WRITES) && mayEditTeams(drawn) ? dice.int(1, 6) : 0;
+  const teamWrites = dice.chance(focus.areTeamsEdited ? 1 : TEAM_WRITES) && mayEditTeams(drawn) ? dice.int(1, 12) : 0;
+  const isHeld = dice.chance(focus.areChains ? 1 : HELD_EDITS) && teamWrites > 0;
+  const edit = drawEdit(dice, Math.ceil(collection.docs / settings.batchSize));
+  const isChain = dice.chance(focus.areChains ? 1 : CHAINS) && !isHeavy && !isSeries && mayBeChain(drawn);
   const whole = {
     ...drawn,
+    faults: isHeld ? [...drawn.faults, edit] : drawn.faults,
     load: teamWrites > 0 ? { ...drawn.load, teamWrites } : drawn.load,
     migration: {
       ...migration,
       ...(isPipeline && { isPipeline }),
       ...(isHeavy && { isHeavy }),
       ...(isSeries && { isSeries }),
+      ...(isChain && { isChain }),
     },
   };
   if (isRefused(whole)) return asRefused(whole);
@@ -321,6 +341,10 @@ const asRestored = (schedule: Schedule): Schedule => ({
 /** Each sends a third of the documents through again. */
 const mayEditTeams = ({ migration, load, collection }: Schedule): boolean =>
   migration.lookup && load.kind !== 'none' && collection.docs <= 1_000;
+
+/** Faults that are bound to one step, or to one collection: what they do to a chain is another question. */
+const mayBeChain = ({ migration, faults }: Schedule): boolean =>
+  migration.lookup && !faults.some(({ kind }) => ['hang', 'only', 'ddl', 'state'].includes(kind));
 
 /** A pipeline looks nothing up, has no `down`, and does not hang. */
 const mayBePipeline = ({ migration, faults }: Schedule): boolean =>

@@ -5,10 +5,13 @@ import { wrongClock } from '../support/clock.js';
 import { type Dump, dump, restore, STATE } from '../support/dump.js';
 import { killSentinelsOf } from '../support/observe.js';
 import { allowedOutcomes } from './allowed.js';
-import { COLLECTION, HANGS_AT, validatorOf } from './migration.js';
+import { diceFrom } from './dice.js';
+import { COLLECTION, HANGS_AT, LOOKED_UP, validatorOf } from './migration.js';
 import { type Exit, type How, type Runner, startRunner, stops, undisturbed } from './runner.js';
 import { actionOf, type Fault, type Moment } from './schedule.js';
 import type { Stage } from './stage.js';
+import { editTeam } from './team-load.js';
+import type { Team } from './teams.js';
 
 /** After the lease has certainly run out, in ms. */
 const PAST_MS = 400;
@@ -83,6 +86,8 @@ function carryOut(stage: Stage, verb: Forwards, fault: Carried): Promise<Attempt
     case 'state':
       if (fault.what === 'restore') return restored(stage, verb, fault.at);
       return held(stage, verb, fault.at, () => beside(editState(stage, fault.what)));
+    case 'edit':
+      return held(stage, verb, fault.at, () => editLookedUp(stage, fault));
     case 'second':
       return second(stage, verb, fault.delayMs);
     case 'stepdown':
@@ -245,6 +250,13 @@ async function editState({ db }: Stage, what: FaultOf<'state'>['what']): Promise
     const open = { kind: 'range', state: 'open', 'range.upper': { $exists: true } };
     await chunks.updateOne(open, [{ $set: { cursor: { id: '$range.upper' } } }]);
   }
+}
+
+const MAJORITY = { writeConcern: { w: 'majority' } } as const;
+
+function editLookedUp({ db, model, schedule }: Stage, { at }: FaultOf<'edit'>): Promise<void> {
+  const dice = diceFrom(schedule.seed + at.hit);
+  return editTeam(db.collection<Team>(LOOKED_UP, MAJORITY), model, schedule, dice);
 }
 
 /** The state as it was at the moment, once the runner has gone on for a while, and is dead. */

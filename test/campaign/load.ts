@@ -87,10 +87,20 @@ export class Load {
   }
 
   async #teamWriter(): Promise<void> {
-    const { load, seed } = this.schedule;
-    const writes = load.kind === 'none' ? 0 : (load.teamWrites ?? 0);
+    if (this.schedule.load.kind === 'none') return;
     const teams = this.#client.db(this.#collection.dbName).collection<Team>(LOOKED_UP, { writeConcern: MAJORITY });
-    await editTeams(teams, this.model.teams, { writes, dice: diceFrom(seed), signal: this.#stop.signal });
+    const { signal } = this.#stop;
+    await editTeams(teams, this.model, this.schedule, { signal, batches: () => this.#batches() });
+  }
+
+  /** As Godwit has stored it: an edit in the middle of a run must find the middle. */
+  async #batches(): Promise<number> {
+    const chunks = this.#client.db(this.#collection.dbName).collection('migrations_chunks');
+    const found = await chunks
+      .find({}, { projection: { seq: 1 } })
+      .toArray()
+      .catch(() => []); // the server is away for a while in some schedules
+    return found.reduce((sum, { seq }) => sum + Number(seq ?? 0), 0);
   }
 
   async #one(dice: Dice, write: Write, own: ModelDocument[]): Promise<void> {

@@ -63,6 +63,13 @@ const SPIN = '      for (const end = performance.now() + 3; performance.now() < 
 const secondOf = ({ migration }: Schedule): string =>
   `, transform({ collection: '${COLLECTION}', up: (doc) => doc, ${migration.down ? 'down: (doc) => doc' : ''} })`;
 
+/** What the first step of a chain makes of a name. */
+const titleOf = (name: string): string => `the ${name}`;
+
+/** A first step, which changes what the second one looks up. */
+const firstOf = (): string =>
+  `transform({ collection: '${LOOKED_UP}', up: (doc) => ({ ...doc, title: \`the \${doc.name}\` }) }), `;
+
 /** The migration file of a schedule. */
 export function sourceOf(schedule: Schedule): string {
   const { migration, collection } = schedule;
@@ -71,7 +78,7 @@ export function sourceOf(schedule: Schedule): string {
   const down = migration.down ? DOWNS[kind] : undefined;
   const shared = [
     ...(collection.rule === 'unique' ? ['...(doc.k === undefined ? {} : { uk: doc.k })'] : []),
-    ...(migration.lookup ? ['teamName: lookup.team.get(doc.team)?.name'] : []),
+    ...(migration.lookup ? [`teamName: lookup.team.get(doc.team)?.${migration.isChain ? 'title' : 'name'}`] : []),
   ];
   return `import { defineMigration, transform } from 'godwit';
 const shape = (doc, keep) => ${UPS[kind]};
@@ -79,7 +86,7 @@ const HANGS_AT = Number(process.env.${HANGS_AT} ?? 0);
 let calls = 0;
 export default defineMigration({
   description: 'a schedule of the campaign',
-  steps: [transform({
+  steps: [${migration.isChain ? firstOf() : ''}transform({
     collection: '${COLLECTION}',
     ${migration.lookup ? `lookup: { team: { from: '${LOOKED_UP}', localField: 'team', foreignField: 'code' } },` : ''}
     up: (doc, { keep, lookup }) => {
@@ -121,7 +128,8 @@ export function migrated({ migration, collection }: Schedule, fields: Fields, na
   const key = get(after, 'k');
   if (collection.rule === 'unique' && key) after = put(after, 'uk', key);
   if (!migration.lookup || codeOf(fields) === undefined) return after;
-  return name === null ? without(after, 'teamName') : put(after, 'teamName', bsonValue(name));
+  if (name === null) return without(after, 'teamName');
+  return put(after, 'teamName', bsonValue(migration.isChain ? titleOf(name) : name));
 }
 
 /** Whether the document must end in quarantine; `maybe` where it depends on which of two comes first. */

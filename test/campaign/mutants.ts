@@ -61,6 +61,12 @@ const EDITED_TEAMS: Focus = {
   ...{ minDocs: 60, maxDocs: 800 },
 };
 
+/** Edited while what was edited before is caught up with. */
+const CHAINS: Focus = {
+  ...{ ...EDITED_TEAMS, areChains: true, migrations: ['set', 'rename', 'mark'] },
+  ...{ minDocs: 300, maxFaults: 0, endings: ['complete'] },
+};
+
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'no-fence',
@@ -244,6 +250,17 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: EDITED_TEAMS,
+  },
+  {
+    name: 'late-write-untold',
+    edits: [
+      {
+        file: 'engine/catch-up.ts',
+        find: 'await patiently(step, async () => this.#storeTouches(await this.#dependants(readers, written)));',
+        replace: 'if (readers.length < 0) await this.#dependants(readers, written);',
+      },
+    ],
+    focus: CHAINS,
   },
   {
     name: 'groups-not-joined',

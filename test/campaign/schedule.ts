@@ -53,6 +53,8 @@ export type Fault =
   | { readonly kind: 'ddl'; readonly at: Moment; readonly what: 'index' | 'validator' | 'recreate' | 'drop' | 'rename' }
   | { readonly kind: 'state'; readonly at: Moment; readonly what: 'fence' | 'cursor' | 'drop-chunks' | 'restore' }
   | { readonly kind: 'second'; readonly delayMs: number }
+  /** What is looked up is edited while the runner stands still. */
+  | { readonly kind: 'edit'; readonly at: Moment }
   | { readonly kind: 'stepdown'; readonly at: Moment }
   | { readonly kind: 'kill-primary'; readonly at: Moment; readonly downMs: number }
   /** Both secondaries hear nothing for so long. */
@@ -118,6 +120,8 @@ export interface Schedule {
     readonly isHeavy?: boolean;
     /** Two steps, which the engine takes as one. */
     readonly isSeries?: boolean;
+    /** Two steps of which the second looks up what the first has changed. */
+    readonly isChain?: boolean;
     /** Documents on which `up` throws, in percent. */
     readonly badPercent: number;
   };

@@ -35,6 +35,9 @@ export class Teams {
   readonly there = new Map(initialTeams().map((team) => [team._id, team]));
   readonly #versions = new Map<number, Version[]>();
   #lastAt = 0;
+  #turn: Promise<void> = Promise.resolve();
+  /** Acknowledged. */
+  edits = 0;
   /** The result of a write is not known: nothing is said of names any more. */
   isUncertain = false;
 
@@ -42,10 +45,17 @@ export class Teams {
     for (const { code, name } of this.there.values()) this.#versions.set(code, [{ name, at: 0 }]);
   }
 
+  /** One after the other. */
+  inTurn(edit: () => Promise<void>): Promise<void> {
+    this.#turn = this.#turn.then(edit);
+    return this.#turn;
+  }
+
   /** It was another one, or none, or is none from now on: acknowledged. */
   became(id: number, team: Team | undefined): void {
     const before = this.there.get(id);
     this.#lastAt = Date.now();
+    this.edits += 1;
     if (team) this.there.set(id, team);
     else this.there.delete(id);
     if (before && before.code !== team?.code) this.#put(before.code, null);
@@ -62,7 +72,7 @@ export class Teams {
 
   /** Whether a run that had told everything at `moment` may have missed something. */
   isEditedSince(moment: number): boolean {
-    return this.isUncertain || this.#lastAt >= moment - CLOCK_MS;
+    return this.isUncertain || (this.#lastAt > 0 && this.#lastAt >= moment - CLOCK_MS);
   }
 
   /** What the document's team is called now. */

@@ -13,6 +13,7 @@ export interface Entry {
 export interface Batch {
   readonly id: string;
   readonly run: string;
+  readonly step: number;
   readonly chunk: string;
   readonly seq: number;
   readonly entries: readonly Entry[];
@@ -45,8 +46,8 @@ function batchOf(parts: readonly Document[]): Batch {
   );
   const befores = head['n'] > 0 ? inflated(before) : [];
   return {
-    ...{ id: String(head['_id']), run: head['run'], chunk: head['chunk'], seq: head['seq'] },
-    ...{ digest: head['digest'], chain: head['chain'], ownDigest: sha256(text).toString('hex') },
+    ...{ id: String(head['_id']), run: head['run'], step: head['step'], chunk: head['chunk'] },
+    ...{ seq: head['seq'], digest: head['digest'], chain: head['chain'], ownDigest: sha256(text).toString('hex') },
     entries: befores.map((bytes, at) => ({
       key: keyOf(fieldsOf(bytes)),
       before: bytes,
@@ -107,17 +108,17 @@ export async function checkCursors(stage: Stage, batches: readonly Batch[]): Pro
   }
 }
 
-/** I1: no document is in two batches of the ranges of one run: what was redone was redone under its own number. */
+/** I1: no document is in two batches of the ranges of one step: what was redone was redone under its own number. */
 export async function checkMetOnce(stage: Stage, batches: readonly Batch[]): Promise<void> {
   const ranges = await stage.db.collection('migrations_chunks').distinct('_id', { kind: 'range' });
   const ids = new Set(ranges.map(String));
   const met = new Map<string, string>();
-  for (const { id, run, chunk, entries, untouched } of batches) {
+  for (const { id, run, step, chunk, entries, untouched } of batches) {
     if (!ids.has(chunk)) continue;
     for (const key of [...entries.map((entry) => entry.key), ...untouched]) {
-      const before = met.get(`${run}/${key}`);
+      const before = met.get(`${run}/${step}/${key}`);
       if (before) return stage.violate('I1', `document ${key} in one batch of the ranges`, `it in ${before} and ${id}`);
-      met.set(`${run}/${key}`, id);
+      met.set(`${run}/${step}/${key}`, id);
     }
   }
 }

@@ -61,7 +61,10 @@ function isAs({ how, fields }: Exclude<Wanted, { how: 'any' }>, bytes: Buffer): 
 
 /** What the migration makes of a document that it met at `moment` or since: another one for each name of its team. */
 export function migratedSince({ schedule, model }: Stage, fields: Fields, moment: number): readonly Fields[] | 'any' {
-  const names = schedule.migration.lookup ? model.teams.namesSince(fields, moment) : [null];
+  const { lookup, isChain } = schedule.migration;
+  // Between an edit and the first step's answer to it the second one may meet any title.
+  if (isChain && model.teams.isEditedSince(moment)) return 'any';
+  const names = lookup ? model.teams.namesSince(fields, moment) : [null];
   return names === 'any' ? names : names.map((name) => migrated(schedule, fields, name));
 }
 

@@ -7,7 +7,8 @@ import { type Found, migratedSince } from './documents.js';
 
 /** Batches of each run, so that a second run after a rollback is judged for itself. */
 export async function checkImages(stage: Stage, found: Found): Promise<void> {
-  const batches = await batchesOf(stage.db);
+  const all = await batchesOf(stage.db);
+  const batches = all.filter(({ step }) => isOfDocuments(stage, step));
   for (const run of new Set(batches.map((batch) => batch.run)))
     checkRun(
       stage,
@@ -15,8 +16,11 @@ export async function checkImages(stage: Stage, found: Found): Promise<void> {
     );
   // What the restored state does not know any more has its images in no audit.
   if (!stage.schedule.faults.some(isRestore)) checkAudited(stage, batches, found);
-  await checkAlone(stage, batches);
+  await checkAlone(stage, all);
 }
+
+/** The first step of a chain changes what is looked up. */
+const isOfDocuments = ({ schedule }: Stage, step: number): boolean => !schedule.migration.isChain || step === 1;
 
 /** A migration that looks up what the application has edited meanwhile. */
 const isOfEdited = ({ schedule, model }: Stage): boolean => schedule.migration.lookup && model.teams.isEdited;
@@ -56,7 +60,7 @@ function checkAudited(stage: Stage, batches: readonly Batch[], found: Found): vo
 /** I5, without load: nothing was seen in the change stream, since all that was written is Godwit's own. */
 async function checkAlone(stage: Stage, batches: readonly Batch[]): Promise<void> {
   const { schedule, db } = stage;
-  const isEdited = has(schedule, 'state', 'ddl');
+  const isEdited = has(schedule, 'state', 'ddl', 'edit');
   if (schedule.load.kind !== 'none' || isEdited) return;
   const touched = await db.collection('migrations_touched').countDocuments();
   if (touched > 0) stage.violate('I5', 'no document touched by anyone but Godwit', touched);

@@ -5,12 +5,21 @@ import { percentile } from '../src/domain/phases.js';
 
 const EVERY_MS = 10;
 
-export interface Latency {
-  readonly updates: number;
-  /** In ms. */
+/** In ms. */
+export interface Waits {
   readonly p50: number;
   readonly p99: number;
   readonly longest: number;
+}
+
+export interface Latency extends Waits {
+  readonly updates: number;
+}
+
+export function waitsOf(times: readonly number[]): Waits {
+  const sorted = [...times].sort((a, b) => a - b);
+  const at = (share: number): number => Math.round(percentile(sorted, share) * 10) / 10;
+  return { p50: at(0.5), p99: at(0.99), longest: at(1) };
 }
 
 /** @returns ends it, and gives the figures */
@@ -43,8 +52,6 @@ export async function startApplication(uri: string, count: number): Promise<() =
     await beating;
     await Promise.all(underWay);
     await client.close();
-    const sorted = times.sort((a, b) => a - b);
-    const at = (share: number): number => Math.round(percentile(sorted, share) * 10) / 10;
-    return { updates: sorted.length, p50: at(0.5), p99: at(0.99), longest: at(1) };
+    return { updates: times.length, ...waitsOf(times) };
   };
 }

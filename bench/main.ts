@@ -7,8 +7,18 @@ import { CONTESTANTS, type Contestant } from './contestants.js';
 import { generated, type MakeDocument, multiplied } from './documents.js';
 import { Ground } from './ground.js';
 import { type Latency, startApplication } from './latency.js';
+import { type Live, measureLive } from './live.js';
 import { measure } from './measure.js';
-import { contestantsTable, latencyTable, picture, type Report, type Round, sizesOf, targetsTable } from './report.js';
+import {
+  contestantsTable,
+  latencyTable,
+  liveTable,
+  picture,
+  type Report,
+  type Round,
+  sizesOf,
+  targetsTable,
+} from './report.js';
 
 const { values } = parseArgs({
   options: {
@@ -21,6 +31,7 @@ const { values } = parseArgs({
     /** Also a million documents, for Godwit and a bare updateMany, once. */
     million: { type: 'boolean', default: false },
     'no-latency': { type: 'boolean', default: false },
+    'no-live': { type: 'boolean', default: false },
     out: { type: 'string' },
   },
 });
@@ -29,6 +40,7 @@ const { values } = parseArgs({
 const SIZES = (values.sizes ?? (values.quick ? '20000' : '50000,200000')).split(',').map(Number);
 const ROUNDS = Number(values.rounds ?? (values.quick ? 2 : 5));
 const LATENCY_DOCUMENTS = values.quick ? 20_000 : 50_000;
+const LIVE = values.quick ? { documents: 20_000, rounds: 4, kills: 2 } : { documents: 100_000, rounds: 20, kills: 7 };
 const MILLION = 1_000_000;
 /** An application that nobody disturbs is watched for so long, in ms. */
 const IDLE_MS = values.quick ? 3_000 : 10_000;
@@ -105,6 +117,12 @@ async function measureLatency(): Promise<Record<string, Latency>> {
   return latency;
 }
 
+async function askAndKill(): Promise<Live> {
+  const { documents, ...times } = LIVE;
+  const ground = await Ground.start(documents, makeFrom());
+  return measureLive(ground.uri, { ...times, reset: () => ground.reset() }).finally(() => ground.stop());
+}
+
 async function versions(): Promise<Record<string, string | number>> {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
     version: string;
@@ -138,6 +156,7 @@ const report: Report = {
   data: values.data === undefined ? 'generated' : 'real documents, multiplied',
   rounds,
   latency: values['no-latency'] ? {} : await measureLatency(),
+  live: values['no-live'] ? null : await askAndKill(),
 };
 
 const largest = Math.max(...sizesOf(report).filter((size) => size < MILLION));
@@ -147,6 +166,7 @@ const parts = [
     (size) => `${size.toLocaleString('en-US')} documents\n\n${contestantsTable(report, size, names)}`,
   ),
   ...(values['no-latency'] ? [] : [latencyTable(report, { ...names, idle: 'nobody' })]),
+  ...(report.live ? [liveTable(report.live)] : []),
 ];
 console.log(parts.join('\n\n'));
 const out = values.out ?? (values.quick ? undefined : fileURLToPath(new URL('../docs/performance', import.meta.url)));

@@ -1,6 +1,7 @@
 /** Medians of ratios, as a table and a picture. */
 import { percentile } from '../src/domain/phases.js';
 import type { Latency } from './latency.js';
+import type { Live } from './live.js';
 import type { Measured } from './measure.js';
 
 export interface Round {
@@ -15,6 +16,7 @@ export interface Report {
   readonly data: string;
   readonly rounds: readonly Round[];
   readonly latency: Readonly<Record<string, Latency>>;
+  readonly live: Live | null;
 }
 
 export const median = (values: readonly number[]): number =>
@@ -111,6 +113,18 @@ export function latencyTable({ latency }: Report, names: Readonly<Record<string,
     ...[p50, p99, longest, updates].map(String),
   ]);
   return table([['beside', 'p50 ms', 'p99 ms', 'longest ms', 'updates'], ...lines]);
+}
+
+export function liveTable({ control, restartMs }: Live): string {
+  const longest = Math.max(...restartMs);
+  return table([
+    ['a run under way', 'times', 'p50 ms', 'p99 ms', 'longest ms'],
+    ['from a question to its effect', ...[control.asked, control.p50, control.p99, control.longest].map(String)],
+    [
+      'from SIGKILL to the first commit of the next process',
+      ...[restartMs.length, median(restartMs), '', longest].map(String),
+    ],
+  ]);
 }
 
 const table = ([head = [], ...lines]: readonly (readonly string[])[]): string =>

@@ -1,4 +1,5 @@
 /** What a dry run tells beside its figures: what could not be checked, and what will be slow. */
+import type { Document, Filter } from 'mongodb';
 import type { StepLookup } from '../domain/migration.js';
 import { looksUp } from '../domain/series-step.js';
 import type { LoadedMigration } from '../migration/load.js';
@@ -9,17 +10,47 @@ import type { Session } from './session.js';
 const changedPaths = ({ fields }: StepAnalysis): string[] =>
   Object.entries(fields.toJSON()).flatMap(([path, { set, unset }]) => (set + unset > 0 ? [path] : []));
 
+/** Lookups of values, which may be others later in the run. */
+const valuesLookedUp = ({ step }: StepAnalysis): StepLookup[] =>
+  Object.values<StepLookup>(step.lookup).filter(({ keysOnly, merged }) => !keysOnly && merged === undefined);
+
+const isIn = (field: string, changed: readonly string[]): boolean =>
+  changed.some((path) => field === path || field.startsWith(`${path}.`) || path.startsWith(`${field}.`));
+
 /** Who looked something up is found by what it was looked up by, while that is there. */
 function lostKeys(analysis: StepAnalysis): string[] {
-  const { collection, lookup } = analysis.step;
   const changed = changedPaths(analysis);
-  return Object.values<StepLookup>(lookup)
-    .filter(({ keysOnly, merged }) => !keysOnly && merged === undefined)
-    .filter(({ localField }) => changed.some((path) => localField === path || localField.startsWith(`${path}.`)))
+  return valuesLookedUp(analysis)
+    .filter(({ localField }) => isIn(localField, changed))
     .map(
       ({ from, localField }) =>
-        `lookup: ${collection}.${localField} is changed or removed, so documents that are through keep what they read in ${from} when that changes later in the run`,
+        `lookup: ${analysis.step.collection}.${localField} is changed or removed, so documents that are through keep what they read in ${from} when that changes later in the run`,
     );
+}
+
+/** Paths that an expression names. */
+function pathsIn(expression: unknown): string[] {
+  if (typeof expression === 'string') return /^\$[^$]/.test(expression) ? [expression.slice(1)] : [];
+  return expression !== null && typeof expression === 'object' ? Object.values(expression).flatMap(pathsIn) : [];
+}
+
+/** Paths by which a filter chooses. */
+const chosenBy = (filter: Filter<Document> = {}): string[] =>
+  Object.entries(filter).flatMap(([name, value]) => {
+    if (!name.startsWith('$')) return [name];
+    return Array.isArray(value) ? value.flatMap(chosenBy) : pathsIn(value);
+  });
+
+/** Who is not chosen any more is not asked again. */
+function passedOver(analysis: StepAnalysis): string[] {
+  const { collection, filter } = analysis.step;
+  const changed = changedPaths(analysis);
+  const [field] = chosenBy(filter).filter((path) => isIn(path, changed));
+  if (field === undefined) return [];
+  return valuesLookedUp(analysis).map(
+    ({ from }) =>
+      `lookup: the filter chooses by ${collection}.${field}, which is changed: documents that it no longer chooses keep what they read in ${from} when that changes later in the run`,
+  );
 }
 
 export async function warningsOf(
@@ -27,7 +58,7 @@ export async function warningsOf(
   loaded: LoadedMigration,
   steps: readonly StepAnalysis[],
 ): Promise<string[]> {
-  const warnings = steps.flatMap(lostKeys);
+  const warnings = steps.flatMap((step) => [...lostKeys(step), ...passedOver(step)]);
   for (const step of loaded.units)
     for (const { from, foreignField, merged } of Object.values<StepLookup>(step.lookup)) {
       if (foreignField === '_id' || merged !== undefined) continue;

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Collection } from 'mongodb';
+import type { Collection, Document } from 'mongodb';
 import { describe, expect, test } from 'vitest';
 import { Changes, clusterTime, timeOfToken } from '../../src/mongo/changes.js';
 import { dryRun } from '../../src/verbs/dry-run.js';
@@ -140,21 +140,43 @@ describe('the change stream', () => {
     await closeSession(session);
   });
 
-  test('tells nothing of what a view shows: all documents that look something up there go through again at the end', async () => {
-    const people = db.collection<{ _id: number; name: string }>('people');
-    await people.insertOne({ _id: 1, name: 'Ada' });
-    await db.createCollection('owners', { viewOn: 'people', pipeline: [] });
-    await contacts.insertMany(Array.from({ length: 200 }, (_, _id) => ({ _id, owner: 1 })));
-    const session = await openSession({ cwd: await project(OWNED), uri });
-    let hasChanged: Promise<unknown> | undefined;
-    session.events.on('run:batch', () => {
-      hasChanged ??= people.updateOne({ _id: 1 }, { $set: { name: 'Ada Lovelace' } });
-    });
-    expect((await startRun(session, 'm1', { batchSize: 50, workers: 1 }).result).state).toBe('completed');
-    expect((await hasChanged) as object).toMatchObject({ modifiedCount: 1 });
-    expect(await contacts.distinct('ownerName')).toEqual(['Ada Lovelace']);
-    await closeSession(session);
-  });
+  test.each<[string, string | null, () => Promise<() => Promise<unknown>>]>([
+    [
+      'a view',
+      'Ada Lovelace',
+      async () => {
+        const people = db.collection<{ _id: number; name: string }>('people');
+        await people.insertOne({ _id: 1, name: 'Ada' });
+        await db.createCollection('owners', { viewOn: 'people', pipeline: [] });
+        return () => people.updateOne({ _id: 1 }, { $set: { name: 'Ada Lovelace' } });
+      },
+    ],
+    [
+      'a time series',
+      null,
+      async () => {
+        const timeseries = { timeField: 'at', metaField: 'meta' };
+        const owners = await db.createCollection<Document>('owners', { timeseries });
+        await owners.insertOne({ _id: 1, at: new Date(), meta: 1, name: 'Ada' } as Document);
+        return () => owners.deleteMany({ meta: 1 });
+      },
+    ],
+  ])(
+    'tells nothing of what %s shows: all documents that look something up there go through again at the end',
+    async (_what, ownerName, make) => {
+      const change = await make();
+      await contacts.insertMany(Array.from({ length: 200 }, (_, _id) => ({ _id, owner: 1 })));
+      const session = await openSession({ cwd: await project(OWNED), uri });
+      let hasChanged: Promise<unknown> | undefined;
+      session.events.on('run:batch', () => {
+        hasChanged ??= change();
+      });
+      expect((await startRun(session, 'm1', { batchSize: 50, workers: 1 }).result).state).toBe('completed');
+      expect((await hasChanged) as object).toMatchObject({ acknowledged: true });
+      expect(await contacts.countDocuments({ ownerName })).toBe(200);
+      await closeSession(session);
+    },
+  );
 
   test('finds nobody by a key that the migration removes: a dry run says so', async () => {
     await db.collection<{ _id: number; name: string }>('owners').insertOne({ _id: 1, name: 'Ada' });
@@ -167,6 +189,24 @@ describe('the change stream', () => {
     ]);
     await closeSession(session);
   });
+
+  test.each(['v: { $ne: 2 }', "$or: [{ v: 1 }, { $expr: { $eq: ['$v', '$$ROOT.w'] } }]", "$expr: { $ne: ['$v', 2] }"])(
+    'does not ask those again whom the filter (%s) no longer chooses: a dry run says so',
+    async (filter) => {
+      await db.collection<{ _id: number; name: string }>('owners').insertOne({ _id: 1, name: 'Ada' });
+      await contacts.insertOne({ _id: 1, owner: 1, v: 1 });
+      const guarded = OWNED.replace('lookup: {', `filter: { ${filter} }, lookup: {`).replace(
+        '...doc,',
+        '...doc, v: 2,',
+      );
+      const session = await openSession({ cwd: await project(guarded), uri });
+      const { warnings } = (await dryRun(session, 'm1')).report;
+      expect(warnings).toEqual([
+        `lookup: the filter chooses by contacts.v, which is changed: documents that it no longer chooses keep what they read in owners when that changes later in the run`,
+      ]);
+      await closeSession(session);
+    },
+  );
 
   test.each<[string, (owners: Collection<Owner>) => Promise<unknown>]>([
     ['is another', (owners) => owners.updateOne({ no: 1 }, { $set: { no: 9 } })],

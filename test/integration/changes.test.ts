@@ -173,7 +173,7 @@ describe('the change stream', () => {
       });
       expect((await startRun(session, 'm1', { batchSize: 50, workers: 1 }).result).state).toBe('completed');
       expect((await hasChanged) as object).toMatchObject({ acknowledged: true });
-      expect(await contacts.countDocuments({ ownerName })).toBe(200);
+      expect(await contacts.countDocuments({ ownerName } as object)).toBe(200);
       await closeSession(session);
     },
   );

@@ -31,6 +31,13 @@ const godwit =
     env: { MONGODB_URI: uri },
   });
 
+/** @throws Error when nobody is called so */
+export function contestantNamed(name: string): Contestant {
+  const found = CONTESTANTS.find((one) => one.name === name);
+  if (!found) throw new Error(`wanted a contestant called ${name}, found none`);
+  return found;
+}
+
 export const CONTESTANTS: readonly Contestant[] = [
   { name: 'hand', what: 'hand-tuned loop: 4 ranges × bulkWrite of 500, no audit', command: peer('hand.mjs', '4') },
   { name: 'sequential', what: 'bulkWrite of 500, one after the other', command: peer('hand.mjs', '1') },

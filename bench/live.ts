@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Db, MongoClient } from 'mongodb';
 import { type ControlResult, godwit } from '../src/index.js';
-import { CONTESTANTS } from './contestants.js';
+import { contestantNamed } from './contestants.js';
 import { type Waits, waitsOf } from './latency.js';
 import type { Command } from './measure.js';
 
@@ -20,12 +20,6 @@ export interface Live {
   readonly control: Waits & { readonly asked: number };
   /** From SIGKILL to the first commit of the run that is started at once, in ms. */
   readonly restartMs: readonly number[];
-}
-
-function commandOf(uri: string): Command {
-  const run = CONTESTANTS.find(({ name }) => name === 'transform');
-  if (!run) throw new Error('wanted the transform among the contestants');
-  return run.command(uri);
 }
 
 function start({ args, cwd, env }: Command): ChildProcess {
@@ -55,10 +49,11 @@ export interface LiveOptions {
 /** The run must be long enough for all of it. */
 export async function measureLive(uri: string, { reset, rounds, kills }: LiveOptions): Promise<Live> {
   await using client = await new MongoClient(uri).connect();
+  const command = contestantNamed('transform').command(uri);
   await reset();
-  const control = await askOften(client.db(), commandOf(uri), rounds);
+  const control = await askOften(client.db(), command, rounds);
   await reset();
-  return { control, restartMs: await killOften(client.db(), commandOf(uri), kills) };
+  return { control, restartMs: await killOften(client.db(), command, kills) };
 }
 
 /** A pause, its end, another number of workers, and again. */

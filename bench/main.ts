@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { CONTESTANTS, type Contestant } from './contestants.js';
+import { CONTESTANTS, type Contestant, contestantNamed } from './contestants.js';
 import { generated, type MakeDocument, multiplied } from './documents.js';
 import { Ground } from './ground.js';
 import { type Latency, startApplication } from './latency.js';
@@ -106,9 +106,8 @@ async function measureLatency(): Promise<Record<string, Latency>> {
     if (isWanted({ name: 'transform' } as Contestant)) {
       await ground.reset();
       const end = await startApplication(ground.uri, LATENCY_DOCUMENTS);
-      const [slow] = CONTESTANTS.filter(({ name }) => name === 'transform');
-      const command = slow?.command(ground.uri);
-      if (command) await measure({ ...command, args: [...command.args, '--max-rate', '2000'] }, ground.server.pid);
+      const command = contestantNamed('transform').command(ground.uri);
+      await measure({ ...command, args: [...command.args, '--max-rate', '2000'] }, ground.server.pid);
       latency['transform, --max-rate 2000'] = await end();
     }
   } finally {

@@ -6,7 +6,7 @@ import type { Document, Filter } from 'mongodb';
 import type { StepLookup } from '../domain/migration.js';
 import { looksUp } from '../domain/series-step.js';
 import { keyOf } from '../domain/stored-document.js';
-import { ANY_NAME, valuesAt } from '../kernel/paths.js';
+import { ANY_NAME, overlaps, valuesAt } from '../kernel/paths.js';
 import type { ChangeEvent } from '../mongo/changes.js';
 import { findTarget } from '../mongo/target.js';
 import type { StepContext } from './run-context.js';
@@ -61,8 +61,6 @@ const withoutPlaces = (path: string): string =>
     .split('.')
     .filter((name) => !/^\d+$/.test(name))
     .join('.');
-
-const overlaps = (a: string, b: string): boolean => a === b || a.startsWith(`${b}.`) || b.startsWith(`${a}.`);
 
 /** True when the document may have had another key before, by which others still know it; deleted, it may be back since. */
 function mayHaveHadAnother(key: string, { kind, paths }: ChangeEvent): boolean {

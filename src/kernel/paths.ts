@@ -4,6 +4,9 @@ import { type Doc, isPlainObject } from './values.js';
 /** Every value of a map. */
 export const ANY_NAME = '*';
 
+/** Whether one of the two paths is the other, or leads through it. */
+export const overlaps = (a: string, b: string): boolean => a === b || a.startsWith(`${b}.`) || b.startsWith(`${a}.`);
+
 /** The values at the path. An array at its end counts item by item; what is not there does not count. */
 export function valuesAt(value: unknown, path: readonly string[]): unknown[] {
   if (Array.isArray(value)) return value.flatMap((item) => valuesAt(item, path));

@@ -2,6 +2,7 @@
 import type { Document, Filter } from 'mongodb';
 import type { StepLookup } from '../domain/migration.js';
 import { looksUp } from '../domain/series-step.js';
+import { overlaps } from '../kernel/paths.js';
 import type { LoadedMigration } from '../migration/load.js';
 import type { StepAnalysis } from '../report/dry-run.js';
 import type { Session } from './session.js';
@@ -14,8 +15,7 @@ const changedPaths = ({ fields }: StepAnalysis): string[] =>
 const valuesLookedUp = ({ step }: StepAnalysis): StepLookup[] =>
   Object.values<StepLookup>(step.lookup).filter(({ keysOnly, merged }) => !keysOnly && merged === undefined);
 
-const isIn = (field: string, changed: readonly string[]): boolean =>
-  changed.some((path) => field === path || field.startsWith(`${path}.`) || path.startsWith(`${field}.`));
+const isIn = (field: string, changed: readonly string[]): boolean => changed.some((path) => overlaps(field, path));
 
 /** Who looked something up is found by what it was looked up by, while that is there. */
 function lostKeys(analysis: StepAnalysis): string[] {

@@ -249,7 +249,7 @@ function drawFault(dice: Dice, focus: Focus, extent: Extent): Fault {
     case 'pause':
       return { kind, delayMs: dice.int(300, 1_500), ms: dice.int(0, 1_500), workers: dice.int(1, 4) };
     case 'edit':
-      return { kind, at: inBatch };
+      return drawEdit(dice, extent.batches);
     case 'rollback':
     case 'retry':
       return { kind };
@@ -284,9 +284,10 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
   const migration = drawMigration(dice, focus, collection);
   const settings = drawSettings(dice, collection.docs);
   const load = drawLoad(dice, focus, collection, topology);
+  const batches = Math.ceil(collection.docs / settings.batchSize);
   const faults = drawFaults(dice, focus, {
     topology,
-    batches: Math.ceil(collection.docs / settings.batchSize),
+    batches,
     workers: settings.workers,
     hasLoad: load.kind !== 'none',
   });
@@ -311,7 +312,7 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
   const isSeries = dice.chance(SERIES) && !isPipeline && !isHeavy;
   const teamWrites = dice.chance(focus.areTeamsEdited ? 1 : TEAM_WRITES) && mayEditTeams(drawn) ? dice.int(1, 12) : 0;
   const isHeld = dice.chance(focus.areChains ? 1 : HELD_EDITS) && teamWrites > 0;
-  const edit = drawEdit(dice, Math.ceil(collection.docs / settings.batchSize));
+  const edit = drawEdit(dice, batches);
   const isChain = dice.chance(focus.areChains ? 1 : CHAINS) && !isHeavy && !isSeries && mayBeChain(drawn);
   const whole = {
     ...drawn,

@@ -6,12 +6,11 @@ import { type Dump, dump, restore, STATE } from '../support/dump.js';
 import { killSentinelsOf } from '../support/observe.js';
 import { allowedOutcomes } from './allowed.js';
 import { diceFrom } from './dice.js';
-import { COLLECTION, HANGS_AT, LOOKED_UP, validatorOf } from './migration.js';
+import { COLLECTION, HANGS_AT, validatorOf } from './migration.js';
 import { type Exit, type How, type Runner, startRunner, stops, undisturbed } from './runner.js';
 import { actionOf, type Fault, type Moment } from './schedule.js';
 import type { Stage } from './stage.js';
-import { editTeam } from './team-load.js';
-import type { Team } from './teams.js';
+import { editTeam, teamsIn } from './team-load.js';
 
 /** After the lease has certainly run out, in ms. */
 const PAST_MS = 400;
@@ -252,11 +251,9 @@ async function editState({ db }: Stage, what: FaultOf<'state'>['what']): Promise
   }
 }
 
-const MAJORITY = { writeConcern: { w: 'majority' } } as const;
-
 function editLookedUp({ db, model, schedule }: Stage, { at }: FaultOf<'edit'>): Promise<void> {
   const dice = diceFrom(schedule.seed + at.hit);
-  return editTeam(db.collection<Team>(LOOKED_UP, MAJORITY), model, schedule, dice);
+  return editTeam(teamsIn(db), model, schedule, dice);
 }
 
 /** The state as it was at the moment, once the runner has gone on for a while, and is dead. */

@@ -8,12 +8,11 @@ import { type Collection, type Document, MongoClient } from 'mongodb';
 import type { Dice } from './dice.js';
 import { diceFrom } from './dice.js';
 import { documentOf } from './documents.js';
-import { COLLECTION, LOOKED_UP, migrated } from './migration.js';
+import { COLLECTION, migrated } from './migration.js';
 import type { Model, ModelDocument } from './model.js';
 import { bsonValue, bytesOf, type Fields, fieldsOf, idOf, put } from './raw.js';
 import type { LoadKind, Schedule } from './schedule.js';
-import { editTeams } from './team-load.js';
-import type { Team } from './teams.js';
+import { editTeams, teamsIn } from './team-load.js';
 
 type Write = 'increment' | 'edit' | 'insert' | 'delete' | 'save' | 'transaction';
 
@@ -28,7 +27,6 @@ const WRITES: Readonly<Record<LoadKind, Readonly<Partial<Record<Write, number>>>
 };
 
 const WRITERS = 2;
-const MAJORITY = { w: 'majority' } as const;
 /** Between the writes of one writer, in ms. */
 const PAUSE_MS = { low: 1, high: 25 };
 /** Above every document that the schedule begins with. */
@@ -88,7 +86,7 @@ export class Load {
 
   async #teamWriter(): Promise<void> {
     if (this.schedule.load.kind === 'none') return;
-    const teams = this.#client.db(this.#collection.dbName).collection<Team>(LOOKED_UP, { writeConcern: MAJORITY });
+    const teams = teamsIn(this.#client.db(this.#collection.dbName));
     const { signal } = this.#stop;
     await editTeams(teams, this.model, this.schedule, { signal, batches: () => this.#batches() });
   }

@@ -1,7 +1,8 @@
 /** What the application does to the collection that a migration looks up: one writer, a few writes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Collection } from 'mongodb';
+import type { Collection, Db } from 'mongodb';
 import { type Dice, diceFrom } from './dice.js';
+import { LOOKED_UP } from './migration.js';
 import type { Model } from './model.js';
 import type { Schedule } from './schedule.js';
 import { TEAMS, type Team, type Teams } from './teams.js';
@@ -62,6 +63,10 @@ function drawEdit(dice: Dice, schedule: Schedule, { there, edits }: Teams): Edit
       return replaced({ _id: id, code, name });
   }
 }
+
+/** As the application writes to it. */
+export const teamsIn = (db: Db): Collection<Team> =>
+  db.collection<Team>(LOOKED_UP, { writeConcern: { w: 'majority' } });
 
 /** One edit; of two at once the second waits, so that their order is known. */
 export const editTeam = (

@@ -135,7 +135,13 @@ export class Members {
     const dbPath = this.server.members[member]?.dbPath;
     if (!dbPath) throw new Error('wanted one of the members');
     const files = await readdir(dbPath, { recursive: true });
-    const sizes = await Promise.all(files.map(async (file) => (await stat(join(dbPath, file))).size));
+    // A checkpoint's own files come and go.
+    const sizeOf = (file: string): Promise<number> =>
+      stat(join(dbPath, file)).then(
+        ({ size }) => size,
+        () => 0,
+      );
+    const sizes = await Promise.all(files.map(sizeOf));
     await run('prlimit', ['--pid', String(this.#pid(member)), `--fsize=${Math.max(...sizes) + bytes}`]);
   }
 

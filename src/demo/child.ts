@@ -63,9 +63,10 @@ export async function runUntilKilled(
   child.stderr?.resume();
   const exited = once(child, 'exit');
   let isOver = false;
-  void exited.then(() => {
+  const end = (): void => {
     isOver = true;
-  });
+  };
+  void exited.then(end, end);
   while (!isOver && !(await isTime())) await sleep(20);
   child.kill('SIGKILL');
   const [, signal] = (await exited) as [number | null, string | null];

@@ -177,6 +177,12 @@ function requireLocal(uri: string): void {
   );
 }
 
+/** What ended the demo before its end: its processes are killed by the same signal, and say nothing of it. */
+function stopOf({ reason }: AbortSignal): GodwitError {
+  const { code } = reason as GodwitError;
+  return new GodwitError(code, 'the demo was stopped before its end; what it made is removed', { cause: reason });
+}
+
 /** Plays the whole demo; the server is stopped and its data removed, whatever happens. */
 export async function playDemo(options: DemoOptions): Promise<DemoResult> {
   const startedAt = performance.now();
@@ -192,6 +198,8 @@ export async function playDemo(options: DemoOptions): Promise<DemoResult> {
     conclude(options, stages, ok, seconds);
     if (options.keep) await keepUp(options, server, folder);
     return { stages, ok, docs: options.docs, server: server.version, seconds };
+  } catch (error) {
+    throw options.signal.aborted ? stopOf(options.signal) : error;
   } finally {
     await server.close(options.uri !== undefined);
     await embedded?.stop();

@@ -11,6 +11,14 @@ export function describe(value: unknown): string {
   return Array.isArray(value) ? 'an array' : `${/^[aeiou]/.test(typeof value) ? 'an' : 'a'} ${typeof value}`;
 }
 
+const STEP = Symbol.for('godwit.step');
+
+/** What a step function returns. */
+export const madeStep = <S extends object>(step: S): Readonly<S> => Object.freeze({ ...step, [STEP]: true });
+
+/** True for what a step function returned, of any copy of this package, and for what was spread of it. */
+export const isMadeStep = (value: unknown): boolean => typeof value === 'object' && value !== null && STEP in value;
+
 export function requireText(value: unknown, what: string): void {
   if (typeof value !== 'string' || value === '') throw broken(`${what} as a text`, describe(value));
 }

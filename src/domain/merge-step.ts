@@ -4,7 +4,7 @@
  * becomes of their fields one group at a time (merge-group.ts): the order of the work cannot change the result.
  */
 import type { Document, Filter } from 'mongodb';
-import { broken, describe, requireKnownKeys, requireText } from './author-checks.js';
+import { broken, describe, madeStep, requireKnownKeys, requireText } from './author-checks.js';
 import { type Decisions, NO_DECISIONS } from './merge-decisions.js';
 import type { Reject, Skip, TransformContext, TransformFunction } from './migration.js';
 
@@ -171,7 +171,7 @@ export function merge(options: MergeOptions): MergeStep {
   requireProvenance(provenance);
   if (!LEGACY.includes(legacy)) throw broken(`one of ${LEGACY.join(', ')} in merge().source`, `"${legacy}"`);
   if (options.decisions !== undefined) requireText(options.decisions, 'merge().decisions');
-  return Object.freeze({
+  return madeStep({
     kind: 'merge',
     collection: into,
     sources: Object.freeze(sourcesOf(options)),

@@ -5,7 +5,7 @@
  * can be checked without a database and throw GODWIT_MIGRATION_BROKEN, so that a wrong file fails when it is loaded.
  */
 import type { Document, Filter } from 'mongodb';
-import { broken, describe, requireChoice, requireKnownKeys, requireText } from './author-checks.js';
+import { broken, describe, madeStep, requireChoice, requireKnownKeys, requireText } from './author-checks.js';
 import { requirePhases } from './expand-contract.js';
 import type { MergeStep } from './merge-step.js';
 import type { PipelineStep } from './pipeline-step.js';
@@ -200,7 +200,7 @@ export function transform<
   requireChoice(options, 'transform()');
   const lookup = (options.lookup ?? {}) as Readonly<Record<string, StepLookup>>;
   requireLookups(lookup);
-  return Object.freeze({
+  return madeStep({
     kind: 'transform',
     collection: options.collection,
     filter: options.filter,

@@ -3,7 +3,7 @@
  * is evaluated before it is written (docs/decisions/0012), and once more when a batch is redone.
  */
 import type { Document, Filter } from 'mongodb';
-import { broken, describe, requireChoice, requireKnownKeys, requireText } from './author-checks.js';
+import { broken, describe, madeStep, requireChoice, requireKnownKeys, requireText } from './author-checks.js';
 
 /** What an author gives to `pipeline()`. */
 export interface PipelineOptions {
@@ -89,7 +89,7 @@ export function pipeline(options: PipelineOptions): PipelineStep {
   requireText(options.collection, 'pipeline().collection');
   requireChoice(options, 'pipeline()');
   requireStages(options.update);
-  return Object.freeze({
+  return madeStep({
     kind: 'pipeline',
     collection: options.collection,
     filter: options.filter,

@@ -3,7 +3,7 @@
  * knows its way back: what was there before is kept with the run.
  */
 import type { CreateCollectionOptions, CreateIndexesOptions, Document } from 'mongodb';
-import { broken, describe, requireKnownKeys, requireText } from './author-checks.js';
+import { broken, describe, madeStep, requireKnownKeys, requireText } from './author-checks.js';
 
 /** What a schema step does, as the engine sees it. */
 export type SchemaOperation =
@@ -57,7 +57,7 @@ export const collectionsOf = (operation: SchemaOperation): string[] =>
   operation.kind === 'renameCollection' ? [operation.collection, operation.to] : [operation.collection];
 
 const stepOf = (operation: SchemaOperation): SchemaStep =>
-  Object.freeze({ kind: 'schema', collection: operation.collection, operation: Object.freeze(operation) });
+  madeStep({ kind: 'schema', collection: operation.collection, operation: Object.freeze(operation) });
 
 function requireObject(value: unknown, what: string): void {
   if (value === null || typeof value !== 'object' || Array.isArray(value))

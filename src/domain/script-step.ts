@@ -3,7 +3,7 @@
  * everything else (audit, checkpoint, fence, quarantine), so that it is dry-runnable and taken back like any step.
  */
 import type { Document, Filter } from 'mongodb';
-import { broken, describe, requireKnownKeys, requireText } from './author-checks.js';
+import { broken, describe, madeStep, requireKnownKeys, requireText } from './author-checks.js';
 import type { DocumentStep, ReadOnlyDb, Reject, Skip, TransformContext } from './migration.js';
 import type { StoredDocument } from './stored-document.js';
 
@@ -106,7 +106,7 @@ export function script(options: ScriptOptions): ScriptStep {
   if (new Set(collections).size < collections.length)
     throw broken('each collection once in script().collections', 'one twice');
   if (typeof up !== 'function') throw broken('script().up as a function', describe(up));
-  return Object.freeze({
+  return madeStep({
     kind: 'script',
     collections: Object.freeze([...collections]) as readonly [string, ...string[]],
     up: up.bind(options),

@@ -1,5 +1,5 @@
 /** Which steps may follow which: what one finds under a name must be what the one before it has left there. */
-import { broken, describe } from './author-checks.js';
+import { broken, describe, isMadeStep } from './author-checks.js';
 import type { MergeStep } from './merge-step.js';
 import type { AnyStep, Step, TransformStep } from './migration.js';
 import { collectionsOf, type SchemaStep } from './schema-operation.js';
@@ -13,16 +13,17 @@ export const isReferences = (step: Step): step is TransformStep =>
 export const documentSteps = (steps: readonly AnyStep[]): Step[] =>
   steps.flatMap((step) => (isSchemaStep(step) ? [] : [step]));
 
-const STEP_KINDS: readonly AnyStep['kind'][] = ['transform', 'pipeline', 'merge', 'script', 'schema'];
-
 /** @throws GodwitError GODWIT_MIGRATION_BROKEN */
 export function requireSteps(steps: readonly AnyStep[] | undefined): void {
   if (!Array.isArray(steps) || steps.length === 0) throw broken('at least one step in `steps`', describe(steps));
   const seen = new Set<string>();
   let last: string | undefined;
   for (const step of steps) {
-    if (!STEP_KINDS.includes(step?.kind))
-      throw broken('steps made by transform(), pipeline(), merge(), references(), script() or schema', describe(step));
+    if (!isMadeStep(step))
+      throw broken(
+        'steps made by transform(), pipeline(), merge(), references(), script() or schema',
+        `${describe(step)} that none of them made`,
+      );
     if (isSchemaStep(step)) {
       last = undefined;
       continue;

@@ -256,10 +256,12 @@ function drawFault(dice: Dice, focus: Focus, extent: Extent): Fault {
   }
 }
 
-/** Ranges take so many batches; as many again are those of what was written meanwhile. */
+/** Batches of what was written meanwhile, come by behind those of the ranges. */
+const LATE_BATCHES = 2;
+
 const drawEdit = (dice: Dice, batches: number): Fault => ({
   kind: 'edit',
-  at: { point: 'batch:before-read', hit: dice.int(1, Math.max(1, 2 * batches)) },
+  at: { point: 'batch:before-read', hit: dice.int(1, batches + LATE_BATCHES) },
 });
 
 function possibleFaults({ faults }: Focus, { topology }: Extent): FaultKind[] {
@@ -313,10 +315,12 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
   const teamWrites = dice.chance(focus.areTeamsEdited ? 1 : TEAM_WRITES) && mayEditTeams(drawn) ? dice.int(1, 12) : 0;
   const isHeld = dice.chance(focus.areChains ? 1 : HELD_EDITS) && teamWrites > 0;
   const edit = drawEdit(dice, batches);
+  // Behind a fault that lets the run end there would be nothing to edit any more.
+  const place = dice.chance(0.5) ? 0 : dice.int(0, faults.length);
   const isChain = dice.chance(focus.areChains ? 1 : CHAINS) && !isHeavy && !isSeries && mayBeChain(drawn);
   const whole = {
     ...drawn,
-    faults: isHeld ? [...drawn.faults, edit] : drawn.faults,
+    faults: isHeld ? drawn.faults.toSpliced(place, 0, edit) : drawn.faults,
     load: teamWrites > 0 ? { ...drawn.load, teamWrites } : drawn.load,
     migration: {
       ...migration,

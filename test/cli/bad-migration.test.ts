@@ -67,6 +67,13 @@ const CASES: readonly Case[] = [
     says: /found a default export that defineMigration\(\) did not make/,
   },
   {
+    title: 'a step that is written out, and not made by a step function',
+    dryToo: true,
+    files: m1(file(`collection: 'people', ${UP}`).replace('transform({', "{ kind: 'transform',").replace('})]', '}]')),
+    ...BROKEN,
+    says: /wanted steps made by transform\(\), .*found an object that none of them made/,
+  },
+  {
     title: 'two files with one id',
     files: { ...m1(file(`collection: 'people', ${UP}`)), 'm1.ts': 'export default 1;\n' },
     exit: 2,

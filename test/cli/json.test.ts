@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, inject, test } from 'vitest';
 import { carriedOut, sideBySide } from '../support/cases.js';
-import { type CommandResult, runCommand, runJson } from '../support/command.js';
+import { type CommandResult, finished, runCommand, runJson, startCommand } from '../support/command.js';
 import { makeMigration, makeProject } from '../support/project.js';
 import { useScratch } from '../support/scratch.js';
 
@@ -181,6 +181,23 @@ describe('--json', () => {
       true,
       [],
     ]);
+  });
+
+  test('of a demo that is stopped says so, and nothing of it stays', async () => {
+    const { db, uri } = scratch.make();
+    const child = startCommand(['demo', '--docs', '200', '--json'], { cwd: await makeProject({}), uri });
+    child.stderr?.on('data', (part: Buffer) => {
+      if (part.toString().includes('Canary')) child.kill('SIGTERM');
+    });
+    const { code, stdout } = await finished(child);
+    const { error } = JSON.parse(stdout) as { error: { code: string; message: string } };
+    expect([code, error.code, error.message]).toEqual([
+      7,
+      'GODWIT_STOPPED',
+      'the demo was stopped before its end; what it made is removed',
+    ]);
+    const { databases } = await db.admin().listDatabases({ nameOnly: true });
+    expect(databases.filter(({ name }) => name.startsWith('godwit_demo_'))).toEqual([]);
   });
 });
 

@@ -20,6 +20,8 @@ export interface Live {
   readonly control: Waits & { readonly asked: number };
   /** From SIGKILL to the first commit of the run that is started at once, in ms. */
   readonly restartMs: readonly number[];
+  /** The same where the next process cannot know that the holder is dead: the lease must run out. */
+  readonly takeoverMs: readonly number[];
 }
 
 function start({ args, cwd, env }: Command): ChildProcess {
@@ -44,16 +46,30 @@ export interface LiveOptions {
   /** Of three questions each. */
   readonly rounds: number;
   readonly kills: number;
+  readonly takeovers: number;
 }
 
 /** The run must be long enough for all of it. */
-export async function measureLive(uri: string, { reset, rounds, kills }: LiveOptions): Promise<Live> {
+export async function measureLive(uri: string, { reset, rounds, kills, takeovers }: LiveOptions): Promise<Live> {
   await using client = await new MongoClient(uri).connect();
   const command = contestantNamed('transform').command(uri);
   await reset();
-  const control = await askOften(client.db(), command, rounds);
+  const db = client.db();
+  const control = await askOften(db, command, rounds);
   await reset();
-  return { control, restartMs: await killOften(client.db(), command, kills) };
+  const restartMs = await killOften(db, command, kills);
+  await reset();
+  return { control, restartMs, takeoverMs: await killOften(db, command, takeovers, () => moveHolder(db)) };
+}
+
+/** As if the dead process had run on a machine that nobody can ask. */
+async function moveHolder(db: Db): Promise<void> {
+  await db
+    .collection('migrations')
+    .updateMany(
+      { lease: { $ne: null } },
+      { $set: { 'lease.owner.machine': 'elsewhere', 'lease.owner.host': 'elsewhere' } },
+    );
 }
 
 /** A pause, its end, another number of workers, and again. */
@@ -77,7 +93,13 @@ async function askOften(db: Db, command: Command, rounds: number): Promise<Live[
   return { asked: times.length, ...waitsOf(times) };
 }
 
-async function killOften(db: Db, command: Command, kills: number): Promise<number[]> {
+async function killOften(
+  db: Db,
+  command: Command,
+  kills: number,
+  afterKill: () => Promise<void> = async () => undefined,
+): Promise<number[]> {
+  if (kills === 0) return [];
   const times: number[] = [];
   let run = start(command);
   while (times.length < kills) {
@@ -86,6 +108,7 @@ async function killOften(db: Db, command: Command, kills: number): Promise<numbe
     const killedAt = performance.now();
     run.kill('SIGKILL');
     await once(run, 'exit');
+    await afterKill();
     const before = await batchesOf(db);
     run = start(command);
     if (!(await moreThan(db, before, run))) throw new Error('wanted a run that goes on, found its end');

@@ -40,7 +40,9 @@ const { values } = parseArgs({
 const SIZES = (values.sizes ?? (values.quick ? '20000' : '50000,200000')).split(',').map(Number);
 const ROUNDS = Number(values.rounds ?? (values.quick ? 2 : 5));
 const LATENCY_DOCUMENTS = values.quick ? 20_000 : 50_000;
-const LIVE = values.quick ? { documents: 20_000, rounds: 4, kills: 2 } : { documents: 100_000, rounds: 20, kills: 7 };
+const LIVE = values.quick
+  ? { documents: 20_000, rounds: 4, kills: 2, takeovers: 0 }
+  : { documents: 100_000, rounds: 20, kills: 7, takeovers: 4 };
 const MILLION = 1_000_000;
 /** An application that nobody disturbs is watched for so long, in ms. */
 const IDLE_MS = values.quick ? 3_000 : 10_000;

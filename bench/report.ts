@@ -115,15 +115,14 @@ export function latencyTable({ latency }: Report, names: Readonly<Record<string,
   return table([['beside', 'p50 ms', 'p99 ms', 'longest ms', 'updates'], ...lines]);
 }
 
-export function liveTable({ control, restartMs }: Live): string {
-  const longest = Math.max(...restartMs);
+export function liveTable({ control, restartMs, takeoverMs }: Live): string {
+  const restarts = (what: string, times: readonly number[]): string[][] =>
+    times.length === 0 ? [] : [[what, ...[times.length, median(times), '', Math.max(...times)].map(String)]];
   return table([
     ['a run under way', 'times', 'p50 ms', 'p99 ms', 'longest ms'],
     ['from a question to its effect', ...[control.asked, control.p50, control.p99, control.longest].map(String)],
-    [
-      'from SIGKILL to the first commit of the next process',
-      ...[restartMs.length, median(restartMs), '', longest].map(String),
-    ],
+    ...restarts('from SIGKILL to the first commit of the next process', restartMs),
+    ...restarts('the same, on another machine: behind a lease of 15 s', takeoverMs),
   ]);
 }
 

@@ -13,7 +13,8 @@ const withUnit = (parse: (text: string) => number | undefined, example: string) 
 
 const duration = withUnit(parseDuration, "'30m'");
 const size = withUnit(parseSize, "'8MiB'");
-const count = z.coerce.number().int().positive();
+const whole = z.coerce.number().int().nonnegative();
+const count = whole.positive();
 const name = z.string().min(1);
 const zone = z.string().refine(isZone, "wanted a time zone like 'Europe/Lisbon'");
 const moment = z.string().refine(isMoment, "wanted a time like '2026-12-01T01:00'");
@@ -70,6 +71,13 @@ export const configSchema = z.strictObject({
       maxCommitMs: duration
         .default(250)
         .describe('Median of the last commits above which batches wait, in ms; 0: never'),
+      maxQueue: whole
+        .default(32)
+        .describe('Operations that wait in the queue of the primary above which batches wait; 0: never'),
+      maxConnectionsPercent: whole
+        .max(100)
+        .default(90)
+        .describe('Connections of the primary that are taken, in percent, above which batches wait; 0: never'),
       minOplogMs: duration
         .default(3_600_000)
         .describe('How far a full oplog must reach back, in ms; batches wait while it does not. 0: never'),

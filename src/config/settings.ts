@@ -21,6 +21,8 @@ export interface Settings {
   readonly throttle: {
     readonly maxLagMs: number;
     readonly maxCommitMs: number;
+    readonly maxQueue: number;
+    readonly maxConnectionsPercent: number;
     readonly minOplogMs: number;
     readonly probe?: string | undefined;
     readonly when?: (() => boolean | Promise<boolean>) | undefined;

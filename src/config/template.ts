@@ -14,7 +14,8 @@ export default defineConfig({
 
   // migrations: 'scripts/migrations', // the folder of the migrations
   // batch: { size: 500, targetMs: 75, maxBytes: '8MiB' }, // the first batch; how long the others hold their documents; bytes at most
-  // throttle: { maxLagMs: 2_000, maxCommitMs: 250, minOplogMs: '1h' }, // what batches wait for; { probe: 'http://…', when: () => false } ask you
+  // throttle: { maxLagMs: 2_000, maxCommitMs: 250, maxQueue: 32, maxConnectionsPercent: 90, minOplogMs: '1h' }, // what batches wait for
+  // (throttle: { probe: 'http://…', when: () => false } asks your own service, or your own function, too)
   // (window: { zone: 'Europe/Lisbon', start: '2026-12-01T01:00', end: '2026-12-01T05:00' } binds runs to a maintenance window)
   // workers: 'auto', // chunks worked on at once
   // leaseMs: 15_000, // how long a runner that is gone keeps others from taking over

@@ -73,6 +73,13 @@ export interface SignalOff {
   readonly needs: string;
 }
 
+/** In words, one line for each thing that is needed. */
+export const describeOff = (off: readonly SignalOff[]): string[] =>
+  [...new Set(off.map(({ needs }) => needs))].map((needs) => {
+    const names = off.filter((one) => one.needs === needs).map(({ signal }) => signal);
+    return `not looked at: ${names.join(', ')}; needs ${needs}`;
+  });
+
 export const PAUSED = 'paused on request';
 export const MAX_RATE = 'max rate';
 export const SLOW_COMMITS = 'slow commits';

@@ -38,6 +38,10 @@ export interface UserConfig {
     readonly maxLagMs?: Duration;
     /** Median of the last commits, in ms; 0: never waited for. Default 250. */
     readonly maxCommitMs?: Duration;
+    /** Operations that wait in the queue of the primary; 0: never waited for. Default 32. */
+    readonly maxQueue?: number;
+    /** Connections of the primary that are taken, in percent; 0: never waited for. Default 90. */
+    readonly maxConnectionsPercent?: number;
     /** How far a full oplog must reach back, in ms; 0: never waited for. Default 1 hour. */
     readonly minOplogMs?: Duration;
     /** Address that answers with 2xx while all is well. */

@@ -3,7 +3,7 @@
  * run waits without an open transaction until none is left. It never ends a run: that is for people.
  */
 import type { Control, Pace, Throttle } from '../domain/control.js';
-import { describeThrottle, MAX_RATE, NO_CONTROL, PAUSED, type SignalOff } from '../domain/control.js';
+import { describeOff, describeThrottle, MAX_RATE, NO_CONTROL, PAUSED, type SignalOff } from '../domain/control.js';
 import { GodwitError } from '../errors.js';
 import { pause } from '../kernel/retry.js';
 import { answer, readControl, storeSignalsOff, storeThrottles } from '../mongo/control.js';
@@ -137,7 +137,7 @@ export class Governor implements Gate {
   async #tellOff(watched: readonly Watched[]): Promise<void> {
     const { state, run, fence, note } = this.facts;
     const off: SignalOff[] = watched.flatMap(({ name, needs }) => (needs === null ? [] : [{ signal: name, needs }]));
-    for (const { signal, needs } of off) note(`${signal} is not looked at: it needs ${needs}`);
+    for (const line of describeOff(off)) note(line);
     await storeSignalsOff(state, run, fence, off).catch(() => undefined);
   }
 

@@ -7,7 +7,7 @@ import type { Throttle } from '../domain/control.js';
 import { phaseOf, shown, type Window } from '../domain/window.js';
 import { GodwitError } from '../errors.js';
 import { type Fact, type OplogWindow, readOplogWindow, readServerTime } from '../mongo/server-facts.js';
-import { readFlowControl, readReplicaLag } from '../mongo/signals.js';
+import { readReplicaLag, readServerLoad, type ServerLoad } from '../mongo/signals.js';
 
 /** Share of its size from which on an oplog counts as full. */
 const FULL = 0.9;
@@ -17,6 +17,10 @@ const READ_MS = 5_000;
 export interface ThrottleSettings {
   /** How far a secondary may be behind, in ms; 0: not looked at. */
   readonly maxLagMs: number;
+  /** Operations in the server's queue; 0: not looked at. */
+  readonly maxQueue: number;
+  /** Connections that are taken, of all that the server would accept, in percent; 0: not looked at. */
+  readonly maxConnectionsPercent: number;
   /** Median of the last commits, in ms; 0: not looked at. */
   readonly maxCommitMs: number;
   /** How far a full oplog must reach back, in ms; 0: not looked at. */
@@ -48,14 +52,42 @@ const lag = (client: MongoClient, maxMs: number): Signal => ({
   },
 });
 
-const flowControl = (client: MongoClient): Signal => ({
-  name: 'flow control',
+type ReadLoad = () => Promise<Fact<ServerLoad>>;
+
+/** Asked by several signals at once, the server is asked once. */
+function sharedLoad(client: MongoClient): ReadLoad {
+  let underway: Promise<Fact<ServerLoad>> | undefined;
+  return () => {
+    underway ??= readServerLoad(client).finally(() => {
+      underway = undefined;
+    });
+    return underway;
+  };
+}
+
+/** @param weigh what the load says against the next batch, if anything */
+const ofLoad = (name: string, read: ReadLoad, weigh: (load: ServerLoad) => Reading): Signal => ({
+  name,
   read: async () => {
-    const fact = await readFlowControl(client);
-    if (!fact.known) return fact;
-    return fact.value ? over({ measured: null, limit: null, unit: null, node: null }) : fine;
+    const fact = await read();
+    return fact.known ? { known: true, value: weigh(fact.value) } : fact;
   },
 });
+
+const flowControl = (read: ReadLoad): Signal =>
+  ofLoad('flow control', read, ({ isFlowControlled }) =>
+    isFlowControlled ? { measured: null, limit: null, unit: null, node: null } : null,
+  );
+
+const queue = (read: ReadLoad, limit: number): Signal =>
+  ofLoad('server queue', read, ({ queued, node }) =>
+    queued > limit ? { measured: queued, limit, unit: 'operations', node } : null,
+  );
+
+const connections = (read: ReadLoad, limit: number): Signal =>
+  ofLoad('connections', read, ({ connectionsPercent, node }) =>
+    connectionsPercent > limit ? { measured: connectionsPercent, limit, unit: '%', node } : null,
+  );
 
 /** A full oplog forgets something with every entry; one that is not full yet loses nothing. */
 const isFull = ({ bytes, maxBytes }: OplogWindow): boolean => bytes >= FULL * maxBytes;
@@ -119,10 +151,13 @@ export function signalsFor(
   window: Window | null,
   stop: (error: GodwitError) => void,
 ): Signal[] {
+  const load = sharedLoad(client);
   return [
     ...(window === null ? [] : [maintenanceWindow(client, window, stop)]),
     ...(settings.minOplogMs > 0 ? [oplog(client, settings.minOplogMs)] : []),
-    ...(settings.maxLagMs > 0 ? [lag(client, settings.maxLagMs), flowControl(client)] : []),
+    ...(settings.maxLagMs > 0 ? [lag(client, settings.maxLagMs), flowControl(load)] : []),
+    ...(settings.maxQueue > 0 ? [queue(load, settings.maxQueue)] : []),
+    ...(settings.maxConnectionsPercent > 0 ? [connections(load, settings.maxConnectionsPercent)] : []),
     ...(settings.probe === null ? [] : [probe(settings.probe)]),
     ...(settings.when === null ? [] : [own(settings.when)]),
   ];

@@ -31,8 +31,19 @@ export async function readReplicaLag(client: MongoClient): Promise<Fact<ReplicaL
   return { known: true, value: behind[0] ?? null };
 }
 
-/** True while the primary itself slows writers down, since a majority is too far behind. */
-export async function readFlowControl(client: MongoClient): Promise<Fact<boolean>> {
+/** How busy the primary is. */
+export interface ServerLoad {
+  readonly node: string;
+  /** It slows writers down itself, since a majority is too far behind. */
+  readonly isFlowControlled: boolean;
+  /** Operations that wait for a lock, or for their turn. */
+  readonly queued: number;
+  /** Connections that are taken, of all that it would accept, in percent. */
+  readonly connectionsPercent: number;
+}
+
+/** How busy the primary is, as its `serverStatus` tells it. */
+export async function readServerLoad(client: MongoClient): Promise<Fact<ServerLoad>> {
   const status = await askAdmin(
     client,
     'admin',
@@ -40,6 +51,20 @@ export async function readFlowControl(client: MongoClient): Promise<Fact<boolean
     'serverStatus (role clusterMonitor)',
   );
   if (!status.known) return status;
-  const flow = status.value['flowControl'] as { enabled?: boolean; isLagged?: boolean } | undefined;
-  return { known: true, value: flow?.enabled === true && flow.isLagged === true };
+  const { host, flowControl, globalLock, connections } = status.value as {
+    readonly host?: string;
+    readonly flowControl?: { readonly enabled?: boolean; readonly isLagged?: boolean };
+    readonly globalLock?: { readonly currentQueue?: { readonly total?: number } };
+    readonly connections?: { readonly current?: number; readonly available?: number };
+  };
+  const { current = 0, available = 0 } = connections ?? {};
+  return {
+    known: true,
+    value: {
+      node: String(host),
+      isFlowControlled: flowControl?.enabled === true && flowControl.isLagged === true,
+      queued: Number(globalLock?.currentQueue?.total ?? 0),
+      connectionsPercent: current === 0 ? 0 : Math.floor((100 * current) / (current + available)),
+    },
+  };
 }

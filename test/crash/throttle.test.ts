@@ -14,6 +14,9 @@ import { COUNT, type Place, prepare, RUN } from '../support/trouble.js';
 
 afterAll(killLeftovers);
 
+/** Signals that one reading of the server's status tells. */
+const OF_LOAD = ['flow control', 'server queue', 'connections'];
+
 const waits = async ({ db }: Place): Promise<boolean> =>
   (await currentRun(db).catch(() => null))?.state === 'throttled';
 
@@ -108,6 +111,45 @@ describe('an oplog that is full', () => {
   });
 });
 
+describe('a server that is busy', () => {
+  const members = useMembers({ args: ['--maxConns', '100'] });
+  const scratch = useScratch('busy', () => members().server.uri);
+
+  test('with connections is waited for until there are fewer', async () => {
+    const at = await prepare(scratch.make());
+    const { uri } = members().server;
+    const others = await Promise.all(Array.from({ length: 30 }, () => new MongoClient(uri).connect()));
+    const end = finished(startCommand(RUN, { ...at, env: { GODWIT_THROTTLE_MAX_CONNECTIONS_PERCENT: '50' } }));
+    await expectWaiting(at, { reason: 'connections', measured: expect.any(Number), limit: 50, unit: '%' });
+    await Promise.all(others.map((client) => client.close()));
+    expect((await end).code).toBe(0);
+    expect((await currentRun(at.db)).throttledMs['connections']).toBeGreaterThan(1_000);
+  });
+
+  test('with operations that wait for their turn is waited for until they are through', async () => {
+    const at = await prepare(scratch.make());
+    await at.db.collection('others').insertMany(Array.from({ length: 200 }, (_, n) => ({ n })));
+    let isBusy = true;
+    // Five read at a time (fewer the server does not take), each 20 ms a document.
+    const admit = (reads: number) =>
+      members().command(0, { setParameter: 1, wiredTigerConcurrentReadTransactions: reads });
+    const read = async (): Promise<void> => {
+      while (isBusy) await at.db.collection('others').findOne({ $where: 'sleep(20); return false;' });
+    };
+    await admit(5);
+    const readers = Array.from({ length: 20 }, read);
+    const end = finished(startCommand(RUN, { ...at, env: { GODWIT_THROTTLE_MAX_QUEUE: '4' } }));
+    try {
+      await expectWaiting(at, { reason: 'server queue', measured: expect.any(Number), limit: 4, unit: 'operations' });
+    } finally {
+      isBusy = false;
+      await admit(128);
+      await Promise.all(readers);
+    }
+    expect((await end).code).toBe(0);
+  });
+});
+
 describe('a user', () => {
   const server = useAuthServer();
   const scratch = useScratch('blind', () => server.rootUri());
@@ -127,12 +169,14 @@ describe('a user', () => {
     const at = await place();
     const { code, stderr } = await runCommand(RUN, at);
     expect(code).toBe(0);
-    expect(stderr).toMatch(/replica lag is not looked at: it needs replSetGetStatus \(role clusterMonitor\)/);
+    expect(stderr).toMatch(
+      /not looked at: flow control, server queue, connections; needs serverStatus \(role clusterMonitor\)/,
+    );
     const { json } = await runJson(['status', 'm1'], at);
     expect((json['migrations'] as { signalsOff: unknown }[])[0]?.signalsOff).toEqual([
       { signal: 'oplog window', needs: 'read on the database "local" (role clusterMonitor)' },
       { signal: 'replica lag', needs: 'replSetGetStatus (role clusterMonitor)' },
-      { signal: 'flow control', needs: 'serverStatus (role clusterMonitor)' },
+      ...OF_LOAD.map((signal) => ({ signal, needs: 'serverStatus (role clusterMonitor)' })),
     ]);
   });
 
@@ -150,8 +194,8 @@ describe('a user', () => {
       (await currentRun(at.db)).throttled
         .filter(({ unit }) => unit === 'no longer permitted')
         .map(({ reason }) => reason);
-    await until(async () => (await forbidden()).length === 3);
-    expect((await forbidden()).sort()).toEqual(['flow control', 'oplog window', 'replica lag']);
+    await until(async () => (await forbidden()).length === 5);
+    expect((await forbidden()).sort()).toEqual(['oplog window', 'replica lag', ...OF_LOAD].sort());
     await users.command({ grantRolesToUser: 'writer', roles });
     expect((await end).code).toBe(0);
   });

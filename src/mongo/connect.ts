@@ -8,6 +8,7 @@ import {
 } from 'mongodb';
 import { GodwitError } from '../errors.js';
 import { redactUris } from '../kernel/redact.js';
+import { listenToHeartbeats } from './heartbeats.js';
 import { translateServerError } from './server-errors.js';
 
 /**
@@ -91,6 +92,7 @@ function createClient(options: ConnectOptions): MongoClient {
 export async function connect(options: ConnectOptions): Promise<Connection> {
   const name = databaseOf(options.uri, options.db);
   const client = createClient(options);
+  listenToHeartbeats(client);
   if (options.onCommand) client.on('commandStarted', ({ commandName }) => options.onCommand?.(commandName));
   try {
     await client.connect();

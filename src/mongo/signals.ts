@@ -1,12 +1,10 @@
 /** What a server tells of how well it keeps up. Each needs a right that an application's user may lack. */
 import type { MongoClient } from 'mongodb';
+import { heartbeatsOf, type ReplicaLag } from './heartbeats.js';
 import { askAdmin, type Fact } from './server-facts.js';
 
-export interface ReplicaLag {
-  /** Of the secondary that is furthest behind, in ms. Members that are down or starting do not count. */
-  readonly ms: number;
-  readonly node: string;
-}
+/** How long the first heartbeats of all members may take, in ms: one comes every 2 s. */
+const FIRST_MS = 2_500;
 
 interface Member {
   readonly name: string;
@@ -15,10 +13,18 @@ interface Member {
   readonly optimeDate?: Date;
 }
 
-/** How far the secondaries are behind; null in a set without any. */
+/**
+ * How far the secondaries are behind; null in a set without any. Whoever may not ask the set hears it from the members'
+ * heartbeats, hidden members excepted.
+ */
 export async function readReplicaLag(client: MongoClient): Promise<Fact<ReplicaLag | null>> {
   const status = await askAdmin(client, 'admin', { replSetGetStatus: 1 }, 'replSetGetStatus (role clusterMonitor)');
-  if (!status.known) return status;
+  if (!status.known) {
+    const heartbeats = heartbeatsOf(client);
+    await heartbeats?.arrive(FIRST_MS);
+    const lag = heartbeats?.lag();
+    return lag === undefined ? status : { known: true, value: lag };
+  }
   const members = status.value['members'] as Member[];
   const primary = members.find(({ stateStr }) => stateStr === 'PRIMARY')?.optimeDate;
   const behind = members

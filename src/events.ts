@@ -8,6 +8,8 @@ import type { RunState } from './domain/run.js';
 
 /** Where the time of one batch went, in ms. */
 export interface BatchTimes {
+  /** Before it, until it was allowed to begin. */
+  readonly throttle: number;
   readonly read: number;
   readonly transform: number;
   readonly audit: number;

@@ -1,14 +1,14 @@
 /** Where the time of batches goes, and one sentence that names what limits the run. */
 
-/** In the order of the write path. */
-export const PHASES = ['read', 'transform', 'audit', 'write', 'commit'] as const;
+/** In the order of the write path; `throttle` is what a batch waits before it may begin. */
+export const PHASES = ['throttle', 'read', 'transform', 'audit', 'write', 'commit'] as const;
 export type Phase = (typeof PHASES)[number];
 
 /** Of one phase over the last batches, in ms of one batch. */
 export interface PhaseTimes {
   readonly p50: number;
   readonly p90: number;
-  /** Of all time spent in batches, 0 to 1. */
+  /** Of all time spent in batches and before them, 0 to 1. */
   readonly share: number;
 }
 
@@ -54,6 +54,7 @@ export class PhaseLog {
 }
 
 const LIMITS: Readonly<Record<Phase, string>> = {
+  throttle: 'what it waits for before a batch (a rate, a signal, a pause)',
   read: 'reading documents from the server; an index on the filter, or a nearer server, would help',
   transform: 'the step itself: what up(), or the pipeline, does for each document',
   audit: 'writing the audit',

@@ -23,7 +23,7 @@ import { listChunks, resetUndo } from '../mongo/chunks.js';
 import { dropRows } from '../mongo/id-map-writes.js';
 import { storeFindings, storeUndoStream } from '../mongo/runs.js';
 import { CatchUp } from './catch-up.js';
-import { throughGate } from './governor.js';
+import { throughGate } from './gate.js';
 import { hasLead, placesLeft } from './lead.js';
 import { settleNewcomers } from './newcomers.js';
 import { patiently } from './patiently.js';

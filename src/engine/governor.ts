@@ -10,6 +10,7 @@ import { answer, readControl, storeSignalsOff, storeThrottles } from '../mongo/c
 import { translateServerError } from '../mongo/server-errors.js';
 import type { State } from '../mongo/state.js';
 import { CommitBrake, RateBrake } from './brakes.js';
+import type { Gate, OnRest } from './gate.js';
 import { type Reading, type Signal, Watched } from './signals.js';
 
 /** How often requests are read, in ms: obeyed within a batch, 1 s at most. */
@@ -39,52 +40,6 @@ export interface GovernorFacts {
   readonly since: Date;
   readonly note: (text: string) => void;
 }
-
-export type OnRest = (reasons: readonly Throttle[]) => Promise<void>;
-
-export interface Gate {
-  /** Resolves when a batch may begin. @returns documents that it may take @throws the signal's reason */
-  enter(limit: number, signal: AbortSignal): Promise<number>;
-  /** A batch has ended: documents that it took, and how long its commit lasted, in ms (none: it has none). */
-  leave(documents: number, commitMs?: number): void;
-  /** False for a worker (from 0) that is one too many for now. */
-  mayWork(worker: number): boolean;
-  /** What the next batch waits for, in words. */
-  readonly waitsFor: readonly string[];
-  /**
-   * From here on requests are read.
-   *
-   * @param onRest told, and waited for, when the run comes to rest because of these reasons, and before it goes on (none)
-   */
-  begin(onRest: OnRest): void;
-}
-
-/** Carries a batch out at its time. @param seen what it took, and how long its commit lasted, in ms */
-export async function throughGate<T>(
-  { gate, signal }: { readonly gate: Gate; readonly signal: AbortSignal },
-  limit: number,
-  work: (allowed: number) => Promise<T>,
-  seen: (outcome: T) => readonly [documents: number, commitMs?: number],
-): Promise<T> {
-  const allowed = await gate.enter(limit, signal);
-  let figures: readonly [documents: number, commitMs?: number] = [0];
-  try {
-    const outcome = await work(allowed);
-    figures = seen(outcome);
-    return outcome;
-  } finally {
-    gate.leave(...figures);
-  }
-}
-
-/** Lets everything through: for what only looks. */
-export const OPEN_GATE: Gate = {
-  enter: async (limit) => limit,
-  leave: () => undefined,
-  mayWork: () => true,
-  waitsFor: [],
-  begin: () => undefined,
-};
 
 export class Governor implements Gate {
   readonly #reasons = new Map<string, Throttle>();

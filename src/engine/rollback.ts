@@ -22,7 +22,7 @@ import { listChunks } from '../mongo/chunks.js';
 import type { State } from '../mongo/state.js';
 import { Backward, inOrder, type RollbackOptions, sumOfUndo } from './backward.js';
 import { Effort } from './effort.js';
-import { OPEN_GATE } from './governor.js';
+import { OPEN_GATE } from './gate.js';
 import { goneCollections, isLeavingGround, leadOut, placesLeft } from './lead.js';
 import { settleNewcomers } from './newcomers.js';
 import { Recorder } from './recorder.js';

@@ -92,7 +92,7 @@ function counted(batch: DecidedBatch, counts: Counting, quarantined: ReadonlySet
 /** One try of one batch. */
 class Attempt {
   outcome: BatchOutcome | undefined;
-  readonly #times = { read: 0, transform: 0, audit: 0, write: 0, commit: 0 };
+  readonly #times = { throttle: 0, read: 0, transform: 0, audit: 0, write: 0, commit: 0 };
   #mark = performance.now();
 
   constructor(

@@ -5,8 +5,8 @@ import type { Chunk } from '../domain/chunk.js';
 import { nextLimit } from '../domain/pace.js';
 import { typedId } from '../domain/stored-document.js';
 import { faultPoint } from './fault-points.js';
+import { throughGate } from './gate.js';
 import { givenSource } from './given.js';
-import { throughGate } from './governor.js';
 import { mergeIdsSource, mergeSource } from './merge-source.js';
 import { type BatchOutcome, runBatch } from './run-batch.js';
 import { type RunContext, type RunSettings, readFrom, type StepContext } from './run-context.js';
@@ -40,7 +40,10 @@ const nextBatch = (
   throughGate(
     context,
     limit,
-    (allowed) => runBatch(context, chunk, source, session, allowed),
+    async (allowed, waitedMs) => {
+      const outcome = await runBatch(context, chunk, source, session, allowed);
+      return { ...outcome, times: { ...outcome.times, throttle: waitedMs } };
+    },
     ({ read, times }) => [read, times.commit],
   );
 

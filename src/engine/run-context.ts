@@ -11,7 +11,7 @@ import type { ReadFrom } from '../mongo/read-batch.js';
 import type { State } from '../mongo/state.js';
 import type { CommitPatience } from '../mongo/transaction.js';
 import type { Locate } from './apply-transform.js';
-import type { Gate } from './governor.js';
+import type { Gate } from './gate.js';
 import type { Watch } from './sentinel.js';
 import type { ThrottleSettings } from './signals.js';
 import type { Tally } from './tally.js';

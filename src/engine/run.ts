@@ -21,7 +21,7 @@ import { looksUpUntold } from './dependants.js';
 import { leaseLost, requireAudit } from './doubt.js';
 import { drainUntilQuiet, follow } from './drain.js';
 import { faultPoint } from './fault-points.js';
-import { throughGate } from './governor.js';
+import { throughGate } from './gate.js';
 import { targetReplaced } from './lease-keeper.js';
 import { patiently } from './patiently.js';
 import { Recorder } from './recorder.js';

@@ -13,6 +13,7 @@ import type { RunContext } from './run-context.js';
 const LOOK_MS = 1_000;
 
 const DOING: Readonly<Record<Phase, string>> = {
+  throttle: 'waiting until it may begin',
   read: 'reading the batch',
   transform: 'in the step itself (up(), or the pipeline)',
   audit: 'writing the audit',

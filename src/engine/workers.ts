@@ -1,7 +1,7 @@
 /** Workers take items in order, each with its own session; the first error stops the others at their next boundary. */
 import type { ClientSession } from 'mongodb';
 import { pause } from '../kernel/retry.js';
-import type { Gate } from './governor.js';
+import type { Gate } from './gate.js';
 
 /** How often a worker that has nothing to do, or is one too many for now, looks again, in ms. */
 const LOOK_MS = 100;

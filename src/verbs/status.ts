@@ -15,6 +15,8 @@ import { findCurrentRun, listCurrentRuns } from '../mongo/runs.js';
 import type { FailureGroup } from '../report/failure-groups.js';
 import { ShownId } from '../report/shown-id.js';
 import { resolveId } from './by-id.js';
+import { type ChunkView, chunkViews } from './chunks.js';
+import { estimateEnd, type Rate, unknownEta } from './end.js';
 import { type RollbackReadiness, rollbackReadiness } from './readiness.js';
 import { type SchemaView, schemaViews } from './schema.js';
 import type { Session } from './session.js';
@@ -28,7 +30,7 @@ export interface LeaseView {
   readonly life: 'alive' | 'dead' | 'unknown';
 }
 
-export interface MigrationStatus {
+export interface MigrationStatus extends Rate {
   readonly id: string;
   readonly description: string;
   readonly author: string | null;
@@ -54,11 +56,6 @@ export interface MigrationStatus {
   readonly finishedAt: string | null;
   /** Where a resumed run goes on. */
   readonly cursor: ShownId | null;
-  readonly docsPerSecond: number | null;
-  readonly etaSeconds: number | null;
-  readonly etaLowSeconds: number | null;
-  readonly etaHighSeconds: number | null;
-  readonly etaUnknownBecause: string | null;
   /** Why the next batch waits now. */
   readonly throttled: readonly Throttle[];
   /** No batch has been committed for a while; null: batches go through. */
@@ -79,6 +76,8 @@ export interface MigrationStatus {
   readonly undo: RunDocument['undo'];
   /** Told by `status` of one migration; null in lists. */
   readonly rollbackReadiness: RollbackReadiness | null;
+  /** How far each chunk is; told by `status` of one migration, null in lists. */
+  readonly chunks: readonly ChunkView[] | null;
   readonly batches: number;
   readonly conflictsRetried: number;
   /** Where the time of batches goes, in ms of one batch; null before the first. */
@@ -132,40 +131,6 @@ function stateOf(run: RunDocument, lease: LeaseView | null): { state: RunState; 
   return { state: run.state, because: run.history.at(-1)?.because ?? '' };
 }
 
-interface Rate {
-  readonly docsPerSecond: number | null;
-  readonly etaSeconds: number | null;
-  readonly etaLowSeconds: number | null;
-  readonly etaHighSeconds: number | null;
-  readonly etaUnknownBecause: string | null;
-}
-
-const unknownEta = (docsPerSecond: number | null, because: string): Rate => ({
-  docsPerSecond,
-  etaSeconds: null,
-  etaLowSeconds: null,
-  etaHighSeconds: null,
-  etaUnknownBecause: because,
-});
-
-/** How long it will take still, as a range around the mean rate so far. */
-export function estimateEnd(done: number, total: number, workedMs: number, isMoving: boolean): Rate {
-  const docsPerSecond = workedMs > 0 && done > 0 ? Math.round(done / (workedMs / 1_000)) : null;
-  if (!isMoving) return unknownEta(docsPerSecond, 'it is not running');
-  if (docsPerSecond === null || workedMs < 2_000 || done < total / 100)
-    return unknownEta(docsPerSecond, 'still measuring');
-  const left = Math.max(0, total - done) / docsPerSecond;
-  return {
-    docsPerSecond,
-    etaSeconds: round(left),
-    etaLowSeconds: round(left * 0.85),
-    etaHighSeconds: round(left * 1.3 + 1),
-    etaUnknownBecause: null,
-  };
-}
-
-const round = (seconds: number): number => Math.round(seconds * 10) / 10;
-
 const viewTransition = ({ from, to, at, by, because }: Transition): MigrationStatus['history'][number] => ({
   from,
   to,
@@ -216,6 +181,7 @@ function withRun(
     schema: schemaViews(run),
     undo: run.undo,
     rollbackReadiness: null,
+    chunks: null,
     batches: run.batches,
     conflictsRetried: run.conflictsRetried,
     phases: run.phases ?? null,
@@ -250,6 +216,7 @@ function pending(id: string, file: FileFacts): MigrationStatus {
     schema: [],
     undo: null,
     rollbackReadiness: null,
+    chunks: null,
     batches: 0,
     conflictsRetried: 0,
     phases: null,
@@ -273,15 +240,27 @@ export async function listMigrations(session: Session): Promise<MigrationStatus[
   return rows.sort((a, b) => byPhase(a.id, b.id));
 }
 
-/** One migration with its way back. @throws GodwitError GODWIT_MIGRATION_UNKNOWN */
+/** One migration with its chunks and its way back. @throws GodwitError GODWIT_MIGRATION_UNKNOWN */
 export async function statusWithReadiness(session: Session, id: string): Promise<MigrationStatus> {
-  const row = await statusOf(session, id);
-  const run = row.runId === null ? null : await findCurrentRun(session.state, row.id);
+  const { row, run } = await withChunks(session, id);
   return run ? { ...row, rollbackReadiness: await rollbackReadiness(session, run) } : row;
 }
 
-/** One migration. @throws GodwitError GODWIT_MIGRATION_UNKNOWN when there is neither a file nor a run */
-export async function statusOf(session: Session, id: string): Promise<MigrationStatus> {
+/** One migration with its chunks. @throws GodwitError GODWIT_MIGRATION_UNKNOWN */
+export const statusOf = async (session: Session, id: string): Promise<MigrationStatus> =>
+  (await withChunks(session, id)).row;
+
+async function withChunks(
+  session: Session,
+  id: string,
+): Promise<{ readonly row: MigrationStatus; readonly run: RunDocument | null }> {
+  const row = await rowOf(session, id);
+  const run = row.runId === null ? null : await findCurrentRun(session.state, row.id);
+  return { row: run ? { ...row, chunks: await chunkViews(session, run) } : row, run };
+}
+
+/** @throws GodwitError GODWIT_MIGRATION_UNKNOWN when there is neither a file nor a run */
+async function rowOf(session: Session, id: string): Promise<MigrationStatus> {
   const whole = await resolveId(session, id);
   const row = (await listMigrations(session)).find((candidate) => candidate.id === whole);
   if (row) return row;

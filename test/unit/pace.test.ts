@@ -26,7 +26,7 @@ describe('the next batch', () => {
 });
 
 describe('what limits a run', () => {
-  const batch = { read: 5, transform: 2, audit: 3, write: 30, commit: 10 };
+  const batch = { throttle: 0, read: 5, transform: 2, audit: 3, write: 30, commit: 10 };
 
   const logOf = (count: number, of = batch): PhaseLog => {
     const log = new PhaseLog();
@@ -52,8 +52,14 @@ describe('what limits a run', () => {
   });
 
   test('is nothing alone where no phase takes much', () => {
-    expect(told(logOf(20, { read: 9, transform: 9, audit: 9, write: 10, commit: 9 }))).toMatch(
+    expect(told(logOf(20, { throttle: 9, read: 9, transform: 9, audit: 9, write: 10, commit: 9 }))).toMatch(
       /^limited by nothing alone; most goes to writing the documents/,
+    );
+  });
+
+  test('is what is waited for before batches, where that takes most', () => {
+    expect(told(logOf(20, { ...batch, throttle: 450 }))).toBe(
+      'limited by what it waits for before a batch (a rate, a signal, a pause): 90 % of the time, 450 ms a batch (p90 450 ms)',
     );
   });
 

@@ -9,7 +9,7 @@ import { redactUris, shapeOf } from '../../src/kernel/redact.js';
 import { backoffMs } from '../../src/kernel/retry.js';
 import { formatBytes, formatDuration, formatShare, parseDuration, parseSize } from '../../src/kernel/units.js';
 import { rewrap, toBytes, typeName } from '../../src/kernel/values.js';
-import { estimateEnd } from '../../src/verbs/status.js';
+import { estimateEnd } from '../../src/verbs/end.js';
 
 describe('units', () => {
   test.each([

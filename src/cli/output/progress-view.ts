@@ -1,5 +1,6 @@
 /** What a progress display knows: figures collected from events, and what follows from them. No output here. */
 import { type Counters, type UndoCounters, undoTotal } from '../../domain/chunk.js';
+import { PHASES } from '../../domain/phases.js';
 import type { RunState } from '../../domain/run.js';
 import type { BatchTimes, EventMap } from '../../events.js';
 
@@ -28,7 +29,7 @@ export class ProgressView {
   readonly startedAt = performance.now();
   #points: Point[] = [];
   #doneBefore: number | null = null;
-  #times = { read: 0, transform: 0, audit: 0, write: 0, commit: 0 };
+  #times = { throttle: 0, read: 0, transform: 0, audit: 0, write: 0, commit: 0 };
 
   constructor(
     readonly where: string,
@@ -58,7 +59,7 @@ export class ProgressView {
 
   #addTimes(times: BatchTimes): void {
     this.batchMs = times.write + times.commit;
-    for (const phase of ['read', 'transform', 'audit', 'write', 'commit'] as const) this.#times[phase] += times[phase];
+    for (const phase of PHASES) this.#times[phase] += times[phase];
   }
 
   undone({ undo, total }: { readonly undo: UndoCounters; readonly total: number }): void {
@@ -122,6 +123,8 @@ export class ProgressView {
     const percent = (ms: number): number => Math.round((100 * ms) / all);
     const server = percent(this.#times.read + this.#times.audit + this.#times.write + this.#times.commit);
     const own = percent(this.#times.transform);
+    const waits = percent(this.#times.throttle);
+    if (waits > 50) return `waiting before batches (a rate, a signal, a pause): ${waits} % of the time`;
     return own > 50
       ? `the transform: up() takes ${own} % of the batch time, the server ${server} %`
       : `the server: it takes ${server} % of the batch time (commit ${percent(this.#times.commit)} %), the transform ${own} %`;

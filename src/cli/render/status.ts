@@ -6,6 +6,7 @@ import type { MigrationStatus } from '../../verbs/status.js';
 import type { Paint } from '../output/io.js';
 import { cutMiddle, nextLines, table, wrap } from '../output/layout.js';
 import { formatTime } from '../output/time.js';
+import { chunkLines } from './chunks.js';
 import { moreOf, renderFailures } from './run.js';
 import { schemaStates } from './schema.js';
 
@@ -172,6 +173,7 @@ export function renderStatus(
         'documents',
         `${formatCount(row.scanned)} of about ${formatCount(row.total)} read: ${formatCount(row.changed)} changed${moreOf(row)}, ${formatCount(row.unchanged + row.skipped)} unchanged, ${formatCount(row.failed)} failed`,
       ],
+      ...chunkLines(row.chunks),
       ['rate', row.docsPerSecond === null ? 'not measured' : `${formatCount(row.docsPerSecond)}/s mean`],
       ...(row.bottleneck ? ([['speed', row.bottleneck]] as [string, string][]) : []),
       ...row.throttled.map((one): [string, string] => [

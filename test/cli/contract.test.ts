@@ -133,7 +133,8 @@ describe('the contract of the command', () => {
         { code: 0, signal: null, stdout: await readFile(join(cwd, '.godwit/reports', name), 'utf8'), stderr: '' },
         name,
       );
-  });
+    // Dozens of processes, one after the other.
+  }, 400_000);
 
   test('values are written where they were asked for by name, and readable by the owner only', async () => {
     await fill();

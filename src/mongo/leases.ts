@@ -27,6 +27,9 @@ export const sessionId = (session: ClientSession): Binary => {
   return id;
 };
 
+/** What the holder before was kept by, if it died of it, keeps nobody any more. */
+const AT_WORK = { throttled: [], stalled: null };
+
 /**
  * Takes the lease if it is free, expired, or held by the given dead holder.
  *
@@ -47,7 +50,16 @@ export async function takeLease(state: State, run: string, options: TakeOptions)
   };
   return state.runs.findOneAndUpdate(
     { _id: run, current: true, $or: free } as Filter<RunDocument>,
-    [{ $set: { lease, takings, ownSessions: { $concatArrays: ['$ownSessions', { $literal: options.sessions }] } } }],
+    [
+      {
+        $set: {
+          lease,
+          takings,
+          ownSessions: { $concatArrays: ['$ownSessions', { $literal: options.sessions }] },
+          ...AT_WORK,
+        },
+      },
+    ],
     {
       returnDocument: 'after',
     },

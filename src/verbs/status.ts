@@ -56,7 +56,7 @@ export interface MigrationStatus extends Rate {
   readonly finishedAt: string | null;
   /** Where a resumed run goes on. */
   readonly cursor: ShownId | null;
-  /** Why the next batch waits now. */
+  /** Why the next batch waits now; nothing where nobody is at work. */
   readonly throttled: readonly Throttle[];
   /** No batch has been committed for a while; null: batches go through. */
   readonly stalled: Stall | null;
@@ -167,8 +167,8 @@ function withRun(
     finishedAt: iso(run.finishedAt),
     cursor: run.resumeCursor ? new ShownId(run.resumeCursor.id) : null,
     ...estimateEnd(done, total, run.workedMs, isMoving),
-    throttled: run.throttled ?? [],
-    stalled: run.stalled ?? null,
+    throttled: isMoving ? (run.throttled ?? []) : [],
+    stalled: isMoving ? (run.stalled ?? null) : null,
     signalsOff: run.signalsOff ?? [],
     lease,
     failures: failures.map(({ at, firstId, other, ...group }) => ({

@@ -6,7 +6,10 @@ import { makeMigration } from '../support/project.js';
 import { useScratch } from '../support/scratch.js';
 
 interface Row {
+  readonly state: string;
   readonly scanned: number;
+  readonly throttled: readonly unknown[];
+  readonly stalled: unknown;
   readonly chunks: readonly ChunkView[] | null;
   readonly bottleneck: string | null;
   readonly phases: { readonly throttle: { readonly p50: number } } | null;
@@ -63,6 +66,22 @@ describe('status', () => {
     expect(statesOf(await rowOf(at))).toEqual(['undone']);
     expect((await runCommand(['status', 'm1'], at)).stdout).toMatch(/chunks {8}4 of 4 taken back\n/);
     expect((await rowOf(at, 'list')).chunks).toBeNull();
+  });
+
+  test('does not tell what a runner waited for that is dead, nor does the next one', async () => {
+    const at = await place(200);
+    const child = startCommand(['run', 'm1', '--batch-size', '50', '--workers', '1', '--max-rate', '20'], at);
+    const end = finished(child);
+    const runs = at.db.collection<{ readonly throttled: readonly unknown[] }>('migrations');
+    await until(async () => ((await runs.findOne())?.throttled.length ?? 0) > 0);
+    expect((await rowOf(at)).throttled).toMatchObject([{ reason: 'max rate', limit: 20 }]);
+    child.kill('SIGKILL');
+    await end;
+    // Had it stood still, it would have left that as well.
+    await runs.updateOne({}, { $set: { stalled: { since: new Date(), because: 'a test' } } });
+    expect(await rowOf(at)).toMatchObject({ state: 'interrupted', throttled: [], stalled: null });
+    expect((await runCommand(['run', 'm1'], at)).code).toBe(0);
+    expect(await runs.findOne()).toMatchObject({ state: 'completed', throttled: [], stalled: null });
   });
 
   test('says that a run is limited by what it waits for, where that takes most of the time', async () => {

@@ -245,7 +245,7 @@ class Forward {
     const { tally, signal } = this.context;
     if (signal.aborted) throw signal.reason;
     if (tally.isOverBudget) {
-      const because = `${tally.counters.failed} documents failed, ${this.facts.settings.maxFailures} allowed`;
+      const because = `documents failed: ${tally.counters.failed}, allowed: ${this.facts.settings.maxFailures}`;
       await this.recorder.end('failed', because);
       return true;
     }

@@ -1,6 +1,6 @@
 /** `pause`, `resume`, `stop`, `throttle`: asks something of a run under way, from whatever machine, and waits for its answer. */
 import type { Control, Pace } from '../domain/control.js';
-import { isLive, type RunDocument, type RunState } from '../domain/run.js';
+import { isLive, isSpent, type RunDocument, type RunState } from '../domain/run.js';
 import { lifeOf, whoami } from '../engine/owner.js';
 import { GodwitError } from '../errors.js';
 import { pause as wait } from '../kernel/retry.js';
@@ -71,9 +71,15 @@ async function requireLive(session: Session, id: string): Promise<RunDocument> {
   const run = await requireRun(session, migration);
   if (isAtWork(run)) return run;
   throw new GodwitError('GODWIT_USAGE', `wanted a run of ${migration} under way, found nobody at work (${run.state})`, {
-    next: [`godwit run ${migration}   goes on where it was`, `godwit status ${migration}`],
+    next: [
+      ...(isWayOn(run.state) ? [`godwit run ${migration}   goes on where it was`] : []),
+      `godwit status ${migration}`,
+    ],
   });
 }
+
+/** It came to rest before its end. */
+const isWayOn = (state: RunState): boolean => state !== 'completed' && !isSpent(state);
 
 const isAnswered = ({ acknowledgedAt, doneAt }: Control, until: 'acknowledged' | 'done'): boolean =>
   until === 'done' ? doneAt !== null : acknowledgedAt !== null;

@@ -77,13 +77,18 @@ function addAmend(program: Command, done: (code: number) => void): void {
           const amended = amendments(result);
           invocation.io.print([
             ...(amended.length > 0 ? amended : [`NOTHING TO AMEND: ${result.migration} is as its run began.`]),
-            ...nextLines([`godwit run ${result.migration}`]),
+            ...nextLines(nextAfter(result)),
           ]);
           return EXIT.done;
         }),
       ),
     );
 }
+
+const nextAfter = ({ migration, state }: AmendResult): string[] =>
+  state === 'completed'
+    ? [`godwit retry ${migration}   takes up what is in quarantine`, `godwit verify ${migration}`]
+    : [`godwit run ${migration}`];
 
 function amendments({ migration, checksum, previous, state }: AmendResult): string[] {
   const [now, was] = [checksum.slice(0, 12), previous.slice(0, 12)];

@@ -157,6 +157,7 @@ function rollbackNext(result: RollbackResult): string[] {
       ? [`overwrite the ${formatCount(conflicts)}    godwit rollback ${migration} --on-conflict force`]
       : [];
   if (!result.dryRun && result.state !== 'rolled-back') return [`go on      godwit rollback ${migration}`];
-  if (result.dryRun) return [`all but the conflicts      godwit rollback ${migration}`, ...force];
+  const back = conflicts > 0 ? 'all but the conflicts' : 'do it';
+  if (result.dryRun) return [`${back.padEnd(27)}godwit rollback ${migration}`, ...force];
   return [...force, `forwards again             godwit run ${migration}`];
 }

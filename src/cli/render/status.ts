@@ -107,7 +107,11 @@ function nextFor(row: MigrationStatus): string[] {
     case 'paused':
       return [`godwit resume ${row.id}`, `godwit stop ${row.id}`];
     case 'completed':
-      return [`godwit verify ${row.id}`, `godwit rollback ${row.id} --dry-run`];
+      return [
+        ...(row.failed > 0 ? [`godwit retry ${row.id}   takes up what is in quarantine again`] : []),
+        `godwit verify ${row.id}`,
+        `godwit rollback ${row.id} --dry-run`,
+      ];
     case 'rolled-back':
       return [`godwit run ${row.id}   begins anew`];
     case 'restored':

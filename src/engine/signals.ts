@@ -7,7 +7,7 @@ import type { Throttle } from '../domain/control.js';
 import { phaseOf, shown, type Window } from '../domain/window.js';
 import { GodwitError } from '../errors.js';
 import { type Fact, type OplogWindow, readOplogWindow, readServerTime } from '../mongo/server-facts.js';
-import { readReplicaLag, readServerLoad, type ServerLoad } from '../mongo/signals.js';
+import { lagReader, readServerLoad, type ServerLoad } from '../mongo/signals.js';
 
 /** Share of its size from which on an oplog counts as full. */
 const FULL = 0.9;
@@ -42,10 +42,10 @@ export interface Signal {
 const fine = { known: true, value: null } as const;
 const over = (value: NonNullable<Reading>): Fact<Reading> => ({ known: true, value });
 
-const lag = (client: MongoClient, maxMs: number): Signal => ({
+const lag = (read: ReturnType<typeof lagReader>, maxMs: number): Signal => ({
   name: 'replica lag',
   read: async () => {
-    const fact = await readReplicaLag(client);
+    const fact = await read();
     if (!fact.known) return fact;
     if (!fact.value || fact.value.ms <= maxMs) return fine;
     return over({ measured: fact.value.ms / 1_000, limit: maxMs / 1_000, unit: 's', node: fact.value.node });
@@ -155,7 +155,7 @@ export function signalsFor(
   return [
     ...(window === null ? [] : [maintenanceWindow(client, window, stop)]),
     ...(settings.minOplogMs > 0 ? [oplog(client, settings.minOplogMs)] : []),
-    ...(settings.maxLagMs > 0 ? [lag(client, settings.maxLagMs), flowControl(load)] : []),
+    ...(settings.maxLagMs > 0 ? [lag(lagReader(client), settings.maxLagMs), flowControl(load)] : []),
     ...(settings.maxQueue > 0 ? [queue(load, settings.maxQueue)] : []),
     ...(settings.maxConnectionsPercent > 0 ? [connections(load, settings.maxConnectionsPercent)] : []),
     ...(settings.probe === null ? [] : [probe(settings.probe)]),

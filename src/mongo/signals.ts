@@ -14,17 +14,25 @@ interface Member {
 }
 
 /**
- * How far the secondaries are behind; null in a set without any. Whoever may not ask the set hears it from the members'
- * heartbeats, hidden members excepted.
+ * Tells how far the secondaries are behind; null in a set without any. Whoever may not ask the set hears it from the
+ * members' heartbeats, hidden members excepted, and does not ask again: each refusal is a line in the server's log.
  */
-export async function readReplicaLag(client: MongoClient): Promise<Fact<ReplicaLag | null>> {
-  const status = await askAdmin(client, 'admin', { replSetGetStatus: 1 }, 'replSetGetStatus (role clusterMonitor)');
-  if (!status.known) {
+export function lagReader(client: MongoClient): () => Promise<Fact<ReplicaLag | null>> {
+  let refusal: Fact<never> | undefined;
+  return async () => {
+    const told = refusal ?? (await askLag(client));
+    if (told.known) return told;
+    refusal = told;
     const heartbeats = heartbeatsOf(client);
     await heartbeats?.arrive(FIRST_MS);
     const lag = heartbeats?.lag();
-    return lag === undefined ? status : { known: true, value: lag };
-  }
+    return lag === undefined ? told : { known: true, value: lag };
+  };
+}
+
+async function askLag(client: MongoClient): Promise<Fact<ReplicaLag | null>> {
+  const status = await askAdmin(client, 'admin', { replSetGetStatus: 1 }, 'replSetGetStatus (role clusterMonitor)');
+  if (!status.known) return status;
   const members = status.value['members'] as Member[];
   const primary = members.find(({ stateStr }) => stateStr === 'PRIMARY')?.optimeDate;
   const behind = members

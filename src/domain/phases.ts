@@ -4,6 +4,10 @@
 export const PHASES = ['throttle', 'read', 'transform', 'audit', 'write', 'commit'] as const;
 export type Phase = (typeof PHASES)[number];
 
+/** To hundredths of a millisecond: what a clock says beyond that is noise. */
+export const roundTimes = (times: Readonly<Record<Phase, number>>): Record<Phase, number> =>
+  Object.fromEntries(PHASES.map((phase) => [phase, Math.round(times[phase] * 100) / 100])) as Record<Phase, number>;
+
 /** Of one phase over the last batches, in ms of one batch. */
 export interface PhaseTimes {
   readonly p50: number;

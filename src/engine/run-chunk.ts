@@ -3,6 +3,7 @@ import type { ClientSession } from 'mongodb';
 import type { DecidedBatch } from '../domain/batch.js';
 import type { Chunk } from '../domain/chunk.js';
 import { nextLimit } from '../domain/pace.js';
+import { roundTimes } from '../domain/phases.js';
 import { typedId } from '../domain/stored-document.js';
 import { faultPoint } from './fault-points.js';
 import { throughGate } from './gate.js';
@@ -42,7 +43,7 @@ const nextBatch = (
     limit,
     async (allowed, waitedMs) => {
       const outcome = await runBatch(context, chunk, source, session, allowed);
-      return { ...outcome, times: { ...outcome.times, throttle: waitedMs } };
+      return { ...outcome, times: roundTimes({ ...outcome.times, throttle: waitedMs }) };
     },
     ({ read, times }) => [read, times.commit],
   );

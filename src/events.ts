@@ -4,18 +4,11 @@
  */
 import { EventEmitter } from 'node:events';
 import type { Counters, UndoCounters } from './domain/chunk.js';
+import type { Phase } from './domain/phases.js';
 import type { RunState } from './domain/run.js';
 
-/** Where the time of one batch went, in ms. */
-export interface BatchTimes {
-  /** Before it, until it was allowed to begin. */
-  readonly throttle: number;
-  readonly read: number;
-  readonly transform: number;
-  readonly audit: number;
-  readonly write: number;
-  readonly commit: number;
-}
+/** Where the time of one batch went, and what it waited before (`throttle`), in ms. */
+export type BatchTimes = Readonly<Record<Phase, number>>;
 
 export interface EventMap {
   /** The plan is frozen, or an old one was taken up. */

@@ -1,7 +1,11 @@
 /** Where the time of batches goes, and one sentence that names what limits the run. */
 
-/** In the order of the write path; `throttle` is what a batch waits before it may begin. */
-export const PHASES = ['throttle', 'read', 'transform', 'audit', 'write', 'commit'] as const;
+/** Of a batch under way, in the order of the write path. */
+export const BATCH_PHASES = ['read', 'transform', 'audit', 'write', 'commit'] as const;
+export type BatchPhase = (typeof BATCH_PHASES)[number];
+
+/** With what it waits before it may begin (`throttle`). */
+export const PHASES = ['throttle', ...BATCH_PHASES] as const;
 export type Phase = (typeof PHASES)[number];
 
 /** To hundredths of a millisecond: what a clock says beyond that is noise. */

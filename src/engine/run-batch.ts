@@ -10,9 +10,8 @@ import { journal } from '../audit/journal.js';
 import type { DecidedBatch, JournaledBatch, ReadBatch } from '../domain/batch.js';
 import type { Decision } from '../domain/change.js';
 import { type Chunk, type Counters, writtenOf } from '../domain/chunk.js';
-import { PHASES, type Phase } from '../domain/phases.js';
+import { BATCH_PHASES, type BatchPhase } from '../domain/phases.js';
 import { type StoredDocument, typedId } from '../domain/stored-document.js';
-import type { BatchTimes } from '../events.js';
 import { afterCheckpoint, type Checkpoint, checkpoint, countersAfter } from '../mongo/chunks.js';
 import { clearFailures, quarantinedAmong, storeFailures } from '../mongo/failures.js';
 import { lockDocument } from '../mongo/lock-first.js';
@@ -41,7 +40,8 @@ export interface BatchOutcome {
   readonly limit: number;
   /** Documents that it read. */
   readonly read: number;
-  readonly times: BatchTimes;
+  /** In ms. */
+  readonly times: Readonly<Record<BatchPhase, number>>;
 }
 
 /** Carries out the next batch of the chunk; redone until it is committed, or an error ends the run. */
@@ -92,7 +92,7 @@ function counted(batch: DecidedBatch, counts: Counting, quarantined: ReadonlySet
 /** One try of one batch. */
 class Attempt {
   outcome: BatchOutcome | undefined;
-  readonly #times = { throttle: 0, read: 0, transform: 0, audit: 0, write: 0, commit: 0 };
+  readonly #times = { read: 0, transform: 0, audit: 0, write: 0, commit: 0 };
   #mark = performance.now();
 
   constructor(
@@ -120,15 +120,15 @@ class Attempt {
     }
   }
 
-  #lap(phase: Phase): void {
+  #lap(phase: BatchPhase): void {
     const now = performance.now();
     this.#times[phase] += now - this.#mark;
     this.#mark = now;
-    const next = PHASES[PHASES.indexOf(phase) + 1];
+    const next = BATCH_PHASES[BATCH_PHASES.indexOf(phase) + 1];
     if (next) this.#at(next);
   }
 
-  #at(phase: Phase): void {
+  #at(phase: BatchPhase): void {
     this.context.activity.at(this.session, phase);
   }
 

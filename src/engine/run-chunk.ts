@@ -5,6 +5,7 @@ import type { Chunk } from '../domain/chunk.js';
 import { nextLimit } from '../domain/pace.js';
 import { roundTimes } from '../domain/phases.js';
 import { typedId } from '../domain/stored-document.js';
+import type { BatchTimes } from '../events.js';
 import { faultPoint } from './fault-points.js';
 import { throughGate } from './gate.js';
 import { givenSource } from './given.js';
@@ -17,7 +18,7 @@ import { type Counting, collectionSource, type IdsOptions, idsSource, type Sourc
 export const mayGoOn = (context: RunContext): boolean =>
   !context.signal.aborted && !context.tally.isOverBudget && !context.tally.isAtLimit;
 
-function report(context: StepContext, outcome: BatchOutcome): void {
+function report(context: StepContext, outcome: TimedOutcome): void {
   const { tally, run, events } = context;
   tally.addBatch(outcome.batch.counters, outcome.redone);
   tally.phases.add(outcome.times);
@@ -30,6 +31,9 @@ function report(context: StepContext, outcome: BatchOutcome): void {
   });
 }
 
+/** With what it waited for before it began. */
+type TimedOutcome = BatchOutcome & { readonly times: BatchTimes };
+
 /** The next batch, at its time. @throws the reason of the stop, when it comes while the batch waits */
 const nextBatch = (
   context: StepContext,
@@ -37,7 +41,7 @@ const nextBatch = (
   source: Source,
   session: ClientSession,
   limit: number,
-): Promise<BatchOutcome> =>
+): Promise<TimedOutcome> =>
   throughGate(
     context,
     limit,

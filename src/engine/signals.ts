@@ -52,6 +52,9 @@ const lag = (read: ReturnType<typeof lagReader>, maxMs: number): Signal => ({
   },
 });
 
+/** A reason without figures. @param unit what there is to say instead */
+const unmeasured = (unit: string | null): NonNullable<Reading> => ({ measured: null, limit: null, unit, node: null });
+
 type ReadLoad = () => Promise<Fact<ServerLoad>>;
 
 /** Asked by several signals at once, the server is asked once. */
@@ -75,9 +78,7 @@ const ofLoad = (name: string, read: ReadLoad, weigh: (load: ServerLoad) => Readi
 });
 
 const flowControl = (read: ReadLoad): Signal =>
-  ofLoad('flow control', read, ({ isFlowControlled }) =>
-    isFlowControlled ? { measured: null, limit: null, unit: null, node: null } : null,
-  );
+  ofLoad('flow control', read, ({ isFlowControlled }) => (isFlowControlled ? unmeasured(null) : null));
 
 const queue = (read: ReadLoad, limit: number): Signal =>
   ofLoad('server queue', read, ({ queued, node }) =>
@@ -127,7 +128,7 @@ const maintenanceWindow = (client: MongoClient, window: Window, stop: (error: Go
           `stopped: its window closed ${shown(window, window.end)}; the batch under way was finished, the cursor is saved`,
         ),
       );
-    return over({ measured: null, limit: null, unit, node: null });
+    return over(unmeasured(unit));
   },
 });
 
@@ -141,7 +142,7 @@ const probe = (url: string): Signal => ({
 
 const own = (when: () => boolean | Promise<boolean>): Signal => ({
   name: 'own function',
-  read: async () => ((await when()) ? over({ measured: null, limit: null, unit: null, node: null }) : fine),
+  read: async () => ((await when()) ? over(unmeasured(null)) : fine),
 });
 
 /** @param stop ends the run at its next batch boundary */
@@ -185,14 +186,12 @@ export class Watched {
         return fact.value;
       }
       if (!this.#wasRead) this.needs = fact.needs;
-      return this.#wasRead ? blind('no longer permitted') : null;
+      return this.#wasRead ? unmeasured('no longer permitted') : null;
     } catch {
-      return blind('no reading');
+      return unmeasured('no reading');
     }
   }
 }
-
-const blind = (unit: string): Reading => ({ measured: null, limit: null, unit, node: null });
 
 async function inTime<T>(reading: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

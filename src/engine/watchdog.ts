@@ -3,7 +3,7 @@
  * nothing; waiting for somebody else's transaction is waited for in other places.
  */
 import type { ClientSession } from 'mongodb';
-import type { Phase } from '../domain/phases.js';
+import type { BatchPhase } from '../domain/phases.js';
 import { formatDuration } from '../kernel/units.js';
 import { storeStall } from '../mongo/control.js';
 import { classifyBatchError, translateServerError } from '../mongo/server-errors.js';
@@ -12,8 +12,7 @@ import type { RunContext } from './run-context.js';
 /** How often it looks, in ms; sooner where less is waited for. */
 const LOOK_MS = 1_000;
 
-const DOING: Readonly<Record<Phase, string>> = {
-  throttle: 'waiting until it may begin',
+const DOING: Readonly<Record<BatchPhase, string>> = {
   read: 'reading the batch',
   transform: 'in the step itself (up(), or the pipeline)',
   audit: 'writing the audit',
@@ -26,11 +25,11 @@ const whyOf = (error: unknown): string =>
 
 /** What the batches under way are at. */
 export class Activity {
-  readonly #phases = new Map<ClientSession, { readonly phase: Phase; readonly since: number }>();
+  readonly #phases = new Map<ClientSession, { readonly phase: BatchPhase; readonly since: number }>();
   #redone = 0;
   #last: unknown;
 
-  at(session: ClientSession, phase: Phase): void {
+  at(session: ClientSession, phase: BatchPhase): void {
     this.#phases.set(session, { phase, since: performance.now() });
   }
 

@@ -35,7 +35,15 @@ const isClean = isBuilt && run('npm', ['run', '--silent', 'check']);
 const report = 'coverage/vitest.json';
 rmSync(report, { force: true });
 const isGreen =
-  isBuilt && run('npx', ['vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile=${report}`]);
+  isBuilt &&
+  run('npx', [
+    'vitest',
+    'run',
+    '--reporter=default',
+    '--reporter=./test/support/timings.ts',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+  ]);
 
 let counts = { numPassedTests: 0, numFailedTests: 0, numPendingTests: 0 };
 try {

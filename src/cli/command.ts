@@ -1,4 +1,5 @@
 /** What every command shares: global options, the session, progress, confirmation, and how it ends. */
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { GodwitError } from '../errors.js';
 import { closeSession, openSession, type Session } from '../godwit.js';
@@ -6,6 +7,7 @@ import { Interrupts } from './interrupts.js';
 import { Io } from './output/io.js';
 import { type Progress, type ProgressStyle, showProgress } from './output/progress.js';
 import { ask } from './output/prompt.js';
+import type { Surroundings } from './surroundings.js';
 
 export interface GlobalOptions {
   readonly uri?: string;
@@ -21,32 +23,57 @@ export interface GlobalOptions {
   readonly yes?: string;
 }
 
-export const ioOf = (options: Partial<GlobalOptions>): Io =>
-  new Io({
-    json: options.json ?? false,
-    quiet: options.quiet ?? false,
-    verbose: options.verbose ?? false,
-    color: options.color ?? true,
-  });
+/** One call of `main`: where it runs, and who hears the exit code of its verb. */
+export interface Call {
+  readonly surroundings: Surroundings;
+  readonly done: (code: number) => void;
+}
 
-/** One use of the command: made from the options, closed by `use`. */
+export const ioOf = (options: Partial<GlobalOptions>, surroundings: Surroundings): Io =>
+  new Io(
+    {
+      json: options.json ?? false,
+      quiet: options.quiet ?? false,
+      verbose: options.verbose ?? false,
+      color: (options.color ?? true) && surroundings.env['TERM'] !== 'dumb',
+    },
+    surroundings,
+  );
+
+/** One use of the command: made from the options, closed by `action`. */
 export class Invocation {
   readonly io: Io;
   readonly interrupts: Interrupts;
 
-  constructor(readonly options: GlobalOptions) {
-    this.io = ioOf(options);
-    this.interrupts = new Interrupts(this.io);
+  constructor(
+    readonly options: GlobalOptions,
+    readonly surroundings: Surroundings,
+  ) {
+    this.io = ioOf(options, surroundings);
+    this.interrupts = new Interrupts(this.io, surroundings);
   }
 
+  /** Absolute. */
   get cwd(): string {
-    return this.options.cwd ?? process.cwd();
+    return resolve(this.surroundings.cwd, this.options.cwd ?? '.');
+  }
+
+  get env(): NodeJS.ProcessEnv {
+    return this.surroundings.env;
   }
 
   /** Opens a session for `work` and closes it, whatever happens. */
   async withSession<T>(work: (session: Session) => Promise<T>, isForRun = false): Promise<T> {
     const { uri, db, env, config } = this.options;
-    const session = await openSession({ cwd: this.cwd, uri, db, environment: env, file: config, isForRun });
+    const session = await openSession({
+      cwd: this.cwd,
+      env: this.env,
+      uri,
+      db,
+      environment: env,
+      file: config,
+      isForRun,
+    });
     try {
       return await work(session);
     } finally {
@@ -55,7 +82,7 @@ export class Invocation {
   }
 
   progress(session: Session, what: string): Progress {
-    const fallback: ProgressStyle = this.io.stderr.isTTY && process.env['TERM'] !== 'dumb' ? 'bar' : 'plain';
+    const fallback: ProgressStyle = this.io.stderr.isTTY && this.env['TERM'] !== 'dumb' ? 'bar' : 'plain';
     return showProgress(this.io, session.events, {
       style: this.options.progress ?? fallback,
       where: whereLine(session),
@@ -76,7 +103,9 @@ export class Invocation {
       : `${name} on ${session.server.hosts.join(', ') || 'a server elsewhere'}`;
     const given =
       this.options.yes ??
-      (this.options.json ? undefined : await ask(`${act} in ${place}. Type the database's name to go on: `));
+      (this.options.json
+        ? undefined
+        : await ask(`${act} in ${place}. Type the database's name to go on: `, this.surroundings));
     if (given === name) return;
     const found = given === undefined ? 'none (there is no terminal to ask on)' : 'another one';
     throw new GodwitError(
@@ -100,17 +129,17 @@ export function whereLine(session: Session): string {
 
 /** Runs an action of a command with its global options; the returned number is the exit code. */
 export function action<Args extends unknown[]>(
-  done: (code: number) => void,
+  call: Call,
   body: (invocation: Invocation, options: Record<string, unknown>, ...args: Args) => Promise<number>,
 ): (...received: unknown[]) => Promise<void> {
   return async (...received) => {
     const command = received.at(-1) as Command;
     const options = command.optsWithGlobals<GlobalOptions & Record<string, unknown>>();
-    const invocation = new Invocation(options);
+    const invocation = new Invocation(options, call.surroundings);
     try {
       const code = await body(invocation, options, ...(received.slice(0, -1) as Args));
       if (invocation.interrupts.escape) throw invocation.interrupts.escape;
-      done(code);
+      call.done(code);
     } finally {
       invocation.interrupts.dispose();
     }

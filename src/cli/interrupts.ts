@@ -1,6 +1,7 @@
 /** Ctrl-C, SIGTERM and SIGHUP as an AbortSignal whose reason says which; a second Ctrl-C leaves at once. */
 import { GodwitError } from '../errors.js';
 import type { Io } from './output/io.js';
+import type { Surroundings } from './surroundings.js';
 
 /** How long the second Ctrl-C waits for open transactions to be ended, in ms. */
 const LEAVE_MS = 1_000;
@@ -10,15 +11,18 @@ export class Interrupts {
   readonly #handlers: readonly (readonly [NodeJS.Signals, () => void])[];
   #abort: (() => Promise<void>) | undefined;
 
-  constructor(private readonly io: Io) {
+  constructor(
+    private readonly io: Io,
+    private readonly surroundings: Pick<Surroundings, 'signals' | 'exit'>,
+  ) {
     this.#handlers = [
       ['SIGINT', () => this.#interrupt()],
       ['SIGTERM', () => this.#stop('SIGTERM')],
       ['SIGHUP', () => this.#stop('SIGHUP')],
     ];
-    for (const [signal, handler] of this.#handlers) process.on(signal, handler);
-    process.on('unhandledRejection', this.#escaped);
-    process.on('uncaughtException', this.#escaped);
+    for (const [signal, handler] of this.#handlers) this.surroundings.signals.on(signal, handler);
+    this.surroundings.signals.on('unhandledRejection', this.#escaped);
+    this.surroundings.signals.on('uncaughtException', this.#escaped);
   }
 
   /** An error that nobody waited for: what is under way stops, and the command cannot end well. */
@@ -70,7 +74,7 @@ export class Interrupts {
   }
 
   #leave(): void {
-    const leave = (): never => process.exit(130);
+    const leave = (): void => this.surroundings.exit(130);
     this.io.note('^C left at once; nothing is half-written');
     setTimeout(leave, LEAVE_MS).unref();
     void (this.#abort?.() ?? Promise.resolve()).finally(leave);
@@ -87,8 +91,8 @@ export class Interrupts {
   }
 
   dispose(): void {
-    for (const [signal, handler] of this.#handlers) process.off(signal, handler);
-    process.off('unhandledRejection', this.#escaped);
-    process.off('uncaughtException', this.#escaped);
+    for (const [signal, handler] of this.#handlers) this.surroundings.signals.off(signal, handler);
+    this.surroundings.signals.off('unhandledRejection', this.#escaped);
+    this.surroundings.signals.off('uncaughtException', this.#escaped);
   }
 }

@@ -14,4 +14,4 @@ enableCompileCache?.();
 const folder = getCompileCacheDir?.();
 if (folder !== undefined) process.env['NODE_COMPILE_CACHE'] ??= folder;
 
-await import('./command-line.js');
+await import('./of-process.js');

@@ -1,6 +1,7 @@
 /** The command line's grammar: global options and verbs. */
 import { Command, Option } from 'commander';
 import { VERSION } from '../godwit.js';
+import type { Call } from './command.js';
 import { addControl } from './commands/control.js';
 import { addDemo } from './commands/demo.js';
 import { addLook } from './commands/look.js';
@@ -9,13 +10,20 @@ import { addRollback } from './commands/rollback.js';
 import { addRun } from './commands/run.js';
 import { addWaive } from './commands/waive.js';
 
-/** @param done hears the exit code of the verb that ran */
-export function buildProgram(done: (code: number) => void): Command {
+export function buildProgram(call: Call): Command {
+  const { stdout } = call.surroundings;
+  // What is wrong with a command line is told as any other error.
+  const output = {
+    writeOut: (text: string): unknown => stdout.write(text),
+    writeErr: () => undefined,
+    getOutHelpWidth: () => stdout.columns ?? 80,
+    getOutHasColors: () => false,
+  };
   const program = new Command('godwit')
     .description('Safe, resumable, reversible migrations for MongoDB data and Mongoose models')
     .version(VERSION, '-V, --version')
     .exitOverride()
-    .configureOutput({ writeErr: () => undefined })
+    .configureOutput(output)
     .showSuggestionAfterError(true)
     .option('--uri <uri>', 'MongoDB connection string (or MONGODB_URI)')
     .option('--db <name>', 'database, when the URI holds none')
@@ -28,13 +36,13 @@ export function buildProgram(done: (code: number) => void): Command {
     .option('--quiet', 'only the result')
     .option('--verbose', 'stack traces of causes')
     .option('--yes <db>', "the database's name, as the confirmation that is asked for production");
-  addProject(program, done);
-  addLook(program, done);
-  addRun(program, done);
-  addControl(program, done);
-  addWaive(program, done);
-  addRollback(program, done);
-  addDemo(program, done);
-  for (const command of program.commands) command.exitOverride().configureOutput({ writeErr: () => undefined });
+  addProject(program, call);
+  addLook(program, call);
+  addRun(program, call);
+  addControl(program, call);
+  addWaive(program, call);
+  addRollback(program, call);
+  addDemo(program, call);
+  for (const command of program.commands) command.exitOverride().configureOutput(output);
   return program;
 }

@@ -1,7 +1,7 @@
 /**
  * Named places where a crash test may end or hold the process: `GODWIT_FAULT=<point>:<nth hit>:<action>` together
- * with `GODWIT_TEST=1` (without which it is ignored). A new step of the engine gets a point here, and a test fails
- * for a point that no crash test names.
+ * with `GODWIT_TEST=1` (without which it is ignored). A test that runs the engine in its own process holds it there
+ * by `onFaultPoint`. A new step of the engine gets a point here, and a test fails for a point that no crash test names.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -61,9 +61,16 @@ function parseFault(env: NodeJS.ProcessEnv): Fault | undefined {
 
 const fault = parseFault(process.env);
 let hits = 0;
+let listener: ((point: FaultPoint | SchemaPoint) => Promise<void>) | undefined;
+
+/** For tests: the engine waits for `hear` at each point that it comes by, in this process; undefined: no longer. */
+export function onFaultPoint(hear: typeof listener): void {
+  listener = hear;
+}
 
 /** Does nothing, unless a test asked for a fault right here. */
 export async function faultPoint(point: FaultPoint | SchemaPoint): Promise<void> {
+  await listener?.(point);
   if (fault === undefined || fault.point !== point) return;
   hits += 1;
   if (hits !== fault.hit) return;

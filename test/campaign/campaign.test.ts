@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { killLeftovers, MAIN } from '../support/command.js';
+import { killLeftovers, MAIN } from '../support/process.js';
 import { buildMutant } from './build-mutant.js';
 import { Crew } from './crew.js';
 import { drawSchedule, type Focus } from './draw.js';

@@ -1,7 +1,7 @@
 /** `npm run campaign`: docs/guide/campaign.md says how. */
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { MAIN } from '../support/command.js';
+import { MAIN } from '../support/process.js';
 import { buildMutant } from './build-mutant.js';
 import { Crew } from './crew.js';
 import { drawSchedule, type Focus } from './draw.js';

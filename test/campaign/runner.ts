@@ -1,8 +1,8 @@
 /** One process of the command under test, and how it ended in one text. */
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { finished, startCommand } from '../support/command.js';
 import { isStopped } from '../support/observe.js';
+import { finished, startCommand } from '../support/process.js';
 import { CANARY } from './documents.js';
 import type { Answer } from './library.js';
 import { patient } from './patience.js';

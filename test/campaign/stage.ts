@@ -127,7 +127,7 @@ export async function setStage(
   await mkdir(join(cwd, 'scripts/migrations'), { recursive: true });
   await writeFile(join(cwd, 'scripts/migrations/m1.mjs'), sourceOf(schedule));
   const startedAt = performance.now();
-  const wires = schedule.topology === 'proxy' ? await Wires.start(server.members.server.port) : null;
+  const wires = schedule.topology === 'proxy' ? await Wires.start(server.members.server.members[0]?.port ?? 0) : null;
   // The sentinel's own connection is another one: P12 does not hold for a machine that is cut off as a whole.
   wires?.spare('godwit-sentinel');
   const [violations, timeline, hits]: [Violation[], string[], string[]] = [[], [], []];

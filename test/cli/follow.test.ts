@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { finished, runJson, startCommand } from '../support/command.js';
+import { runJson } from '../support/command.js';
 import { until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
+import { finished, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 
 describe('a run that follows', () => {

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { describe, expect, inject, test } from 'vitest';
 import { carriedOut, sideBySide } from '../support/cases.js';
-import { type CommandResult, finished, runCommand, runJson, startCommand } from '../support/command.js';
+import { type CommandResult, runCommand, runJson } from '../support/command.js';
+import { finished, startCommand } from '../support/process.js';
 import { makeMigration, makeProject } from '../support/project.js';
 import { useScratch } from '../support/scratch.js';
 

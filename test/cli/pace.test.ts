@@ -2,11 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from 'mongodb';
 import { afterAll, describe, expect, inject, test } from 'vitest';
-import { finished, killLeftovers, runCommand, runJson, startCommand } from '../support/command.js';
+import { runCommand, runJson } from '../support/command.js';
 import { audited, brokenInvariants, until } from '../support/crash.js';
 import { brokenHistory, currentRun } from '../support/observe.js';
+import { finished, killLeftovers, startCommand } from '../support/process.js';
 import { useScratch } from '../support/scratch.js';
-import { useMembers } from '../support/servers.js';
+import { useSharedMembers } from '../support/servers.js';
 import { COUNT, prepare, RUN } from '../support/trouble.js';
 
 afterAll(killLeftovers);
@@ -127,7 +128,7 @@ describe('the workers of a run under way', () => {
 });
 
 describe('a run that stands still', () => {
-  const members = useMembers();
+  const members = useSharedMembers('one');
   const scratch = useScratch('stall', () => members().server.uri);
 
   test('says so, and why, and that it goes on again', async () => {

@@ -6,8 +6,9 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { finished, killLeftovers, MAIN, runCommand, runJson, startCommand } from '../support/command.js';
+import { runCommand, runJson } from '../support/command.js';
 import { useDatabase } from '../support/database.js';
+import { finished, killLeftovers, MAIN, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 import { everything } from '../support/scratch.js';
 

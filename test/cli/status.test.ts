@@ -1,7 +1,8 @@
 import { afterAll, describe, expect, inject, test } from 'vitest';
 import type { ChunkView } from '../../src/verbs/chunks.js';
-import { finished, killLeftovers, runCommand, runJson, startCommand } from '../support/command.js';
+import { runCommand, runJson } from '../support/command.js';
 import { audited, until } from '../support/crash.js';
+import { finished, killLeftovers, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 import { useScratch } from '../support/scratch.js';
 

@@ -2,10 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Application, type Customer, LOWER } from '../support/application.js';
-import { finished, killLeftovers, runJson, startCommand } from '../support/command.js';
+import { runJson } from '../support/command.js';
 import { audited, until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
 import { brokenHistory, brokenSums } from '../support/observe.js';
+import { finished, killLeftovers, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 
 const COUNT = 2_000;

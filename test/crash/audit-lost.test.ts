@@ -1,9 +1,10 @@
 /** The audit collection is dropped under a run (F52). Found beside the campaign. */
 import { afterAll, expect, test } from 'vitest';
-import { finished, killLeftovers, runJson, startCommand } from '../support/command.js';
+import { runJson } from '../support/command.js';
 import { until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
 import { currentRun, isStopped } from '../support/observe.js';
+import { finished, killLeftovers, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 import { errorOf } from '../support/refusal.js';
 

@@ -1,10 +1,11 @@
 /** Clients whose clocks are wrong (F56): leases and times are the server's. */
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { wrongClock } from '../support/clock.js';
-import { finished, killLeftovers, runCommand, runJson, startCommand } from '../support/command.js';
+import { runCommand, runJson } from '../support/command.js';
 import { until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
 import { brokenHistory, currentRun, isStopped } from '../support/observe.js';
+import { finished, killLeftovers, runProcess, runProcessJson, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 
 const UP = "(doc) => (doc.mark === undefined ? { ...doc, mark: 'x' } : doc)";
@@ -50,7 +51,7 @@ describe('a client whose clock is wrong', () => {
     const holder = startCommand(RUN, { cwd, uri, env });
     const end = finished(holder);
     await until(() => isStopped(holder.pid));
-    const other = await runJson(RUN, { cwd, uri, env: wrongClock(offset) });
+    const other = await runProcessJson(RUN, { cwd, uri, env: wrongClock(offset) });
     expect([other.code, other.json['error']]).toMatchObject([5, { code: 'GODWIT_LEASE_HELD' }]);
     holder.kill('SIGCONT');
     expect((await end).code).toBe(0);
@@ -71,7 +72,7 @@ describe('a client whose clock is wrong', () => {
   });
 
   test('is told by doctor', async () => {
-    const { stdout } = await runCommand(['doctor'], { cwd, uri, env: wrongClock(-2 * HOUR) });
+    const { stdout } = await runProcess(['doctor'], { cwd, uri, env: wrongClock(-2 * HOUR) });
     expect(stdout.replaceAll(/\s+/g, ' ')).toMatch(/clock.*2h 00m/);
   });
 });

@@ -3,10 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MongoError } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { rawDocuments } from '../../src/mongo/raw-documents.js';
-import { killLeftovers, runCommand } from '../support/command.js';
+import { runCommand } from '../support/command.js';
 import { until } from '../support/crash.js';
+import { killLeftovers } from '../support/process.js';
 import { hashOf, useScratch } from '../support/scratch.js';
-import { type Members, useMembers } from '../support/servers.js';
+import { type Members, useSharedMembers } from '../support/servers.js';
 import {
   BATCH_POINTS,
   COUNT,
@@ -29,7 +30,7 @@ const DOWN_MS = 3_000;
 const NO_PRIMARY_MS = 6_000;
 
 describe('on a replica set of three', () => {
-  const members = useMembers({ members: 3 });
+  const members = useSharedMembers('three');
   const scratch = useScratch('elect', () => members().server.uri);
   afterAll(killLeftovers);
 

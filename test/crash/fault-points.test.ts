@@ -1,9 +1,10 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { FAULT_POINTS, type FaultPoint } from '../../src/engine/fault-points.js';
-import { finished, runJson, startCommand } from '../support/command.js';
+import { runJson } from '../support/command.js';
 import { audited, brokenInvariants } from '../support/crash.js';
 import { dataHash, useDatabase } from '../support/database.js';
 import { auditEntries, brokenHistory, brokenSums } from '../support/observe.js';
+import { finished, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 
 /** Where in the life of a run a point is met, and on which hit the process is killed there. */

@@ -7,10 +7,11 @@ import { acquireLease } from '../../src/engine/lease-keeper.js';
 import { findCurrentRun } from '../../src/mongo/runs.js';
 import { listTouched, settleTouched, storeTouched } from '../../src/mongo/touched.js';
 import { closeSession, openSession } from '../../src/verbs/session.js';
-import { type CommandResult, finished, killLeftovers, runCommand, runJson, startCommand } from '../support/command.js';
+import { type CommandResult, runCommand, runJson } from '../support/command.js';
 import { audited, until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
 import { brokenSums, currentRun, isStopped } from '../support/observe.js';
+import { finished, killLeftovers, runProcess, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 
 const UP = "(doc) => (doc.mark === undefined ? { ...doc, mark: 'x' } : doc)";
@@ -213,7 +214,7 @@ describe('a runner that planned and came late', () => {
   test('does not go forwards over a rollback that is under way', async () => {
     const { child, end, cwd } = await lateRunner();
     const env = { GODWIT_TEST: '1', GODWIT_FAULT: 'rollback:after-commit:4:kill' };
-    expect((await runCommand(BACK, { cwd, uri, env })).signal).toBe('SIGKILL');
+    expect((await runProcess(BACK, { cwd, uri, env })).signal).toBe('SIGKILL');
     const marked = await people.countDocuments({ mark: 'x' });
     child.kill('SIGCONT');
     expect(outcome(await end)).toEqual([2, 'GODWIT_USAGE']);

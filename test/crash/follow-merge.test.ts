@@ -4,8 +4,9 @@ import { fileURLToPath } from 'node:url';
 import type { Db, Document } from 'mongodb';
 import { afterAll, describe, expect, inject, test } from 'vitest';
 import { loadLegacy } from '../../examples/crm/load.js';
-import { finished, killLeftovers, runJson, startCommand } from '../support/command.js';
+import { runJson } from '../support/command.js';
 import { until } from '../support/crash.js';
+import { finished, killLeftovers, startCommand } from '../support/process.js';
 import { useScratch } from '../support/scratch.js';
 
 const CRM = fileURLToPath(new URL('../../examples/crm', import.meta.url));

@@ -3,6 +3,7 @@ import { carriedOut } from '../support/cases.js';
 import { type CommandResult, runCommand, runJson } from '../support/command.js';
 import { brokenInvariants } from '../support/crash.js';
 import { brokenHistory, brokenSums } from '../support/observe.js';
+import { runProcess } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 import { hashOf, type ScratchDatabase, useScratch } from '../support/scratch.js';
 
@@ -66,7 +67,7 @@ async function fill({ db }: ScratchDatabase): Promise<string | undefined> {
 }
 
 const killAt = ([verb, point]: Kill, cwd: string, uri: string): Promise<CommandResult> =>
-  runCommand(ARGS[verb], { cwd, uri, env: { GODWIT_TEST: '1', GODWIT_FAULT: `${point}:kill` } });
+  runProcess(ARGS[verb], { cwd, uri, env: { GODWIT_TEST: '1', GODWIT_FAULT: `${point}:kill` } });
 
 describe.each([
   ['after', ONCE],

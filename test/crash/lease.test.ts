@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from 'vitest';
-import { type CommandResult, finished, killLeftovers, runCommand, runJson, startCommand } from '../support/command.js';
+import { type CommandResult, runCommand, runJson } from '../support/command.js';
 import { audited, brokenInvariants, until } from '../support/crash.js';
 import { dataHash, useDatabase } from '../support/database.js';
 import { brokenHistory, currentRun, isStopped, killSentinelsOf, openTransactions } from '../support/observe.js';
+import { finished, killLeftovers, runProcess, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 
 const UP = "(doc) => (doc.mark === undefined ? { ...doc, mark: 'x' } : doc)";
@@ -86,7 +87,7 @@ describe('the lease', () => {
     await fill(400);
     const cwd = await makeMigration(UP);
     const env = { ...fault('batch:after-data:3:kill'), GODWIT_LEASE_MS: '60000' };
-    expect((await runCommand(args, { cwd, uri, env })).signal).toBe('SIGKILL');
+    expect((await runProcess(args, { cwd, uri, env })).signal).toBe('SIGKILL');
     const startedAt = performance.now();
     const resumed = await runJson(['run', 'm1'], { cwd, uri });
     expect(resumed.json).toMatchObject({ state: 'completed', changed: 400, resumed: true });

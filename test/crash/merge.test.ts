@@ -2,9 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db, Document } from 'mongodb';
 import { afterAll, describe, expect, inject, test } from 'vitest';
-import { finished, killLeftovers, runCommand, runJson, startCommand } from '../support/command.js';
+import { runCommand, runJson } from '../support/command.js';
 import { audited, brokenInvariants, until } from '../support/crash.js';
 import { brokenHistory, brokenSums, currentRun } from '../support/observe.js';
+import { finished, killLeftovers, runProcess, startCommand } from '../support/process.js';
 import { makeProject } from '../support/project.js';
 import { hashOf, useScratch } from '../support/scratch.js';
 
@@ -109,7 +110,7 @@ describe('a merge', () => {
       await runJson(RUN.slice(0, -1), twin);
       const hit = point.startsWith('plan') ? 1 : 3;
       const env = { GODWIT_TEST: '1', GODWIT_FAULT: `${point}:${hit}:kill` };
-      expect((await runCommand([...RUN, '--batch-size', '20'], { ...at, env })).signal).toBe('SIGKILL');
+      expect((await runProcess([...RUN, '--batch-size', '20'], { ...at, env })).signal).toBe('SIGKILL');
       expect((await runJson(RUN.slice(0, -1), at)).json).toMatchObject({ state: 'completed' });
       expect(await at.hashes()).toEqual(await twin.hashes());
       await expectUnified(at.db);

@@ -1,8 +1,9 @@
 /** A wire between the runner and its server that is cut, silent or slow. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
-import { killLeftovers, runCommand } from '../support/command.js';
+import { runCommand } from '../support/command.js';
 import { audited, until } from '../support/crash.js';
+import { killLeftovers } from '../support/process.js';
 import { throughProxy, Wires } from '../support/proxy.js';
 import { hashOf, useScratch } from '../support/scratch.js';
 import {

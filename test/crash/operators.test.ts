@@ -1,11 +1,12 @@
 /** What operators do to the target, the rights and the operations of a run under way. */
 import type { Document } from 'mongodb';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { killLeftovers, runCommand, runJson } from '../support/command.js';
+import { runCommand, runJson } from '../support/command.js';
 import { audited } from '../support/crash.js';
 import { openTransactions } from '../support/observe.js';
+import { killLeftovers } from '../support/process.js';
 import { useScratch } from '../support/scratch.js';
-import { useMembers } from '../support/servers.js';
+import { useSharedMembers } from '../support/servers.js';
 import {
   COUNT,
   expectAsUndisturbed,
@@ -20,7 +21,7 @@ import {
 } from '../support/trouble.js';
 
 describe('a run under way', () => {
-  const members = useMembers();
+  const members = useSharedMembers('one');
   const scratch = useScratch('oper', () => members().server.uri);
   const admin = (command: Document): Promise<Document> => members().command(0, command);
   afterAll(killLeftovers);

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from 'vitest';
-import { finished, killLeftovers, runJson, startCommand } from '../support/command.js';
+import { runJson } from '../support/command.js';
 import { brokenInvariants, until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
 import { isStopped, killSentinelsOf, openTransactions } from '../support/observe.js';
+import { finished, killLeftovers, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 
 /** Well below the 60 to 90 s that the server needs to end an orphan by itself. */

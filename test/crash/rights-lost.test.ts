@@ -2,8 +2,9 @@
 import { type Document, MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { useAuthServer } from '../support/auth-server.js';
-import { killLeftovers, runCommand, runJson } from '../support/command.js';
+import { runCommand, runJson } from '../support/command.js';
 import { brokenInvariants } from '../support/crash.js';
+import { killLeftovers, runProcess, runProcessJson } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 import { hashOf, useScratch } from '../support/scratch.js';
 import {
@@ -146,7 +147,7 @@ describe('a process that runs out of memory', () => {
       return { ...doc, mark: 'x' };
     }`;
     const at = await prepare(scratch.make(), hoard);
-    const dead = await runCommand(RUN, { ...at, env: { NODE_OPTIONS: '--max-old-space-size=64' } });
+    const dead = await runProcess(RUN, { ...at, env: { NODE_OPTIONS: '--max-old-space-size=64' } });
     expect(dead.code ?? dead.signal).toSatisfy((end: unknown) => end === 134 || end === 'SIGABRT');
     expect(await brokenInvariants(at.db)).toEqual([]);
     const resumed = await runJson(RUN.slice(0, -1), { ...at, env: { SPARE: '1' } });
@@ -159,7 +160,11 @@ describe('a process that runs out of memory', () => {
     await db
       .collection<{ _id: number; big: string }>('people')
       .insertMany(Array.from({ length: 60 }, (_, _id) => ({ _id, big: 'b'.repeat(1_000_000) })));
-    const { code, json } = await runJson(['run', 'm1'], { cwd, uri, env: { NODE_OPTIONS: '--max-old-space-size=96' } });
+    const { code, json } = await runProcessJson(['run', 'm1'], {
+      cwd,
+      uri,
+      env: { NODE_OPTIONS: '--max-old-space-size=96' },
+    });
     expect([code, json['changed']]).toEqual([0, 60]);
   });
 });

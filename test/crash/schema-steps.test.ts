@@ -2,9 +2,10 @@
 import type { Document } from 'mongodb';
 import { describe, expect, inject, test } from 'vitest';
 import { SCHEMA_POINTS, type SchemaPoint } from '../../src/engine/fault-points.js';
-import { finished, runJson, startCommand } from '../support/command.js';
+import { runJson } from '../support/command.js';
 import { brokenInvariants } from '../support/crash.js';
 import { brokenHistory } from '../support/observe.js';
+import { finished, startCommand } from '../support/process.js';
 import { makeProject } from '../support/project.js';
 import { hashOf, structureOf, useScratch } from '../support/scratch.js';
 

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { finished, startCommand } from '../support/command.js';
 import { sentinelsOf, until } from '../support/crash.js';
 import { dataHash, useDatabase } from '../support/database.js';
+import { finished, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 
 /** Well below the 60 to 90 s that the server needs to end an orphan by itself; far above the 2 s of the sentinel. */

@@ -4,11 +4,12 @@ import { cp } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Db, MongoClient, type Timestamp } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { killLeftovers, runCommand, runJson } from '../support/command.js';
+import { runCommand, runJson } from '../support/command.js';
 import { audited, brokenInvariants, until } from '../support/crash.js';
+import { killLeftovers } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 import { hashOf, useScratch } from '../support/scratch.js';
-import { useMembers } from '../support/servers.js';
+import { useMembers, useSharedMembers } from '../support/servers.js';
 import {
   COUNT,
   errorCode,
@@ -53,7 +54,7 @@ async function tokenOfNoEvent(db: Db): Promise<string> {
 const UNRENEWED = { GODWIT_LEASE_MS: '120000' };
 
 describe('a server', () => {
-  const members = useMembers();
+  const members = useSharedMembers('one');
   const scratch = useScratch('server', () => members().server.uri);
   afterAll(killLeftovers);
 
@@ -98,7 +99,7 @@ describe('a server', () => {
       await members().command(0, {
         replSetInitiate: {
           _id: members().server.setName,
-          members: [{ _id: 0, host: `127.0.0.1:${members().server.port}` }],
+          members: [{ _id: 0, host: `127.0.0.1:${members().server.members[0]?.port}` }],
         },
       });
       await members().whole();

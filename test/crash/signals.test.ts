@@ -2,10 +2,11 @@ import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
-import { type CommandResult, finished, killLeftovers, MAIN, runJson, startCommand } from '../support/command.js';
+import { type CommandResult, runJson } from '../support/command.js';
 import { audited, brokenInvariants, until } from '../support/crash.js';
 import { dataHash, useDatabase } from '../support/database.js';
 import { brokenHistory, brokenSums, currentRun, openTransactions } from '../support/observe.js';
+import { finished, killLeftovers, MAIN, startCommand } from '../support/process.js';
 import { makeMigration, makeProject } from '../support/project.js';
 
 const UP = "(doc) => (doc.mark === undefined ? { ...doc, mark: 'x' } : doc)";

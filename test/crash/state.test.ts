@@ -2,11 +2,12 @@
 import type { ChildProcess } from 'node:child_process';
 import { Binary, type Db, type Document } from 'mongodb';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { type CommandResult, finished, killLeftovers, runCommand, startCommand } from '../support/command.js';
+import { type CommandResult, runCommand } from '../support/command.js';
 import { until } from '../support/crash.js';
 import { dataHash, useDatabase } from '../support/database.js';
 import { ALL, dump, restore, STATE } from '../support/dump.js';
 import { isStopped } from '../support/observe.js';
+import { finished, killLeftovers, runProcess, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 
 const UP = "(doc) => (doc.mark === undefined ? { ...doc, mark: 'x' } : doc)";
@@ -99,7 +100,7 @@ describe('the state', () => {
       await command(RUN);
       const backup = await dump(db, TARGET);
       const env = { GODWIT_TEST: '1', GODWIT_FAULT: 'rollback:after-commit:6:kill' };
-      expect((await runCommand(BACK, { cwd, uri, env })).signal).toBe('SIGKILL');
+      expect((await runProcess(BACK, { cwd, uri, env })).signal).toBe('SIGKILL');
       expect(await unmarked()).toBeGreaterThan(0);
       await restore(db, backup);
       expect(await command(BACK)).toEqual([1, 'GODWIT_TARGET_REPLACED']);

@@ -3,9 +3,10 @@ import { BSON } from 'mongodb';
 import { afterAll, describe, expect, inject, test } from 'vitest';
 import { FAULT_POINTS } from '../../src/engine/fault-points.js';
 import { carriedOut } from '../support/cases.js';
-import { finished, killLeftovers, runCommand, startCommand } from '../support/command.js';
+import { runCommand } from '../support/command.js';
 import { brokenInvariants, until } from '../support/crash.js';
 import { brokenHistory, currentRun, isStopped, killSentinelsOf } from '../support/observe.js';
+import { finished, killLeftovers, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 import { hashOf, useScratch } from '../support/scratch.js';
 

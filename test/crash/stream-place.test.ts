@@ -4,10 +4,11 @@
  */
 import type { Collection } from 'mongodb';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { finished, killLeftovers, runCommand, runJson, startCommand } from '../support/command.js';
+import { runCommand, runJson } from '../support/command.js';
 import { until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
 import { currentRun, isStopped } from '../support/observe.js';
+import { finished, killLeftovers, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 import { errorOf } from '../support/refusal.js';
 

@@ -5,11 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MongoClient } from 'mongodb';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { useAuthServer } from '../support/auth-server.js';
-import { finished, killLeftovers, runCommand, runJson, startCommand } from '../support/command.js';
+import { runCommand, runJson } from '../support/command.js';
 import { audited, until } from '../support/crash.js';
 import { currentRun, openTransactions } from '../support/observe.js';
+import { finished, killLeftovers, startCommand } from '../support/process.js';
 import { useScratch } from '../support/scratch.js';
-import { useMembers } from '../support/servers.js';
+import { useMembers, useSharedMembers } from '../support/servers.js';
 import { COUNT, type Place, prepare, RUN } from '../support/trouble.js';
 
 afterAll(killLeftovers);
@@ -30,7 +31,7 @@ async function expectWaiting(at: Place, reason: object): Promise<void> {
 }
 
 describe('a secondary that is behind', () => {
-  const members = useMembers({ members: 3 });
+  const members = useSharedMembers('three');
   const scratch = useScratch('lag', () => members().server.uri);
   const env = { GODWIT_THROTTLE_MAX_LAG_MS: '1000' };
   let lagging = 0;

@@ -3,9 +3,10 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Document } from 'mongodb';
 import { afterAll, describe, expect, inject, test } from 'vitest';
-import { finished, killLeftovers, runCommand, runJson, startCommand } from '../support/command.js';
+import { runCommand, runJson } from '../support/command.js';
 import { audited, brokenInvariants, until } from '../support/crash.js';
 import { auditEntries, brokenHistory, currentRun, openTransactions } from '../support/observe.js';
+import { finished, killLeftovers, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 import { hashOf, useScratch } from '../support/scratch.js';
 

@@ -3,10 +3,11 @@ import { fileURLToPath } from 'node:url';
 import type { Db, Document } from 'mongodb';
 import { afterAll, describe, expect, inject, test } from 'vitest';
 import { loadLegacy } from '../../examples/crm/load.js';
-import { killLeftovers, runJson } from '../support/command.js';
+import { runJson } from '../support/command.js';
 import { brokenInvariants, killAfter, randomFrom } from '../support/crash.js';
 import { libraryAt } from '../support/library.js';
 import { brokenHistory, brokenSums } from '../support/observe.js';
+import { killLeftovers } from '../support/process.js';
 import { hashOf, structureOf, useScratch } from '../support/scratch.js';
 
 const CRM = fileURLToPath(new URL('../../examples/crm', import.meta.url));

@@ -2,10 +2,11 @@
 import { describe, expect, test } from 'vitest';
 import { startRun } from '../../src/verbs/run.js';
 import { closeSession, openSession } from '../../src/verbs/session.js';
-import { finished, runCommand, runJson, startCommand } from '../support/command.js';
+import { runJson } from '../support/command.js';
 import { until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
 import { isStopped } from '../support/observe.js';
+import { finished, runProcess, runProcessJson, startCommand } from '../support/process.js';
 import { makeProject } from '../support/project.js';
 
 interface Owner {
@@ -86,7 +87,7 @@ describe('a looked-up document that an earlier step writes', () => {
     expect(await owners.findOne({ _id: 1 })).toMatchObject({ no: 101, label: 'BOB' });
     runner.kill('SIGKILL');
     await end;
-    const { code } = await runJson(['run', 'm1', ...RUN], { cwd, uri, env: { TEST_MENDED: '1' } });
+    const { code } = await runProcessJson(['run', 'm1', ...RUN], { cwd, uri, env: { TEST_MENDED: '1' } });
     expect([code, await cars.distinct('label')]).toEqual([0, ['ADA', 'BOB']]);
   });
 
@@ -105,7 +106,7 @@ describe('a looked-up document that an earlier step writes', () => {
     const cwd = await project('_id');
     const failing = ['run', 'm1', '--max-failures', '1', ...RUN];
     const env = { GODWIT_TEST: '1', GODWIT_FAULT: 'batch:after-commit:3:kill' };
-    expect((await runCommand(failing, { cwd, uri, env })).signal).toBe('SIGKILL');
+    expect((await runProcess(failing, { cwd, uri, env })).signal).toBe('SIGKILL');
     expect(await cars.countDocuments({ label: 'none' })).toBeGreaterThan(0);
     const mended = { cwd, uri, env: { TEST_MENDED: '1' } };
     expect((await runJson(['run', 'm1', '--only', '1', ...RUN], mended)).code).toBe(7);

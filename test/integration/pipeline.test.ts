@@ -10,6 +10,7 @@ import { verify } from '../../src/verbs/verify.js';
 import { runCommand } from '../support/command.js';
 import { audited, brokenInvariants } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
+import { runProcess } from '../support/process.js';
 import { makeProject } from '../support/project.js';
 import { rawInsert } from '../support/raw-insert.js';
 import { hashOf } from '../support/scratch.js';
@@ -277,7 +278,7 @@ describe('a pipeline step', () => {
       async (session, cwd) => {
         await db.collection('twin').updateMany({}, { $set: { mark: 'x' } });
         const args = ['run', 'm1', '--batch-size', '50', '--workers', '1', '--progress', 'none'];
-        const dead = await runCommand(args, { cwd, uri, env: { GODWIT_TEST: '1', GODWIT_FAULT: `${point}:3:kill` } });
+        const dead = await runProcess(args, { cwd, uri, env: { GODWIT_TEST: '1', GODWIT_FAULT: `${point}:3:kill` } });
         expect(dead.signal).toBe('SIGKILL');
         expect((await runCommand(args, { cwd, uri })).code).toBe(0);
         expect(await hashOf(db, 'people')).toBe(await hashOf(db, 'twin'));

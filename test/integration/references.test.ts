@@ -1,10 +1,11 @@
 /** Keys become references, on a real server: as asked, found again by verify, and back to the same bytes. */
 import { type Db, type Document, Double, Int32, Long } from 'mongodb';
 import { describe, expect, inject, test } from 'vitest';
-import { finished, runCommand, startCommand } from '../support/command.js';
+import { runCommand } from '../support/command.js';
 import { audited, until } from '../support/crash.js';
 import { libraryAt } from '../support/library.js';
 import { brokenHistory } from '../support/observe.js';
+import { finished, startCommand } from '../support/process.js';
 import { makeProject } from '../support/project.js';
 import { readLines } from '../support/sample-data.js';
 import { hashOf, useScratch } from '../support/scratch.js';

@@ -4,6 +4,7 @@ import { runCommand, runJson } from '../support/command.js';
 import { brokenInvariants } from '../support/crash.js';
 import { libraryAt } from '../support/library.js';
 import { brokenHistory, brokenSums } from '../support/observe.js';
+import { runProcess } from '../support/process.js';
 import { makeProject } from '../support/project.js';
 import { hashOf, useScratch } from '../support/scratch.js';
 
@@ -86,12 +87,12 @@ describe('a script', () => {
     const before = await hashes();
     const run = ['run', 'm1', '--batch-size', '9', '--progress', 'none', '--json'];
     const env = { GODWIT_TEST: '1', GODWIT_FAULT: `batch:after-commit:${hit}:kill` };
-    expect((await runCommand(run, { ...at, env })).signal).toBe('SIGKILL');
+    expect((await runProcess(run, { ...at, env })).signal).toBe('SIGKILL');
     expect((await runJson(run.slice(0, -1), at)).json).toMatchObject({ state: 'completed', failed: 0 });
     expect(await db.collection<Doc>('people').countDocuments({ teamId: { $in: [0, 1] }, name: /^P\d+$/ })).toBe(40);
     expect(await brokenInvariants(db)).toEqual([]);
     const killed = { GODWIT_TEST: '1', GODWIT_FAULT: 'rollback:after-data:3:kill' };
-    expect((await runCommand(['rollback', 'm1'], { ...at, env: killed })).signal).toBe('SIGKILL');
+    expect((await runProcess(['rollback', 'm1'], { ...at, env: killed })).signal).toBe('SIGKILL');
     expect((await runJson(['rollback', 'm1'], at)).json).toMatchObject({ identical: true });
     expect(await hashes()).toEqual(before);
   });

@@ -1,10 +1,10 @@
 /** Steps of one collection that follow each other: one write, in their order, and one way back. */
 import type { Document } from 'mongodb';
 import { describe, expect, inject, test } from 'vitest';
-import { finished, startCommand } from '../support/command.js';
 import { audited, brokenInvariants, until } from '../support/crash.js';
 import { libraryAt } from '../support/library.js';
 import { auditEntries, brokenHistory, brokenSums } from '../support/observe.js';
+import { finished, startCommand } from '../support/process.js';
 import { makeProject } from '../support/project.js';
 import { rawInsert } from '../support/raw-insert.js';
 import { hashOf, useScratch } from '../support/scratch.js';

@@ -1,9 +1,8 @@
-/** A server with access control, and users on it. */
+/** The shared server with access control, and users on it. */
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll } from 'vitest';
-import { type EmbeddedServer, startEmbedded } from '../../src/embedded/start.js';
-
-const ROOT = { user: 'root', password: 'root-of-the-tests' };
+import { takeShared } from './servers.js';
+import type { Keeper } from './warden.js';
 
 export interface AuthServer {
   /** Connection string of the root user. */
@@ -12,16 +11,16 @@ export interface AuthServer {
   addUser(database: string, user: string, password: string, role: string): Promise<string>;
 }
 
-/** Starts the server before the tests of a file, stops it at the end. */
+/** Users are of one database: other files are at the same server. */
 export function useAuthServer(): AuthServer {
-  let server: EmbeddedServer | undefined;
+  let server: Keeper | undefined;
   beforeAll(async () => {
-    server = await startEmbedded({ auth: ROOT });
+    server = await takeShared('auth');
   });
   afterAll(() => server?.stop());
-  const started = (): EmbeddedServer => {
-    if (!server) throw new Error('wanted to be called inside a test or a hook');
-    return server;
+  const started = (): Keeper['facts'] => {
+    if (!server) throw new Error('to be called inside a test or a hook');
+    return server.facts;
   };
   return {
     rootUri: () => started().rootUri,

@@ -1,18 +1,16 @@
-/** The built command as a user runs it: a process of its own. `npm test` builds first. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-
-/** The built command. */
-export const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+/**
+ * The command in the test's own process: the same `main` as `godwit`, with streams and an environment of its own. A tenth
+ * of the time of a process. What only a process has (a pid, signals, a sentinel) is in process.ts.
+ */
+import { EventEmitter } from 'node:events';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { main } from '../../src/cli/command-line.js';
 
 export interface CommandOptions {
   readonly cwd: string;
   readonly uri?: string | undefined;
   readonly env?: NodeJS.ProcessEnv;
-  /** Another build than `dist/`. */
-  readonly main?: string;
 }
 
 export interface CommandResult {
@@ -23,42 +21,51 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-const living = new Set<ChildProcess>();
+export interface Call {
+  /** Settles when the command has ended. */
+  readonly end: Promise<CommandResult>;
+  /** As if the process had been sent this signal. */
+  signal(name: NodeJS.Signals): void;
+  /** What it has written to stderr until now. */
+  stderr(): string;
+}
 
-/** Starts the command; its output is collected by `finished`. */
-export function startCommand(args: readonly string[], options: CommandOptions): ChildProcess {
-  const main = options.main ?? MAIN;
-  if (!existsSync(main)) throw new Error('dist/ is missing: run `npm run build` first');
-  const { MONGODB_URI: _ignored, ...env } = process.env;
-  const child = spawn(process.execPath, [main, ...args], {
-    cwd: options.cwd,
-    env: { ...env, ...(options.uri === undefined ? {} : { MONGODB_URI: options.uri }), ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+/** The environment of a command: the test's own, without a server in it. */
+export function environmentOf({ uri, env }: CommandOptions): NodeJS.ProcessEnv {
+  const { MONGODB_URI: _ignored, ...own } = process.env;
+  return { ...own, ...(uri === undefined ? {} : { MONGODB_URI: uri }), ...env };
+}
+
+/** Variables that mean something to a process only: a test that gives them to a call would test nothing. */
+const OF_PROCESSES = ['GODWIT_FAULT', 'NODE_OPTIONS'];
+
+/** Begins to run one command line. */
+export function callCommand(args: readonly string[], options: CommandOptions): Call {
+  const lost = OF_PROCESSES.find((name) => options.env?.[name] !== undefined);
+  if (lost) throw new Error(`${lost} needs a process of its own: runProcess`);
+  const [stdin, stdout, stderr] = [new PassThrough().end(), new PassThrough(), new PassThrough()];
+  const signals = new EventEmitter();
+  let said = '';
+  stderr.on('data', (part: Buffer) => {
+    said += part.toString();
   });
-  living.add(child);
-  child.once('exit', () => living.delete(child));
-  return child;
-}
-
-/** Kills what a failed test left running, or stopped: a hook for files that stop their processes. */
-export function killLeftovers(): void {
-  for (const child of living) child.kill('SIGKILL');
-}
-
-async function collect(stream: NodeJS.ReadableStream | null): Promise<string> {
-  let text = '';
-  if (stream) for await (const part of stream) text += String(part);
-  return text;
-}
-
-export async function finished(child: ChildProcess): Promise<CommandResult> {
-  const exit = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
-  const [stdout, stderr, [code, signal]] = await Promise.all([collect(child.stdout), collect(child.stderr), exit]);
-  return { code, signal, stdout, stderr };
+  const exit = (code: number): void => {
+    throw new Error(`the command left with ${code}`);
+  };
+  const surroundings = {
+    ...{ stdin, stdout, stderr, signals, exit },
+    ...{ env: environmentOf(options), cwd: options.cwd, now: () => new Date() },
+  };
+  const output = text(stdout);
+  const work = async (): Promise<CommandResult> => {
+    const code = await main(args, surroundings).finally(() => stdout.end());
+    return { code, signal: null, stdout: await output, stderr: said };
+  };
+  return { end: work(), signal: (name) => signals.emit(name), stderr: () => said };
 }
 
 export const runCommand = (args: readonly string[], options: CommandOptions): Promise<CommandResult> =>
-  finished(startCommand(args, options));
+  callCommand(args, options).end;
 
 /** With --json: the one document on stdout. Throws when stdout is anything else. */
 export async function runJson(

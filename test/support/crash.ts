@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from 'mongodb';
-import { type CommandOptions, finished, startCommand } from './command.js';
+import type { CommandOptions } from './command.js';
+import { finished, startCommand } from './process.js';
 
 /** A small deterministic generator (mulberry32, public domain), so that a failing seed can be tried again. */
 export function randomFrom(seed: number): () => number {

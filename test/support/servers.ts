@@ -1,21 +1,30 @@
 /** Servers whose members are killed, stopped and started again under a run: a real replica set, by its pids. */
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readdir, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { type Document, MongoClient } from 'mongodb';
-import { afterAll, beforeAll } from 'vitest';
-import { findMongod } from '../../src/embedded/find-mongod.js';
-import { type Janitor, startJanitor } from '../../src/embedded/janitor.js';
-import { startMongod } from '../../src/embedded/mongod-process.js';
-import { type EmbeddedServer, type StartEmbeddedOptions, startEmbedded } from '../../src/embedded/start.js';
+import { afterAll, beforeAll, inject } from 'vitest';
+import type { StartEmbeddedOptions } from '../../src/embedded/start.js';
 import { until } from './crash.js';
+import {
+  type Keeper,
+  type Reply,
+  type Request,
+  type RestartOptions,
+  type ServerFacts,
+  type SharedKind,
+  startKept,
+  TEST_COMMANDS,
+} from './warden.js';
 
 const run = promisify(execFile);
 
-/** For fail points: the server then lets tests hold, refuse and forget what it is told. */
-export const TEST_COMMANDS = ['--setParameter', 'enableTestCommands=1'] as const;
+/** Those that tests turn on. */
+const FAIL_POINTS = ['failCommand', 'waitAfterCommandFinishesExecution', 'stopReplProducer'];
 
 /** The process is there, and not only as a zombie. */
 function isAlive(pid: number): boolean {
@@ -27,27 +36,17 @@ function isAlive(pid: number): boolean {
   }
 }
 
-export interface RestartOptions {
-  readonly dbPath?: string | undefined;
-  /** As if somebody had forgotten the name of the set. */
-  readonly isStandalone?: boolean;
-}
-
 export class Members {
+  readonly server: ServerFacts;
   readonly #pids: number[];
   readonly #clients: MongoClient[];
-  #starts = 0;
 
-  constructor(
-    readonly server: EmbeddedServer,
-    private readonly janitor: Janitor,
-    private readonly folder: string,
-    private readonly args: readonly string[],
-  ) {
-    this.#pids = server.members.map(({ pid }) => pid);
+  constructor(private readonly keeper: Keeper) {
+    this.server = keeper.facts;
+    this.#pids = this.server.members.map(({ pid }) => pid);
     // Impatient: a member that is down must not keep a look at the others waiting.
     const limits = { serverSelectionTimeoutMS: 1_000, socketTimeoutMS: 20_000, heartbeatFrequencyMS: 500 };
-    this.#clients = server.members.map(
+    this.#clients = this.server.members.map(
       ({ port }) => new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, limits),
     );
   }
@@ -114,17 +113,8 @@ export class Members {
   }
 
   /** On its old port; with its old data unless another folder is given. Waits until it listens. */
-  async restart(
-    member: number,
-    { dbPath = this.server.members[member]?.dbPath, isStandalone = false }: RestartOptions = {},
-  ): Promise<void> {
-    const { port } = this.server.members[member] ?? {};
-    if (!dbPath || !port) throw new Error('wanted one of the members');
-    this.#starts += 1;
-    const logPath = join(this.folder, `again-${this.#starts}.log`);
-    const { path: binary } = await findMongod();
-    const args = [...(isStandalone ? [] : ['--replSet', this.server.setName ?? '']), ...this.args];
-    this.#pids[member] = (await startMongod({ binary, port, dbPath, logPath, args }, this.janitor)).pid;
+  async restart(member: number, options: RestartOptions = {}): Promise<void> {
+    this.#pids[member] = await this.keeper.restart(member, options);
   }
 
   /**
@@ -147,7 +137,7 @@ export class Members {
 
   /** An empty data folder, removed at the end. */
   emptyFolder(): Promise<string> {
-    return mkdtemp(join(this.folder, 'data-'));
+    return mkdtemp(join(this.server.folder, 'data-'));
   }
 
   async stepDown(): Promise<void> {
@@ -165,30 +155,77 @@ export class Members {
     for (const member of members) await this.failPoint(member, 'stopReplProducer', isOn ? 'off' : 'alwaysOn');
   }
 
+  /** No command fails, no member is kept from hearing, and one of them takes writes. */
+  async mend(): Promise<void> {
+    for (let member = 0; member < this.#clients.length; member += 1)
+      for (const name of FAIL_POINTS) await this.failPoint(member, name, 'off');
+    await this.whole();
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#clients.map((client) => client.close()));
-    await this.janitor.finish();
-    await this.server.stop();
+    await this.keeper.stop();
   }
 }
 
-/** Starts them; `close` ends all of their processes. */
+/** Starts servers of one's own; `close` ends all of their processes. */
 export async function startMembers(options: StartEmbeddedOptions = {}): Promise<Members> {
-  const args = [...TEST_COMMANDS, ...(options.args ?? [])];
-  const server = await startEmbedded({ ...options, args });
-  const folder = await mkdtemp(join(tmpdir(), 'godwit-members-'));
-  return new Members(server, startJanitor(folder), folder, args);
+  return new Members(await startKept({ ...options, args: [...TEST_COMMANDS, ...(options.args ?? [])] }));
 }
 
-/** Starts them before the tests of a file; all of their processes are gone at its end. */
-export function useMembers(options: StartEmbeddedOptions = {}): () => Members {
+/** Starts servers of the file's own before its tests, for arguments that no other file wants. */
+export function useMembers(options: StartEmbeddedOptions): () => Members {
   let members: Members | undefined;
   beforeAll(async () => {
     members = await startMembers(options);
   });
   afterAll(() => members?.close());
   return () => {
-    if (!members) throw new Error('wanted to be called inside a test or a hook');
+    if (!members) throw new Error('to be called inside a test or a hook');
+    return members;
+  };
+}
+
+/** A shared server, until `stop` gives it back. */
+export async function takeShared(kind: SharedKind): Promise<Keeper> {
+  const socket = connect(inject('wardenPort'), '127.0.0.1');
+  const lines = createInterface({ input: socket });
+  const ask = async (request: Request): Promise<Reply> => {
+    socket.write(`${JSON.stringify(request)}\n`);
+    const [line] = (await once(lines, 'line')) as [string];
+    const reply = JSON.parse(line) as Reply;
+    if ('failed' in reply) throw new Error(reply.failed);
+    return reply;
+  };
+  const reply = await ask({ take: kind });
+  if (!('facts' in reply)) throw new Error('the warden answered something else');
+  return {
+    facts: reply.facts,
+    async restart(member, options = {}) {
+      const restarted = await ask({ restart: { ...options, member } });
+      return 'pid' in restarted ? restarted.pid : 0;
+    },
+    async stop() {
+      socket.destroy();
+    },
+  };
+}
+
+/**
+ * The shared server with fail points (`one`), or the shared set of three, for the tests of a file. Another file that
+ * asks for it waits. Each test takes a database of its own, and leaves the server as it found it.
+ */
+export function useSharedMembers(kind: 'one' | 'three'): () => Members {
+  let members: Members | undefined;
+  beforeAll(async () => {
+    members = new Members(await takeShared(kind));
+    await members.whole();
+  });
+  afterAll(async () => {
+    await members?.mend().finally(() => members?.close());
+  });
+  return () => {
+    if (!members) throw new Error('to be called inside a test or a hook');
     return members;
   };
 }

@@ -1,9 +1,11 @@
 /** A run that is held at a named point while something befalls its server, and how it stands afterwards. */
 import type { Db } from 'mongodb';
 import { expect } from 'vitest';
-import { type CommandResult, finished, runCommand, runJson, startCommand } from './command.js';
+import { onFaultPoint } from '../../src/engine/fault-points.js';
+import { type CommandResult, callCommand, runCommand, runJson } from './command.js';
 import { audited, brokenInvariants, until } from './crash.js';
 import { auditEntries, brokenHistory, brokenSums, isStopped } from './observe.js';
+import { finished, startCommand } from './process.js';
 import { makeMigration } from './project.js';
 import { hashOf } from './scratch.js';
 
@@ -61,10 +63,67 @@ export interface HeldOptions {
   readonly hangsMs?: number;
 }
 
-/** Stops the process at the point, lets `trouble` happen, and lets it go on. */
+/** `point`: its third hit, `point:n` its nth. */
+function momentOf(at: string): { readonly point: string; readonly hit: number } {
+  const [room, name, hit = '3'] = at.split(':');
+  return { point: `${room}:${name}`, hit: Number(hit) };
+}
+
+const toldBy = (result: CommandResult, startedAt: number): Told => ({
+  ...result,
+  json: JSON.parse(result.stdout || '{}') as Record<string, unknown>,
+  seconds: (performance.now() - startedAt) / 1_000,
+});
+
+/**
+ * Runs the command in this process, holds it at the point, lets `trouble` happen, and lets it go on. Its timers and its
+ * connections live while it is held: where they must not, and where a sentinel is wanted, it is `processHeldAt`.
+ */
 export async function heldAt(place: Place, options: HeldOptions, trouble: () => Promise<unknown>): Promise<Told> {
-  const point = /:\d+$/.test(options.at) ? options.at : `${options.at}:3`;
-  const env = { ...options.env, GODWIT_TEST: '1', GODWIT_FAULT: `${point}:stop` };
+  const moment = momentOf(options.at);
+  let hits = 0;
+  let release: () => void = () => undefined;
+  const released = new Promise<void>((done) => {
+    release = done;
+  });
+  const reached = new Promise<void>((done) => {
+    onFaultPoint(async (point) => {
+      if (point !== moment.point) return;
+      hits += 1;
+      if (hits !== moment.hit) return;
+      done();
+      await released;
+    });
+  });
+  const { end, signal } = callCommand(options.args ?? RUN, {
+    cwd: place.cwd,
+    uri: place.uri,
+    ...(options.env ? { env: options.env } : {}),
+  });
+  try {
+    await Promise.race([reached, end]);
+    await trouble();
+  } finally {
+    release();
+  }
+  const startedAt = performance.now();
+  // One that hangs is ended while the test can still show what it said.
+  const limit = setTimeout(() => signal('SIGTERM'), options.hangsMs ?? HANGS_MS);
+  const result = await end.finally(() => {
+    clearTimeout(limit);
+    onFaultPoint(undefined);
+  });
+  return toldBy(result, startedAt);
+}
+
+/** The same of a process of its own, which is stopped (SIGSTOP) meanwhile. */
+export async function processHeldAt(
+  place: Place,
+  options: HeldOptions,
+  trouble: () => Promise<unknown>,
+): Promise<Told> {
+  const { point, hit } = momentOf(options.at);
+  const env = { ...options.env, GODWIT_TEST: '1', GODWIT_FAULT: `${point}:${hit}:stop` };
   const child = startCommand(options.args ?? RUN, { cwd: place.cwd, uri: place.uri, env });
   const end = finished(child);
   try {
@@ -74,11 +133,8 @@ export async function heldAt(place: Place, options: HeldOptions, trouble: () => 
     child.kill('SIGCONT');
   }
   const startedAt = performance.now();
-  // One that hangs is ended while the test can still show what it said.
   const limit = setTimeout(() => child.kill('SIGKILL'), options.hangsMs ?? HANGS_MS);
-  const result = await end.finally(() => clearTimeout(limit));
-  const seconds = (performance.now() - startedAt) / 1_000;
-  return { ...result, json: JSON.parse(result.stdout || '{}') as Record<string, unknown>, seconds };
+  return toldBy(await end.finally(() => clearTimeout(limit)), startedAt);
 }
 
 /** Code of the error that the command told; null when it told none. */

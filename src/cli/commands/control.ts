@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { pauseRun, resumeRun, stopRun, throttleRun } from '../../godwit.js';
 import type { ControlResult, PaceOptions } from '../../verbs/control.js';
-import { action, whereLine } from '../command.js';
+import { action, type Call, whereLine } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { countingNumber } from '../options.js';
 import { renderControl } from '../render/control.js';
@@ -34,7 +34,7 @@ const VERBS: readonly (readonly [string, string, Act])[] = [
   ['stop', 'let a run under way finish its batch, and end; the next run goes on', stopRun],
 ];
 
-export function addControl(program: Command, done: (code: number) => void): void {
+export function addControl(program: Command, call: Call): void {
   for (const [verb, description, act] of VERBS)
     program
       .command(`${verb} <id>`)
@@ -42,7 +42,7 @@ export function addControl(program: Command, done: (code: number) => void): void
       .option('--because <text>', 'why: stays on record')
       .option('--no-wait', 'do not wait until the runner has answered')
       .action(
-        action<[string, ControlFlags]>(done, (invocation, _options, id, flags) =>
+        action<[string, ControlFlags]>(call, (invocation, _options, id, flags) =>
           invocation.withSession(async (session) => {
             const result = await act(session, id, flags);
             invocation.io.json(result);
@@ -60,7 +60,7 @@ export function addControl(program: Command, done: (code: number) => void): void
     .option('--reset', 'take back what was asked before')
     .option('--no-wait', 'do not wait until the runner has answered')
     .action(
-      action<[string, PaceFlags]>(done, (invocation, _options, id, flags) =>
+      action<[string, PaceFlags]>(call, (invocation, _options, id, flags) =>
         invocation.withSession(async (session) => {
           const pace = paceOf(flags);
           const result: ControlResult = await throttleRun(session, id, { ...pace, wait: flags.wait });

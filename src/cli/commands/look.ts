@@ -13,7 +13,7 @@ import {
   statusWithReadiness,
   verify,
 } from '../../godwit.js';
-import { action, type Invocation, whereLine } from '../command.js';
+import { action, type Call, type Invocation, whereLine } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { countingNumber, durationOption } from '../options.js';
 import { renderAudit, renderDoctor, renderPurge, renderVerify } from '../render/checks.js';
@@ -50,7 +50,7 @@ async function watch(invocation: Invocation, session: Session, id: string | unde
   return EXIT.interrupted;
 }
 
-export function addLook(program: Command, done: (code: number) => void): void {
+export function addLook(program: Command, call: Call): void {
   const show = (invocation: Invocation, id: string | undefined, isWatched: boolean): Promise<number> =>
     invocation.withSession(async (session) => {
       if (isWatched && invocation.io.stdout.isTTY && !invocation.io.options.json) return watch(invocation, session, id);
@@ -60,23 +60,23 @@ export function addLook(program: Command, done: (code: number) => void): void {
   program
     .command('list')
     .description('the migrations and what became of them')
-    .action(action<[unknown]>(done, (invocation) => show(invocation, undefined, false)));
+    .action(action<[unknown]>(call, (invocation) => show(invocation, undefined, false)));
   program
     .command('status [id]')
     .description('one migration in full, or all: state, progress, lease, failures, history')
     .option('--watch', 'redraw every second until Ctrl-C')
     .action(
-      action<[string | undefined, { watch?: boolean }]>(done, (invocation, _options, id, flags) =>
+      action<[string | undefined, { watch?: boolean }]>(call, (invocation, _options, id, flags) =>
         show(invocation, id, flags.watch === true),
       ),
     );
-  addVerify(program, done);
-  addAudit(program, done);
+  addVerify(program, call);
+  addAudit(program, call);
   program
     .command('doctor')
     .description('environment, server, rights, disk, clocks')
     .action(
-      action<[unknown]>(done, (invocation) =>
+      action<[unknown]>(call, (invocation) =>
         invocation.withSession(async (session) => {
           const { io } = invocation;
           const result = await doctor(session);
@@ -88,13 +88,13 @@ export function addLook(program: Command, done: (code: number) => void): void {
     );
 }
 
-function addVerify(program: Command, done: (code: number) => void): void {
+function addVerify(program: Command, call: Call): void {
   program
     .command('verify <id>')
     .option('--full', 'transform every document again, not only those that are no longer as the run left them')
     .description('prove a run: nothing left to change, audit complete, validators and invariants hold')
     .action(
-      action<[string, { full?: boolean }]>(done, (invocation, _options, id, flags) =>
+      action<[string, { full?: boolean }]>(call, (invocation, _options, id, flags) =>
         invocation.withSession(async (session) => {
           const { io } = invocation;
           const progress = invocation.progress(session, `${id} (verify)`);
@@ -117,7 +117,7 @@ interface AuditFlags {
   readonly showValues?: boolean;
 }
 
-function addAudit(program: Command, done: (code: number) => void): void {
+function addAudit(program: Command, call: Call): void {
   const command = program
     .command('audit <id>')
     .description('before and after of what a run changed, field by field')
@@ -127,7 +127,7 @@ function addAudit(program: Command, done: (code: number) => void): void {
     .option('--out <file>', 'write every entry there, exactly, as Extended JSON lines (with values)')
     .option('--show-values', 'show values instead of their shapes, on a terminal only')
     .action(
-      action<[string, AuditFlags]>(done, (invocation, _options, id, flags) =>
+      action<[string, AuditFlags]>(call, (invocation, _options, id, flags) =>
         invocation.withSession(async (session) => {
           const { io } = invocation;
           const showValues = flags.showValues === true && io.stdout.isTTY === true && !io.options.json;
@@ -138,7 +138,7 @@ function addAudit(program: Command, done: (code: number) => void): void {
         }),
       ),
     );
-  addPurge(command, done);
+  addPurge(command, call);
 }
 
 interface PurgeFlags {
@@ -147,7 +147,7 @@ interface PurgeFlags {
   readonly dryRun?: boolean;
 }
 
-function addPurge(audit: Command, done: (code: number) => void): void {
+function addPurge(audit: Command, call: Call): void {
   audit
     .command('purge [id]')
     .description('take away audits that no rollback can need; with an id, give up the way back of that run')
@@ -155,7 +155,7 @@ function addPurge(audit: Command, done: (code: number) => void): void {
     .option('--because <reason>', 'why the way back is given up; stays on record')
     .option('--dry-run', 'remove nothing: list what would be')
     .action(
-      action<[string | undefined, PurgeFlags]>(done, (invocation, _options, id, flags) =>
+      action<[string | undefined, PurgeFlags]>(call, (invocation, _options, id, flags) =>
         invocation.withSession(async (session) => {
           const { because, olderThan, dryRun } = flags;
           if (!dryRun) await invocation.confirm(session, id ? `give up the way back of ${id}` : 'purge old audits');

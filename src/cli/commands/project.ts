@@ -3,21 +3,21 @@ import type { Command } from 'commander';
 import { loadConfig } from '../../config/load.js';
 import { type AmendResult, amend, createMigration, initProject } from '../../godwit.js';
 import { redactUris } from '../../kernel/redact.js';
-import { action, type Invocation } from '../command.js';
+import { action, type Call, type Invocation } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { nextLines, table } from '../output/layout.js';
 
 const readConfig = (invocation: Invocation) => {
   const { uri, db, env, config } = invocation.options;
-  return loadConfig({ cwd: invocation.cwd, uri, db, environment: env, file: config });
+  return loadConfig({ cwd: invocation.cwd, env: invocation.env, uri, db, environment: env, file: config });
 };
 
-export function addProject(program: Command, done: (code: number) => void): void {
+export function addProject(program: Command, call: Call): void {
   program
     .command('init')
     .description('write a configuration and the migrations folder; never overwrites')
     .action(
-      action<[unknown]>(done, async ({ io, cwd }) => {
+      action<[unknown]>(call, async ({ io, cwd }) => {
         const result = await initProject({ cwd });
         io.json(result);
         const made = result.created.map((path) => `  + ${path}`);
@@ -41,7 +41,7 @@ export function addProject(program: Command, done: (code: number) => void): void
       'transform',
     )
     .action(
-      action<[string, { kind: string }]>(done, async (invocation, _options, name, flags) => {
+      action<[string, { kind: string }]>(call, async (invocation, _options, name, flags) => {
         const { io, cwd } = invocation;
         const result = await createMigration({ config: await readConfig(invocation), cwd, name, kind: flags.kind });
         io.json(result);
@@ -58,19 +58,19 @@ export function addProject(program: Command, done: (code: number) => void): void
         return EXIT.done;
       }),
     );
-  addAmend(program, done);
-  addConfig(program, done);
+  addAmend(program, call);
+  addConfig(program, call);
 }
 
 const idOf = (file: string): string => file.replace(/^.*\//, '').replace(/\.[mc]?[jt]s$/, '');
 
-function addAmend(program: Command, done: (code: number) => void): void {
+function addAmend(program: Command, call: Call): void {
   program
     .command('amend <id>')
     .description('accept a changed file, or other collections, of a run that has begun')
     .requiredOption('--because <reason>', 'stays on record')
     .action(
-      action<[string, { because: string }]>(done, (invocation, _options, id, flags) =>
+      action<[string, { because: string }]>(call, (invocation, _options, id, flags) =>
         invocation.withSession(async (session) => {
           const result = await amend(session, id, flags.because);
           invocation.io.json(result);
@@ -112,12 +112,12 @@ function valueAt(settings: unknown, path: string): unknown {
 /** URIs inside environments, with their passwords hidden. */
 const hidden = (value: unknown): string => redactUris(JSON.stringify(value) ?? '-');
 
-function addConfig(program: Command, done: (code: number) => void): void {
+function addConfig(program: Command, call: Call): void {
   program
     .command('config')
     .description('every value and where it came from, secrets hidden')
     .action(
-      action<[unknown]>(done, async (invocation) => {
+      action<[unknown]>(call, async (invocation) => {
         const config = await readConfig(invocation);
         const values = Object.entries(config.origins)
           .filter(([path]) => path !== 'uri' && path !== 'env')

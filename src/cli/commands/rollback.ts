@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { startRollback } from '../../godwit.js';
-import { action, whereLine } from '../command.js';
+import { action, type Call, whereLine } from '../command.js';
 import { EXIT, restingExit } from '../exit-codes.js';
 import { countingNumber } from '../options.js';
 import { renderRollback } from '../render/run.js';
@@ -12,7 +12,7 @@ interface RollbackFlags {
   readonly workers?: number;
 }
 
-export function addRollback(program: Command, done: (code: number) => void): void {
+export function addRollback(program: Command, call: Call): void {
   program
     .command('rollback <id>')
     .description('bring back what a run changed, byte for byte, from its audit')
@@ -25,7 +25,7 @@ export function addRollback(program: Command, done: (code: number) => void): voi
     .option('--only <docid>', 'only this document; the run stays in its state')
     .option('--workers <n>', 'chunks worked on at once', countingNumber)
     .action(
-      action<[string, RollbackFlags]>(done, (invocation, _options, id, flags) =>
+      action<[string, RollbackFlags]>(call, (invocation, _options, id, flags) =>
         invocation.withSession(async (session) => {
           const { io, interrupts } = invocation;
           if (!flags.dryRun) await invocation.confirm(session, `roll ${id} back`);

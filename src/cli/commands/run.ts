@@ -3,7 +3,7 @@ import { MIGRATION_PHASES, type MigrationPhase } from '../../domain/expand-contr
 import { ERROR_CODES, type ErrorCode, GodwitError } from '../../errors.js';
 import { dryRun, isClean, type Session, startRun, statusOf } from '../../godwit.js';
 import type { RunResult } from '../../verbs/run.js';
-import { action, type Invocation, whereLine } from '../command.js';
+import { action, type Call, type Invocation, whereLine } from '../command.js';
 import { EXIT, restingExit } from '../exit-codes.js';
 import { countingNumber, wholeNumber } from '../options.js';
 import { errorJson, showError } from '../output/errors.js';
@@ -124,7 +124,7 @@ function addDryRunOptions(command: Command): Command {
     .option('--batch-size <n>', 'documents in a batch; they adapt to the application without it', countingNumber);
 }
 
-export function addRun(program: Command, done: (code: number) => void): void {
+export function addRun(program: Command, call: Call): void {
   addDryRunOptions(program.command('run [id]').description('run a migration, or go on where it was'))
     .option('--all', 'every pending migration in order, each after those it depends on')
     .option('--dry-run', 'write nothing: report what would change, fail, disappear')
@@ -135,7 +135,7 @@ export function addRun(program: Command, done: (code: number) => void): void {
     .option('--max-failures <n>', 'documents that may fail; 0 stops at the first', wholeNumber)
     .option('--follow', 'keep catching up with an application that writes the old shape, until stopped')
     .action(
-      action<[string | undefined, RunFlags]>(done, async (invocation, _options, id, flags) => {
+      action<[string | undefined, RunFlags]>(call, async (invocation, _options, id, flags) => {
         if (flags.all) {
           requireAllAlone(id, { ...flags });
           return invocation.withSession((session) => runAll(invocation, session, flags), true);
@@ -164,12 +164,12 @@ export function addRun(program: Command, done: (code: number) => void): void {
     .option('--workers <n>', 'chunks worked on at once', countingNumber)
     .option('--max-failures <n>', 'documents that may fail; 0 stops at the first', wholeNumber)
     .action(
-      action<[string, RunFlags]>(done, (invocation, _options, id, flags) =>
+      action<[string, RunFlags]>(call, (invocation, _options, id, flags) =>
         invocation.withSession((session) => runForReal(invocation, session, id, { ...flags, retry: true }), true),
       ),
     );
   addDryRunOptions(program.command('dry-run <id>').description('the same as run <id> --dry-run')).action(
-    action<[string, RunFlags]>(done, (invocation, _options, id, flags) =>
+    action<[string, RunFlags]>(call, (invocation, _options, id, flags) =>
       invocation.withSession((session) => lookDry(invocation, session, id, flags)),
     ),
   );

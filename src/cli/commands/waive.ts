@@ -1,7 +1,7 @@
 /** `waive`: somebody answers for what cannot be looked at. */
 import type { Command } from 'commander';
 import { waive } from '../../godwit.js';
-import { action } from '../command.js';
+import { action, type Call } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { nextLines } from '../output/layout.js';
 import { formatTime } from '../output/time.js';
@@ -11,14 +11,14 @@ interface WaiveFlags {
   readonly until?: string;
 }
 
-export function addWaive(program: Command, done: (code: number) => void): void {
+export function addWaive(program: Command, call: Call): void {
   program
     .command('waive <gate> [id]')
     .description('answer for what must hold before a contract phase: readers, watch or backup')
     .requiredOption('--because <reason>', 'stays on record, with who and when')
     .option('--until <moment>', 'a date, or a duration from now on; without it for as long as the file is the same')
     .action(
-      action<[string, string | undefined, WaiveFlags]>(done, (invocation, _options, gate, id, flags) =>
+      action<[string, string | undefined, WaiveFlags]>(call, (invocation, _options, gate, id, flags) =>
         invocation.withSession(async (session) => {
           const result = await waive(session, gate, { id, ...flags });
           const { evidence } = result;

@@ -9,6 +9,7 @@ export interface FrameSpace {
   readonly columns: number;
   readonly rows: number;
   readonly paint: Paint;
+  readonly now: Date;
 }
 
 const STATE_WORDS: Readonly<Record<string, string>> = {
@@ -29,12 +30,12 @@ function stateLine(view: ProgressView, { columns, paint }: FrameSpace): string {
   return `${paint('run', word)}  ${percent}${drawn}  ${counts}`;
 }
 
-function endLine(view: ProgressView): string {
+function endLine(view: ProgressView, at: Date): string {
   if (view.following)
     return `ends     when stopped: it follows the application, ${formatDuration(view.following.lagMs)} behind, ${formatCount(view.following.caughtUp)} documents caught up`;
   const { end } = view;
   if ('unknown' in end) return `ends     unknown: ${end.unknown}`;
-  const now = Date.now();
+  const now = at.getTime();
   const [low, high] = [new Date(now + end.low * 1_000), new Date(now + end.high * 1_000)];
   return `ends     ${formatClock(low)} to ${formatClock(high)} ${formatOffset(low)} (${formatDuration(end.low * 1_000)} to ${formatDuration(end.high * 1_000)} left)`;
 }
@@ -61,7 +62,7 @@ export function composeFrame(view: ProgressView, space: FrameSpace): string[] {
   const lines: { rank: number; text: string }[] = [
     { rank: 1, text: cutMiddle(`${view.where}   ${view.what}`, space.columns - 1) },
     { rank: 0, text: stateLine(view, space) },
-    { rank: 2, text: endLine(view) },
+    { rank: 2, text: endLine(view, space.now) },
     { rank: 3, text: `rate     ${rateText(view.recentRate)} lately   ${rateText(view.meanRate)} mean${batch}` },
     { rank: 4, text: `limit    ${bottleneck ?? 'still measuring'}` },
     { rank: 5, text: countsLine(view, space.paint) },

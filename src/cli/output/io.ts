@@ -1,5 +1,6 @@
 /** The two streams of a terminal program. The only place that writes to them. */
 import { styleText } from 'node:util';
+import type { Surroundings, Terminal } from '../surroundings.js';
 
 export type Style = 'ok' | 'run' | 'fail' | 'bold' | 'added' | 'removed';
 
@@ -18,13 +19,24 @@ export type Paint = (style: Style, text: string) => string;
 export class Io {
   constructor(
     readonly options: IoOptions,
-    readonly stdout: NodeJS.WriteStream = process.stdout,
-    readonly stderr: NodeJS.WriteStream = process.stderr,
+    private readonly surroundings: Pick<Surroundings, 'stdout' | 'stderr' | 'now'>,
   ) {}
 
-  #painter(stream: NodeJS.WriteStream): Paint {
-    const plain = !this.options.color || process.env['TERM'] === 'dumb';
-    return (style, text) => (plain ? text : styleText(FORMATS[style], text, { stream }));
+  get stdout(): Terminal {
+    return this.surroundings.stdout;
+  }
+
+  get stderr(): Terminal {
+    return this.surroundings.stderr;
+  }
+
+  /** The time that is shown. */
+  now(): Date {
+    return this.surroundings.now();
+  }
+
+  #painter(stream: Terminal): Paint {
+    return (style, text) => (this.options.color ? styleText(FORMATS[style], text, { stream }) : text);
   }
 
   get paint(): Paint {
@@ -37,7 +49,7 @@ export class Io {
 
   /** Width of the report, in columns: that of the terminal up to 100, or 100. */
   get columns(): number {
-    return Math.min(100, this.stdout.isTTY ? this.stdout.columns : 100);
+    return Math.min(100, (this.stdout.isTTY ? this.stdout.columns : undefined) ?? 100);
   }
 
   /** True where a text `_id` may be shown: on a terminal. */

@@ -35,9 +35,10 @@ function listen(events: Events, view: ProgressView): void {
 }
 
 function showFrame(io: Io, events: Events, view: ProgressView): Progress {
-  const log = createLogUpdate(io.stderr, { showCursor: true });
+  const log = createLogUpdate(io.stderr as NodeJS.WriteStream, { showCursor: true });
   const draw = (): void => {
-    log(composeFrame(view, { columns: io.stderr.columns, rows: io.stderr.rows, paint: io.paintErr }).join('\n'));
+    const { columns, rows } = io.stderr;
+    log(composeFrame(view, { columns: columns ?? 80, rows: rows ?? 24, paint: io.paintErr, now: io.now() }).join('\n'));
   };
   io.frame = { hide: () => log.clear(), draw };
   events.on('run:note', ({ note }) => io.note(note));
@@ -56,7 +57,7 @@ function showLines(io: Io, events: Events, view: ProgressView): Progress {
   let written = 0;
   let next = performance.now();
   const write = (): void => {
-    io.note(plainLine(view));
+    io.note(plainLine(view, io.now()));
     written += 1;
     next = performance.now() + (PLAIN_MS[written < 10 ? 0 : written < 30 ? 1 : 2] ?? 0);
   };
@@ -83,7 +84,7 @@ function showJsonLines(io: Io, events: Events): Progress {
     'dry-run:progress',
   ] as const)
     events.on(name, (event: object) =>
-      io.stderr.write(`${JSON.stringify({ event: name, at: new Date().toISOString(), ...event })}\n`),
+      io.stderr.write(`${JSON.stringify({ event: name, at: io.now().toISOString(), ...event })}\n`),
     );
   return { stop: () => undefined };
 }

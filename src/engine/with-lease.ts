@@ -1,4 +1,5 @@
 /** Everything that a run or a rollback does happens inside its lease: sessions made, lease taken, and given back. */
+import { setMaxListeners } from 'node:events';
 import type { ClientSession, Db, MongoClient } from 'mongodb';
 import type { RunDocument } from '../domain/run.js';
 import type { Events } from '../events.js';
@@ -77,6 +78,7 @@ async function holdLease(facts: RunFacts, run: RunDocument, limit: number, work:
     const { client, db, state, settings, events, loaded } = facts;
     const tally = new Tally(taken.counters, settings.maxFailures, limit);
     const signal = AbortSignal.any([facts.signal, lost.signal]);
+    setMaxListeners(0, signal);
     const sentinel = Sentinel.start(facts.uri, sessions);
     const note = (text: string): void => {
       events.emit('run:note', { run: taken._id, note: text });

@@ -1,4 +1,5 @@
 /** Workers take items in order, each with its own session; the first error stops the others at their next boundary. */
+import { setMaxListeners } from 'node:events';
 import type { ClientSession } from 'mongodb';
 import { pause } from '../kernel/retry.js';
 import type { Gate } from './gate.js';
@@ -20,6 +21,8 @@ export async function shareOut<T>(items: readonly T[], { sessions, signal, gate,
   const either = AbortSignal.any([signal, failed.signal]);
   const done = new AbortController();
   const woken = AbortSignal.any([either, done.signal]);
+  // Each worker listens: Node warns of a leak from the eleventh on.
+  setMaxListeners(0, either, woken);
   let underway = 0;
   const takeItems = async (session: ClientSession, worker: number): Promise<void> => {
     const mayWork = (): boolean => gate.mayWork(worker);

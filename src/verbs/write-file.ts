@@ -1,4 +1,5 @@
 /** Files that were asked for: whole or not there. */
+import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -27,7 +28,8 @@ export async function writeWhole(
   mode = 0o644,
 ): Promise<void> {
   const isAside = await isReplaceable(path);
-  const written = isAside ? `${path}.${process.pid}.part` : path;
+  // Of this call alone: two of one process may write to one path.
+  const written = isAside ? `${path}.${randomBytes(4).toString('hex')}.part` : path;
   try {
     if (isAside) await mkdir(dirname(path), { recursive: true });
     await pipeline(Readable.from(pieces), createWriteStream(written, { mode }));

@@ -28,12 +28,15 @@ async function damage(folder: string, { file, find, replace }: Edit): Promise<vo
 /** @throws when a text of the mutant is not found exactly once, or the copy can't be bundled */
 export async function buildMutant(mutant: Mutant): Promise<Build> {
   const folder = await mkdtemp(join(tmpdir(), 'godwit-mutant-'));
-  for (const name of COPIED) await cp(join(ROOT, name), join(folder, name), { recursive: true });
-  await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
-  for (const edit of mutant.edits) await damage(folder, edit);
-  await bundle(folder);
-  return {
-    main: join(folder, 'dist/cli/main.js'),
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
-  };
+  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  try {
+    for (const name of COPIED) await cp(join(ROOT, name), join(folder, name), { recursive: true });
+    await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+    for (const edit of mutant.edits) await damage(folder, edit);
+    await bundle(folder);
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  return { main: join(folder, 'dist/cli/main.js'), [Symbol.asyncDispose]: remove };
 }

@@ -1,97 +1,97 @@
 /**
- * A few schedules of the campaign with fixed seeds, and those that once failed. The long one is `npm run campaign`
- * (docs/guide/campaign.md).
+ * Eight schedules of the campaign with fixed seeds, two of merges, and those that once failed. More of them, and the
+ * mutants, are in the long tier; the long one is `npm run campaign` (docs/guide/campaign.md).
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { killLeftovers, MAIN } from '../support/process.js';
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
 import { buildMutant } from './build-mutant.js';
-import { Crew } from './crew.js';
-import { drawSchedule, type Focus } from './draw.js';
-import { playMerge } from './merge/play.js';
-import { drawMerge } from './merge/schedule.js';
+import { drawSchedule } from './draw.js';
+import { MUTANT_TESTS } from './mutant-tests.js';
 import { MUTANTS } from './mutants.js';
-import type { Played } from './play.js';
-import { Coverage } from './report.js';
-import type { Schedule } from './schedule.js';
-import { CampaignServer } from './server.js';
+import { QUICK, QUICK_FAULTS } from './quick.js';
+import { regressions, useRehearsed } from './rehearsal.js';
 import { simpler } from './shrink.js';
 
-/** At once: a schedule's processes are idle for a part of their time. */
-const WORKERS = 2;
-const FIRST_SEED = 1;
-const COUNT = 20;
-/** Small enough that a schedule takes seconds: the long campaign has the large ones. */
-const QUICK: Focus = {
-  maxDocs: 120,
-  maxFaults: 2,
-  faults: ['kill', 'stop', 'signal', 'throw', 'fail-command', 'state', 'second', 'rollback', 'ddl'],
-};
-const LONGEST_MS = 300_000;
+/** Chosen so that together they have every kind of fault of quick schedules, and every ending of a run that ends. */
+const SEEDS = [20, 25, 35, 41, 43, 49, 54, 118];
+/** Beside an application that edits, inserts and deletes, with kills; one stays, one goes back. */
+const MERGES = [5, 6];
+const LONGEST_MS = 600_000;
 
-const REGRESSIONS = fileURLToPath(new URL('./regressions/', import.meta.url));
+const drawn = new Map(SEEDS.map((seed) => [seed, drawSchedule(seed, QUICK)]));
+const schedules = [...drawn.values()];
 
-interface Regression {
-  readonly name: string;
-  readonly schedule: Schedule;
+const { outcomeOf, outcomeOfMerge } = useRehearsed(
+  { schedules: [...regressions.map(({ schedule }) => schedule), ...schedules], merges: MERGES },
+  LONGEST_MS,
+);
+
+/** Everything that the oracle looks at, from the bytes of the documents to the sums. */
+function holds(seed: number): void {
+  const schedule = drawn.get(seed);
+  expect(schedule && outcomeOf(schedule)).toBe('held');
 }
 
-const regressions = readdirSync(REGRESSIONS)
-  .filter((file) => file.endsWith('.json'))
-  .map((file): Regression => {
-    const { schedule } = JSON.parse(readFileSync(`${REGRESSIONS}${file}`, 'utf8')) as { schedule: Schedule };
-    return { name: file.replace('.json', ''), schedule };
+describe('a schedule of faults breaks no invariant', () => {
+  test('killed after a takeover, rolled back in between, beside inserts', { tags: ['P2', 'P3', 'P7'] }, () => {
+    holds(20);
   });
 
-const drawn = Array.from({ length: COUNT }, (_, index) => drawSchedule(FIRST_SEED + index, QUICK));
-
-/** What a person needs to look into it: what broke, and the schedule for --replay. */
-const toldOf = ({ violations, schedule, timeline }: Played): string =>
-  violations.length === 0 ? 'held' : [JSON.stringify(schedule), ...timeline].join('\n');
-
-describe('a schedule of faults', () => {
-  const played = new Map<Schedule, Played>();
-
-  beforeAll(async () => {
-    await using crew = await Crew.start(WORKERS);
-    const all = [...regressions.map(({ schedule }) => schedule), ...drawn];
-    await crew.play(all, MAIN, (one) => {
-      played.set(one.schedule, one);
-      return false;
-    });
-  }, LONGEST_MS);
-
-  afterAll(() => {
-    killLeftovers();
-    const coverage = new Coverage();
-    for (const one of played.values()) coverage.add(one);
-    console.log(['points and what was done there:', ...coverage.lines()].join('\n'));
+  test('killed at its plan, an exception in a batch, a killed rollback: everything as it was', {
+    tags: ['P3', 'P5', 'P6'],
+  }, () => {
+    holds(25);
   });
 
-  const outcomeOf = (schedule: Schedule): string => {
-    const one = played.get(schedule);
-    return one ? toldOf(one) : 'not played';
-  };
+  test('a validator that comes in mid-run, beside one hot document, and a killed rollback', { tags: ['P2'] }, () => {
+    holds(35);
+  });
 
-  test.each(drawn.map((schedule) => [schedule.seed, schedule] as const))(
-    'of seed %i breaks no invariant',
-    (_, schedule) => {
-      expect(outcomeOf(schedule)).toBe('held');
-    },
-  );
+  test('interrupted, back by a killed rollback, and forwards once more, beside edits', {
+    tags: ['P2', 'P3', 'P6'],
+  }, () => {
+    holds(41);
+  });
 
-  test.each(regressions.map(({ name, schedule }) => [name, schedule] as const))(
-    'that once failed holds: %s',
-    (_, schedule) => {
-      expect(outcomeOf(schedule)).toBe('held');
-    },
-  );
+  test('statements that fail forwards and backwards, beside edits', { tags: ['P2', 'P6'] }, () => {
+    holds(43);
+  });
+
+  test('state that comes back from an older backup', { tags: ['P7'] }, () => {
+    holds(49);
+  });
+
+  test('a second runner beside the first, a rollback told to stop, beside inserts', {
+    tags: ['P2', 'P4', 'P6'],
+  }, () => {
+    holds(54);
+  });
+
+  test('stopped past its lease and woken while another is at work, beside edits', {
+    tags: ['P2', 'P4', 'P5', 'P7'],
+  }, () => {
+    holds(118);
+  });
+});
+
+test.each(regressions.map(({ name, schedule }) => [name, schedule] as const))(
+  'a schedule that once failed holds: %s',
+  (_, schedule) => {
+    expect(outcomeOf(schedule)).toBe('held');
+  },
+);
+
+describe('what is drawn', () => {
+  test('has every kind of fault of quick schedules among the fixed seeds, and every ending of a run that ends', () => {
+    const kinds = new Set(schedules.flatMap(({ faults }) => faults.map(({ kind }) => kind)));
+    expect([...kinds].sort()).toEqual([...QUICK_FAULTS].sort());
+    const endings = new Set(schedules.map(({ ending }) => ending));
+    expect([...endings].sort()).toEqual(['complete', 'rollback', 'rollback-killed', 'run-rollback-run']);
+  });
 
   test('is the same whenever its seed is drawn, and goes through JSON unchanged', () => {
-    const [first] = drawn;
-    expect(drawSchedule(FIRST_SEED, QUICK)).toEqual(first);
-    expect(JSON.parse(JSON.stringify(drawn))).toEqual(drawn);
+    expect(SEEDS.map((seed) => drawSchedule(seed, QUICK))).toEqual(schedules);
+    expect(JSON.parse(JSON.stringify(schedules))).toEqual(schedules);
   });
 
   test('is made simpler step by step, until nothing is left to take away', () => {
@@ -112,34 +112,24 @@ describe('a schedule of faults', () => {
 });
 
 describe('a schedule of a merge', () => {
-  let server: CampaignServer;
-  beforeAll(async () => {
-    server = await CampaignServer.start('one-node');
+  test.each(MERGES)('%i makes one of everybody, and goes back', { tags: ['P2', 'P3'] }, (seed) => {
+    expect(outcomeOfMerge(seed)).toBe('held');
   });
-  afterAll(() => server.stop());
-
-  test.each([1, 2, 3, 4, 5])(
-    '%i makes one of everybody, and goes back',
-    async (seed) => {
-      const { violations, timeline } = await playMerge(drawMerge(seed), { server, main: MAIN });
-      expect(violations, timeline.join('\n')).toEqual([]);
-    },
-    LONGEST_MS,
-  );
 });
 
 describe('a mutant of the engine', () => {
   test.each(MUTANTS.map((mutant) => [mutant.name, mutant] as const))(
-    '%s has a name of its own and edits',
+    '%s has a name of its own, edits, and a test that hunts it',
     (name, mutant) => {
       expect(MUTANTS.filter((other) => other.name === name)).toEqual([mutant]);
       expect(mutant.edits.length).toBeGreaterThan(0);
+      expect(MUTANT_TESTS.filter((entry) => entry.mutant === name)).toHaveLength(1);
     },
   );
 
   test('whose text is not in the engine is refused', async () => {
     const edits = [{ file: 'engine/run.ts', find: 'nobody wrote this', replace: '' }];
-    await expect(buildMutant({ name: 'none', edits, focus: {} })).rejects.toThrow('found it 0 times');
+    await expect(buildMutant({ name: 'none', edits, focus: {}, seeds: [1] })).rejects.toThrow('found it 0 times');
   });
 
   // Checked here, too, so that a change of the engine that loses a mutant is seen by `npm test`.

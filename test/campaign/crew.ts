@@ -1,5 +1,7 @@
 /** Plays schedules a few at a time, each worker with servers of its own: fail points and crashes are the server's. */
 import { Library } from './library.js';
+import { type PlayedMerge, playMerge } from './merge/play.js';
+import type { MergeSchedule } from './merge/schedule.js';
 import { type Played, play } from './play.js';
 import type { Schedule, Topology } from './schedule.js';
 import { CampaignServer } from './server.js';
@@ -10,14 +12,20 @@ interface Worker {
   readonly library: Library;
 }
 
-async function serverFor({ servers }: Worker, { topology }: Schedule): Promise<CampaignServer> {
+async function serverFor({ servers }: Worker, topology: Topology): Promise<CampaignServer> {
   const server = servers.get(topology) ?? (await CampaignServer.start(topology));
   servers.set(topology, server);
   return server;
 }
 
 export class Crew implements AsyncDisposable {
-  private constructor(private readonly workers: readonly Worker[]) {}
+  /** Those that play nothing, and who waits for one: callers may overlap. */
+  readonly #free: Worker[];
+  readonly #waiting: ((worker: Worker) => void)[] = [];
+
+  private constructor(private readonly workers: readonly Worker[]) {
+    this.#free = [...workers];
+  }
 
   static async start(size: number): Promise<Crew> {
     return new Crew(Array.from({ length: size }, () => ({ servers: new Map(), library: new Library() })));
@@ -28,31 +36,54 @@ export class Crew implements AsyncDisposable {
    *
    * @param onPlayed in the order in which they end; true: no further ones
    */
-  async play(
-    schedules: readonly Schedule[],
+  play(schedules: readonly Schedule[], main: string, onPlayed: (played: Played) => boolean | undefined): Promise<void> {
+    return this.#each(schedules, async (worker, schedule) => onPlayed(await this.#playOn(worker, schedule, main)));
+  }
+
+  /** The same of schedules of merges. */
+  playMerges(
+    schedules: readonly MergeSchedule[],
     main: string,
-    onPlayed: (played: Played) => boolean | undefined,
+    onPlayed: (played: PlayedMerge) => boolean | undefined,
   ): Promise<void> {
-    const queue = [...schedules];
-    let isEnough = false;
-    const work = async (worker: Worker): Promise<void> => {
-      for (let schedule = queue.shift(); schedule && !isEnough; schedule = queue.shift()) {
-        if (onPlayed(await this.#playOn(worker, schedule, main))) isEnough = true;
-      }
-    };
-    await Promise.all(this.workers.map(work));
+    return this.#each(schedules, async (worker, schedule) =>
+      onPlayed(await playMerge(schedule, { server: await serverFor(worker, 'one-node'), main })),
+    );
   }
 
   async playOne(schedule: Schedule, main: string): Promise<Played> {
-    const [worker] = this.workers;
-    if (!worker) throw new Error('wanted a worker, found none');
-    return this.#playOn(worker, schedule, main);
+    return this.#with((worker) => this.#playOn(worker, schedule, main));
+  }
+
+  /** @param work true: no further ones */
+  async #each<T>(all: readonly T[], work: (worker: Worker, one: T) => Promise<boolean | undefined>): Promise<void> {
+    const queue = [...all];
+    let isEnough = false;
+    const next = async (worker: Worker): Promise<void> => {
+      const one = isEnough ? undefined : queue.shift();
+      if (one !== undefined && (await work(worker, one))) isEnough = true;
+    };
+    const workOff = async (): Promise<void> => {
+      while (queue.length > 0 && !isEnough) await this.#with(next);
+    };
+    await Promise.all(this.workers.map(workOff));
+  }
+
+  async #with<T>(work: (worker: Worker) => Promise<T>): Promise<T> {
+    const worker = this.#free.shift() ?? (await new Promise<Worker>((resolve) => this.#waiting.push(resolve)));
+    try {
+      return await work(worker);
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next(worker);
+      else this.#free.push(worker);
+    }
   }
 
   /** What can't be played to its end has failed, too: a server that is gone, a document that can't be read. */
   async #playOn(worker: Worker, schedule: Schedule, main: string): Promise<Played> {
     const startedAt = performance.now();
-    const server = await serverFor(worker, schedule);
+    const server = await serverFor(worker, schedule.topology);
     try {
       return await play(schedule, { server, library: worker.library, main });
     } catch (error) {

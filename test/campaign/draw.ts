@@ -44,6 +44,8 @@ export interface Focus {
   readonly areTeamsEdited?: true;
   /** Only such of these as change what they look up by a step before. */
   readonly areChains?: true;
+  /** The edit at a moment of the run comes behind its ranges, in the middle of what is caught up with. */
+  readonly areEditsLate?: true;
   /** Changes a fault that was drawn. */
   readonly mend?: (fault: Fault) => Fault;
 }
@@ -258,10 +260,15 @@ function drawFault(dice: Dice, focus: Focus, extent: Extent): Fault {
 
 /** Batches of what was written meanwhile, come by behind those of the ranges. */
 const LATE_BATCHES = 2;
+/** The first of them, and the last, where an edit has to come between two of them. */
+const IN_BETWEEN = [4, 10] as const;
 
-const drawEdit = (dice: Dice, batches: number): Fault => ({
+const drawEdit = (dice: Dice, batches: number, isLate = false): Fault => ({
   kind: 'edit',
-  at: { point: 'batch:before-read', hit: dice.int(1, batches + LATE_BATCHES) },
+  at: {
+    point: 'batch:before-read',
+    hit: isLate ? dice.int(batches + IN_BETWEEN[0], batches + IN_BETWEEN[1]) : dice.int(1, batches + LATE_BATCHES),
+  },
 });
 
 function possibleFaults({ faults }: Focus, { topology }: Extent): FaultKind[] {
@@ -314,7 +321,7 @@ export function drawSchedule(seed: number, focus: Focus = {}): Schedule {
   const isSeries = dice.chance(SERIES) && !isPipeline && !isHeavy;
   const teamWrites = dice.chance(focus.areTeamsEdited ? 1 : TEAM_WRITES) && mayEditTeams(drawn) ? dice.int(1, 12) : 0;
   const isHeld = dice.chance(focus.areChains ? 1 : HELD_EDITS) && teamWrites > 0;
-  const edit = drawEdit(dice, batches);
+  const edit = drawEdit(dice, batches, focus.areEditsLate);
   // Behind a fault that lets the run end there would be nothing to edit any more.
   const place = dice.chance(0.5) ? 0 : dice.int(0, faults.length);
   const isChain = dice.chance(focus.areChains ? 1 : CHAINS) && !isHeavy && !isSeries && mayBeChain(drawn);

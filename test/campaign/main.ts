@@ -2,10 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { MAIN } from '../support/process.js';
-import { buildMutant } from './build-mutant.js';
 import { Crew } from './crew.js';
-import { drawSchedule, type Focus } from './draw.js';
-import { huntMerges, runMerges } from './merge/run.js';
+import { drawSchedule } from './draw.js';
+import { hunt } from './hunt.js';
+import { runMerges } from './merge/run.js';
 import { MUTANTS, type Mutant } from './mutants.js';
 import { setPatience } from './patience.js';
 import type { Played } from './play.js';
@@ -22,7 +22,7 @@ const ALL_POINTS_FROM = 300;
 const { values } = parseArgs({
   options: {
     schedules: { type: 'string' },
-    seed: { type: 'string', default: '1' },
+    seed: { type: 'string' },
     jobs: { type: 'string', default: '2' },
     topology: { type: 'string' },
     replay: { type: 'string' },
@@ -40,10 +40,11 @@ setPatience(Number(values.patience));
 
 const topologies = TOPOLOGIES.filter((topology) => topology === values.topology);
 
-const drawn = (seed: number, count: number, focus: Focus = {}): Schedule[] =>
-  Array.from({ length: count }, (_, index) =>
-    drawSchedule(seed + index, { ...focus, ...(topologies.length > 0 ? { topologies } : {}) }),
-  );
+const restricted = topologies.length > 0 ? { topologies } : {};
+const firstSeed = Number(values.seed ?? 1);
+
+const drawn = (count: number): Schedule[] =>
+  Array.from({ length: count }, (_, index) => drawSchedule(firstSeed + index, restricted));
 
 function tell({ schedule, violations, hits, seconds }: Played): void {
   const [first] = violations;
@@ -72,44 +73,23 @@ async function runCampaign(crew: Crew, schedules: readonly Schedule[]): Promise<
   return failed.length === 0 && !(mustHitAll && coverage.missed.length > 0);
 }
 
-/** Plays until the mutant is caught. @returns how many schedules that took, and the last one */
-async function hunt(crew: Crew, mutant: Mutant): Promise<{ readonly count: number; readonly by: Played | undefined }> {
-  await using build = await buildMutant(mutant);
-  let count = 0;
-  let by: Played | undefined;
-  const schedules = drawn(Number(values.seed), Number(values.schedules ?? MUTANT_SCHEDULES), mutant.focus);
-  await crew.play(schedules, build.main, (played) => {
-    if (!by) count += 1;
-    if (played.violations.length > 0) by ??= played;
-    return by !== undefined;
-  });
-  return { count, by };
-}
-
-const placeOfMerges = (main: string) => ({ seed: Number(values.seed), jobs: Number(values.jobs), main });
-
 /** @returns true when it was caught, by a schedule that holds without the damage */
 async function runMutant(crew: Crew, mutant: Mutant): Promise<boolean> {
-  if (mutant.isOfMerges) {
-    await using build = await buildMutant(mutant);
-    const limit = Number(values.schedules ?? MUTANT_SCHEDULES);
-    return await huntMerges(mutant.name, limit, placeOfMerges(build.main), values.main);
-  }
-  const { count, by } = await hunt(crew, mutant);
-  const name = mutant.name.padEnd(24);
-  const [first] = by?.violations ?? [];
-  if (!by || !first) {
-    console.log(`${name} NOT caught in ${count} schedules`);
-    return false;
-  }
-  // The same schedule must hold without the damage, or it is the schedule that is wrong.
-  const control = await crew.playOne(by.schedule, values.main);
-  const isFair = control.violations.length === 0;
-  const told = `${first.invariant} wanted ${first.expected.slice(0, 120)}, found ${first.found.slice(0, 120)}`;
-  console.log(
-    `${name} ${isFair ? 'caught' : 'FAILS WITHOUT DAMAGE, TOO'}: schedule ${count}, seed ${by.schedule.seed}: ${told}`,
+  const startedAt = performance.now();
+  const { count, caught } = await hunt(
+    { ...mutant, focus: { ...mutant.focus, ...restricted } },
+    {
+      crew,
+      seeds: values.seed === undefined ? mutant.seeds : [Number(values.seed)],
+      limit: Number(values.schedules ?? MUTANT_SCHEDULES),
+      healthy: values.main,
+    },
   );
-  return isFair;
+  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(0);
+  const what = !caught ? 'NOT caught' : caught.isFair ? 'caught' : 'FAILS WITHOUT DAMAGE, TOO';
+  const by = caught ? `, seed ${caught.seed}: ${caught.violation}` : '';
+  console.log(`${mutant.name.padEnd(24)} ${what}: schedule ${count}, ${seconds} s${by}`);
+  return caught?.isFair === true;
 }
 
 async function runMutants(crew: Crew): Promise<boolean> {
@@ -130,8 +110,9 @@ async function replay(crew: Crew, file: string): Promise<boolean> {
 await using crew = await Crew.start(values.replay === undefined ? Number(values.jobs) : 1);
 function asked(): Promise<boolean> {
   if (values.replay !== undefined) return replay(crew, values.replay);
-  if (values.merges !== undefined) return runMerges(Number(values.merges), placeOfMerges(values.main));
+  if (values.merges !== undefined)
+    return runMerges(crew, Number(values.merges), { seed: firstSeed, main: values.main });
   if (values.mutants || values.mutant !== undefined) return runMutants(crew);
-  return runCampaign(crew, drawn(Number(values.seed), Number(values.schedules ?? SCHEDULES)));
+  return runCampaign(crew, drawn(Number(values.schedules ?? SCHEDULES)));
 }
 process.exitCode = (await asked()) ? 0 : 1;

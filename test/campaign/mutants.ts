@@ -17,6 +17,11 @@ export interface Mutant {
   readonly name: string;
   readonly edits: readonly Edit[];
   readonly focus: Focus;
+  /**
+   * Of schedules that are known to catch it: a hunt starts with them. More than one where the catch may
+   * hang on who is quicker. `npm run campaign -- --mutant NAME --seed N` finds others.
+   */
+  readonly seeds: readonly number[];
   /** Hunted with schedules of merges. */
   readonly isOfMerges?: true;
 }
@@ -61,17 +66,21 @@ const EDITED_TEAMS: Focus = {
   ...{ minDocs: 60, maxDocs: 800 },
 };
 
-/** Edited while what was edited before is caught up with. */
-const CHAINS: Focus = {
-  ...{ ...EDITED_TEAMS, areChains: true, migrations: ['set', 'rename', 'mark'] },
-  ...{ minDocs: 300, maxFaults: 0, endings: ['complete'] },
+/** What is looked up is edited beside a runner that nothing else befalls. */
+const EDITED_ALONE: Focus = {
+  ...{ ...EDITED_TEAMS, migrations: ['set', 'rename', 'mark'], loads: ['edits'] },
+  ...{ minDocs: 60, maxDocs: 300, maxFaults: 0, endings: ['complete'] },
 };
+
+/** Edited while what was edited before is caught up with. */
+const CHAINS: Focus = { ...EDITED_ALONE, areChains: true, areEditsLate: true, minDocs: 300 };
 
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'no-fence',
     edits: [{ file: 'mongo/chunks.ts', find: CHECKPOINT_FILTER, replace: '{ _id: chunk._id, seq: chunk.seq }' }],
     focus: { faults: ['stop'], mend: woken, minDocs: 60, loads: ['none', 'edits'] },
+    seeds: [1_040_014],
   },
   {
     name: 'checkpoint-outside',
@@ -83,6 +92,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: {},
+    seeds: [1_040_007],
   },
   {
     name: 'audit-outside',
@@ -94,11 +104,13 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: {},
+    seeds: [1_040_007],
   },
   {
     name: 'own-writes-seen',
     edits: [{ file: 'mongo/changes.ts', find: "'lsid.id': { $nin: ownSessions },", replace: '' }],
     focus: { loads: ['none'] },
+    seeds: [1_040_007],
   },
   {
     name: 'unknown-commit-redone',
@@ -112,6 +124,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: { faults: ['commit-unknown'], maxFaults: 1, minDocs: 20, maxDocs: 200, loads: ['none'] },
+    seeds: [1_040_007],
   },
   {
     name: 'one-range-for-all-types',
@@ -125,6 +138,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     // A thousand documents are looked at in one portion at the end, which needs no range to be right.
     focus: { ids: ['mixed', 'strange'], minDocs: 1_200, faults: ['kill'], maxFaults: 1 },
+    seeds: [1_040_008],
   },
   {
     name: 'conflict-ignored',
@@ -141,6 +155,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: { faults: ['fail-command'], mend: conflicted, loads: ['edits', 'hot', 'all'], minDocs: 40 },
+    seeds: [1_040_007],
   },
   {
     name: 'touched-not-stored',
@@ -151,7 +166,9 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'if (touches.length >= 0) return;',
       },
     ],
-    focus: { loads: ['inserts', 'all'], endings: ['complete'], minDocs: 20 },
+    // Enough batches that the application goes on meanwhile, on a slow machine, too.
+    focus: { loads: ['inserts'], endings: ['complete'], minDocs: 300, maxDocs: 800, faults: ['kill'], maxFaults: 1 },
+    seeds: [1_639, 1_671],
   },
   {
     name: 'after-hash-unchecked',
@@ -163,6 +180,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: { loads: ['edits', 'transactions'], endings: ['rollback'] },
+    seeds: [1_040_008],
   },
   {
     name: 'commit-after-failure',
@@ -174,6 +192,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: { faults: ['fail-command'], mend: failedData, minDocs: 20 },
+    seeds: [1_040_010, 1_040_007],
   },
   {
     name: 'no-seq',
@@ -190,6 +209,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: { faults: ['commit-unknown'], maxFaults: 1, minDocs: 20, maxDocs: 200, loads: ['none'] },
+    seeds: [1_040_007],
   },
   {
     name: 'no-collection-uuid',
@@ -201,6 +221,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: { faults: ['ddl'], mend: recreated, maxFaults: 1, minDocs: 60 },
+    seeds: [1_040_010],
   },
   {
     name: 'orphans-left',
@@ -212,6 +233,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: { faults: ['kill'], mend: orphaned, minDocs: 20, maxFaults: 1 },
+    seeds: [1_040_007],
   },
   {
     name: 'no-byte-check',
@@ -228,6 +250,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: { fields: ['odd'], migrations: ['rename', 'whole', 'set'], minDocs: 20, maxFaults: 1 },
+    seeds: [1_040_008],
   },
   {
     name: 'readers-forgotten',
@@ -239,6 +262,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: EDITED_TEAMS,
+    seeds: [1_040_042],
   },
   {
     name: 'key-believed',
@@ -249,7 +273,8 @@ export const MUTANTS: readonly Mutant[] = [
         replace: "if (kind === 'inserted' || key !== '') return false;",
       },
     ],
-    focus: EDITED_TEAMS,
+    focus: EDITED_ALONE,
+    seeds: [1],
   },
   {
     name: 'late-write-untold',
@@ -261,11 +286,13 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: CHAINS,
+    seeds: [8_485, 9_690],
   },
   {
     name: 'groups-not-joined',
     edits: [{ file: 'domain/grouping.ts', find: 'else this.#join(number, other);', replace: '' }],
     focus: {},
+    seeds: [1],
     isOfMerges: true,
   },
   {
@@ -278,6 +305,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: {},
+    seeds: [5],
     isOfMerges: true,
   },
   {
@@ -290,6 +318,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: {},
+    seeds: [3],
     isOfMerges: true,
   },
   {
@@ -302,12 +331,14 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: {},
+    seeds: [5],
     isOfMerges: true,
   },
   {
     name: 'removal-not-noted',
     edits: [{ file: 'mongo/id-map-writes.ts', find: '{ $set: { removed: true } }', replace: '{ $set: {} }' }],
     focus: {},
+    seeds: [1],
     isOfMerges: true,
   },
   {
@@ -320,6 +351,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     focus: {},
+    seeds: [1],
     isOfMerges: true,
   },
 ];

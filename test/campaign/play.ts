@@ -14,7 +14,16 @@ import {
   foundIn,
 } from './oracle/documents.js';
 import { checkImages, checkInserts, checkNewcomers } from './oracle/images.js';
-import { checkAtRest, checkNothingOpen, checkState, checkTruth, checkWaits, runNow } from './oracle/state.js';
+import {
+  checkAtRest,
+  checkNothingOpen,
+  checkState,
+  checkTakeover,
+  checkTruth,
+  checkWaits,
+  runNow,
+  sessionsOfHolder,
+} from './oracle/state.js';
 import { startRunner, undisturbed } from './runner.js';
 import { type Fault, has, isFinal, isOfRollback, isRefused, isRestore, type Schedule } from './schedule.js';
 import { clearStage, type Stage, setStage, type Violation } from './stage.js';
@@ -74,7 +83,11 @@ class Play {
 
   /** One start, and the checks that hold after every one. */
   async #attempt(verb: 'run' | 'retry' | 'rollback', fault?: Fault): Promise<Attempt> {
-    const done = await attempt(this.stage, verb, fault);
+    const dead = this.stage.isUnwatched ? await sessionsOfHolder(this.stage) : [];
+    const ended = new AbortController();
+    const looking = dead.length > 0 ? checkTakeover(this.stage, dead, ended.signal) : undefined;
+    const done = await attempt(this.stage, verb, fault).finally(() => ended.abort());
+    await looking;
     if (done.isHit && fault && 'sentinelToo' in fault && fault.sentinelToo) this.stage.isUnwatched = true;
     else if (done.exits.some(({ outcome }) => TOOK_OVER.includes(outcome))) this.stage.isUnwatched = false;
     await checkNothingOpen(this.stage);

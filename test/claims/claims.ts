@@ -86,7 +86,7 @@ export const FAULTS = {
   F63: 'Disk of the client full; report folder not writable',
 } as const;
 
-/** Ids whose feature is not there yet: they have no test, and say why. */
+/** Ids whose feature is not there yet: they have no test, and say why. Read by scripts/proofs.mjs. @public */
 export const NOT_YET: Readonly<Record<string, string>> = {
   P9: 'backups are not built yet',
 };

@@ -223,7 +223,7 @@ describe('a migration that cannot be run', () => {
 describe('a migration whose file was changed after its run began', () => {
   const scratch = useScratch('changed', () => inject('mongoUri'));
 
-  test('is refused by its file name until it is amended, then goes on', async () => {
+  test('is refused by its file name until it is amended, then goes on', { tags: ['F58', 'P10'] }, async () => {
     const { db, uri } = scratch.make();
     await db.collection('people').insertMany(Array.from({ length: 5 }, (_, n) => ({ n, mail: `A${n}@x.test` })));
     const cwd = await makeMigration('(doc) => ({ ...doc, mail: doc.mail.toLowerCase() })');
@@ -254,7 +254,7 @@ describe('a migration whose file was changed after its run began', () => {
     expect(JSON.stringify(json)).toContain('amended: a comment');
   });
 
-  test('is found changed, too, when only a file that it imports was changed', async () => {
+  test('is found changed, too, when only a file that it imports was changed', { tags: ['F58'] }, async () => {
     const { db, uri } = scratch.make();
     await db.collection('people').insertMany(Array.from({ length: 3 }, (_, n) => ({ n, mail: `A${n}@x.test` })));
     const cwd = await makeProject({

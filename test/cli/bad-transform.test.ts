@@ -216,21 +216,31 @@ describe('a transform that', () => {
     };
   });
 
-  for (const one of CASES)
-    test(`${one.title} stops the run and leaves its document as it is`, () => {
-      const { run, isAsBefore, quarantined } = seen(one);
-      expectRefusal(run, { exit: 1, code: one.code, says: one.says });
-      expect(JSON.parse(run.stdout)).toMatchObject({
-        state: 'failed',
-        changed: 0,
-        failed: 1,
-        error: { details: { migration: 'm1', document: { $numberInt: '1' } } },
-      });
-      if (one.isLocated) expect(run.stdout).toMatch(/"at": ".*m1\.mjs:4:\d+"/);
-      expect({ isAsBefore, quarantined }).toEqual({ isAsBefore: true, quarantined: 1 });
+  const expectStopped = (one: Case): void => {
+    const { run, isAsBefore, quarantined } = seen(one);
+    expectRefusal(run, { exit: 1, code: one.code, says: one.says });
+    expect(JSON.parse(run.stdout)).toMatchObject({
+      state: 'failed',
+      changed: 0,
+      failed: 1,
+      error: { details: { migration: 'm1', document: { $numberInt: '1' } } },
+    });
+    if (one.isLocated) expect(run.stdout).toMatch(/"at": ".*m1\.mjs:4:\d+"/);
+    expect({ isAsBefore, quarantined }).toEqual({ isAsBefore: true, quarantined: 1 });
+  };
+  const isSlow = ({ code }: Case): boolean => code === 'GODWIT_TRANSFORM_TIMEOUT';
+
+  for (const one of CASES.filter((other) => !isSlow(other)))
+    test(`${one.title} stops the run and leaves its document as it is`, { tags: ['F51', 'P10'] }, () => {
+      expectStopped(one);
     });
 
-  test('does any of that is reported by a dry run, all in one', async () => {
+  for (const one of CASES.filter(isSlow))
+    test(`${one.title} stops the run and leaves its document as it is`, { tags: ['F13', 'P10'] }, () => {
+      expectStopped(one);
+    });
+
+  test('does any of that is reported by a dry run, all in one', { tags: ['F51', 'P1'] }, async () => {
     const { db, uri } = scratch.make();
     const steps = CASES.map(({ up }, at) => `transform({ collection: 'c${at}', up: ${up} }),`);
     for (const at of CASES.keys()) await db.collection<Person>(`c${at}`).insertOne(person());

@@ -1,13 +1,12 @@
-import { type Db, MongoClient } from 'mongodb';
+import type { Db, MongoClient } from 'mongodb';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { dryRun } from '../../src/verbs/dry-run.js';
 import { closeSession, openSession } from '../../src/verbs/session.js';
 import { useAuthServer } from '../support/auth-server.js';
 import { runCommand, runJson } from '../support/command.js';
-import { withDatabase } from '../support/database.js';
 import { makeMigration } from '../support/project.js';
 import { expectRefusal } from '../support/refusal.js';
-import { everything } from '../support/scratch.js';
+import { everything, type ScratchDatabase, useScratch } from '../support/scratch.js';
 
 /** Commands that a dry run may send: none of them writes. (`aggregate` is looked at closer by the oplog.) */
 const READ_ONLY = new Set([
@@ -44,10 +43,15 @@ async function fill(db: Db): Promise<void> {
     .insertMany(Array.from({ length: 1_000 }, (_, n) => ({ n, mail: `P${n}@x.test`, ownerId: n % 3 })));
 }
 
+/** Databases of other test files, which may be at the same server. */
+const OTHERS = /^(t_(?!dry_)|doctor_)/;
+
 /** Hashes of all databases but `local`, which is the log of what was done, and `config`. */
 async function allDatabases(client: MongoClient): Promise<Record<string, unknown>> {
   const { databases } = await client.db('admin').admin().listDatabases({ nameOnly: true });
-  const names = databases.map(({ name }) => name).filter((name) => name !== 'local' && name !== 'config');
+  const names = databases
+    .map(({ name }) => name)
+    .filter((name) => name !== 'local' && name !== 'config' && !OTHERS.test(name));
   return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await everything(client.db(name))])));
 }
 
@@ -56,20 +60,24 @@ const writesLogged = (client: MongoClient): Promise<number> =>
   client
     .db('local')
     .collection('oplog.rs')
-    .countDocuments({ op: { $ne: 'n' }, ns: { $not: /^(config|admin)\./ } });
+    .countDocuments({ op: { $ne: 'n' }, ns: { $not: /^(config|admin|t_(?!dry_)\w+|doctor_\w+)\./ } });
 
 describe('a dry run', () => {
   const server = useAuthServer();
+  const scratch = useScratch('dry', () => server.rootUri());
+  let at: ScratchDatabase;
   let client: MongoClient;
   let readerUri = '';
   beforeAll(async () => {
-    client = await new MongoClient(server.rootUri()).connect();
-    await fill(client.db('crm'));
-    readerUri = await server.addUser('crm', 'reader', 'secret', 'read');
-    return () => client.close();
+    at = scratch.make();
+    client = at.db.client;
+    await fill(at.db);
+    readerUri = await server.addUser(at.name, 'reader', 'secret', 'read');
   });
 
-  test('sends no command that writes, and leaves every database and the oplog as they were', async () => {
+  test('sends no command that writes, and leaves every database and the oplog as they were', {
+    tags: ['P1'],
+  }, async () => {
     const before = await allDatabases(client);
     const logged = await writesLogged(client);
     const seen = new Set<string>();
@@ -77,7 +85,7 @@ describe('a dry run', () => {
     const session = await openSession({
       cwd,
       env: {},
-      uri: withDatabase(server.rootUri(), 'crm'),
+      uri: at.uri,
       onCommand: (name) => seen.add(name),
     });
     const { report } = await dryRun(session, 'm1').finally(() => closeSession(session));
@@ -90,7 +98,9 @@ describe('a dry run', () => {
     expect(await writesLogged(client)).toBe(logged);
   });
 
-  test('is all that a user who may only read needs, and is allowed: a run is refused and changes nothing', async () => {
+  test('is all that a user who may only read needs, and is allowed: a run is refused and changes nothing', {
+    tags: ['P1'],
+  }, async () => {
     const before = await allDatabases(client);
     const cwd = await makeMigration(UP, OPTIONS);
     const env = { cwd, uri: readerUri };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { runJson } from '../support/command.js';
 import { useDatabase } from '../support/database.js';
+import { runProcessJson } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 
 describe('an error that escapes from up()', () => {
@@ -11,10 +11,11 @@ describe('an error that escapes from up()', () => {
     ['a promise that nobody waits for', "Promise.reject(new Error('lost'))", 'GODWIT_TRANSFORM_ESCAPED'],
     ['a timer that throws', "setTimeout(() => { throw new Error('late'); }, 1)", 'GODWIT_TRANSFORM_ESCAPED'],
     ['a call of process.exit', 'process.exit(0)', 'GODWIT_TRANSFORM_THREW'],
-  ])('ends the run as failed, never as done: %s', async (_what, code, expected) => {
-    await people.insertMany(Array.from({ length: 2_000 }, (_, _id) => ({ _id })));
-    const cwd = await makeMigration(`(doc) => { if (doc._id === 500) ${code}; return { ...doc, mark: 'x' }; }`);
-    const result = await runJson(['run', 'm1', '--batch-size', '20'], { cwd, uri });
+  ])('ends the run as failed, never as done: %s', { tags: ['F12', 'P10'] }, async (_what, code, expected) => {
+    await people.insertMany(Array.from({ length: 400 }, (_, _id) => ({ _id })));
+    const cwd = await makeMigration(`(doc) => { if (doc._id === 100) ${code}; return { ...doc, mark: 'x' }; }`);
+    // A process: who hears of such an error is the process that it happens in.
+    const result = await runProcessJson(['run', 'm1', '--batch-size', '20'], { cwd, uri });
     expect([result.code, (result.json['error'] as { code: string }).code]).toEqual([1, expected]);
     const run = await db.collection('migrations').findOne({ current: true });
     expect([run?.['state'], run?.['lease']]).toEqual(['failed', null]);

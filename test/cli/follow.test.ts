@@ -1,9 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { runJson } from '../support/command.js';
+import { callCommand, runJson } from '../support/command.js';
 import { until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
-import { finished, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 
 describe('a run that follows', () => {
@@ -13,8 +11,7 @@ describe('a run that follows', () => {
   test('brings every write of an old application into the new shape, until it is stopped; the next run completes it', async () => {
     await people.insertMany(Array.from({ length: 500 }, (_, _id) => ({ _id, mail: `P${_id}@X.test` })));
     const cwd = await makeMigration('(doc) => ({ ...doc, mail: doc.mail.toLowerCase(), v: 2 })');
-    const child = startCommand(['run', 'm1', '--follow', '--json', '--progress', 'ndjson'], { cwd, uri });
-    const end = finished(child);
+    const call = callCommand(['run', 'm1', '--follow', '--json', '--progress', 'ndjson'], { cwd, uri });
     await until(async () => (await people.countDocuments({ v: 2 })) === 500);
 
     for (let n = 0; n < 100; n += 1) {
@@ -25,9 +22,9 @@ describe('a run that follows', () => {
     expect(await people.countDocuments({ mail: /[A-Z]/ })).toBe(0);
 
     // A look or two at nothing, so that the lag is told.
-    await sleep(2_000);
-    child.kill('SIGTERM');
-    const { code, stdout, stderr } = await end;
+    await until(() => call.stderr().includes('"run:follow"'));
+    call.signal('SIGTERM');
+    const { code, stdout, stderr } = await call.end;
     expect([code, (JSON.parse(stdout) as { state: string }).state]).toEqual([7, 'stopped']);
     const lags = stderr
       .split('\n')

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, inject, test } from 'vitest';
 import { carriedOut, sideBySide } from '../support/cases.js';
 import { type CommandResult, runCommand, runJson } from '../support/command.js';
-import { finished, startCommand } from '../support/process.js';
+import { runProcessJson } from '../support/process.js';
 import { makeMigration, makeProject } from '../support/project.js';
 import { useScratch } from '../support/scratch.js';
 
@@ -174,31 +174,39 @@ describe('--json', () => {
       expect(seen(line).code).toBe(2);
     });
 
+  test('is all that a process writes to stdout: what a migration prints goes to stderr', {
+    tags: ['P10'],
+  }, async () => {
+    const { db, uri } = scratch.make();
+    await db.collection('people').insertMany(people(3));
+    const cwd = await makeMigration(
+      "(doc) => { console.log('printed'); return { ...doc, mail: doc.mail.toLowerCase() }; }",
+    );
+    const { code, json, stderr } = await runProcessJson(['run', 'm1'], { cwd, uri });
+    expect([code, json['state'], json['changed']]).toEqual([0, 'completed', 3]);
+    expect(stderr).toContain('printed');
+  });
+
+  test('is of one outcome with the exit code of the process, which is 0 for what was done only', {
+    tags: ['P10'],
+  }, async () => {
+    const { db, uri } = scratch.make();
+    await db.collection('people').insertMany(people(3));
+    const cwd = await makeMigration("(doc, { reject }) => (doc.n === 1 ? reject('no') : { ...doc, seen: true })");
+    const failed = await runProcessJson(['run', 'm1'], { cwd, uri });
+    expect([failed.code, failed.json['state']]).toEqual([1, 'failed']);
+    const wrong = await runProcessJson(['rnu', 'm1'], { cwd, uri });
+    expect([wrong.code, wrong.json]).toMatchObject([2, { error: { code: 'GODWIT_USAGE' } }]);
+  });
+
   test('of the demo lists its stages', async () => {
     const { uri } = scratch.make();
-    const { code, json } = await runJson(['demo', '--docs', '200'], { cwd: await makeProject({}), uri });
+    const { code, json } = await runProcessJson(['demo', '--docs', '200'], { cwd: await makeProject({}), uri });
     expect([code, json['ok'], misfits(json, { stages: { 0: { name: 'string', ok: 'boolean' } } })]).toEqual([
       0,
       true,
       [],
     ]);
-  });
-
-  test('of a demo that is stopped says so, and nothing of it stays', async () => {
-    const { db, uri } = scratch.make();
-    const child = startCommand(['demo', '--docs', '200', '--json'], { cwd: await makeProject({}), uri });
-    child.stderr?.on('data', (part: Buffer) => {
-      if (part.toString().includes('Canary')) child.kill('SIGTERM');
-    });
-    const { code, stdout } = await finished(child);
-    const { error } = JSON.parse(stdout) as { error: { code: string; message: string } };
-    expect([code, error.code, error.message]).toEqual([
-      7,
-      'GODWIT_STOPPED',
-      'the demo was stopped before its end; what it made is removed',
-    ]);
-    const { databases } = await db.admin().listDatabases({ nameOnly: true });
-    expect(databases.filter(({ name }) => name.startsWith('godwit_demo_'))).toEqual([]);
   });
 });
 

@@ -31,6 +31,7 @@ describe('documents that the server refuses', () => {
     ['off', 'error', []],
   ])(
     'by a validator (%s, %s) are foreseen by the dry run, and quarantined by the run',
+    { tags: ['F43'] },
     async (level, action, refused) => {
       await db.createCollection('people', { validator: AGE, validationLevel: level, validationAction: action });
       await fill();
@@ -54,7 +55,9 @@ describe('documents that the server refuses', () => {
     },
   );
 
-  test('by a unique index are foreseen with both documents, and only the later ones are quarantined', async () => {
+  test('by a unique index are foreseen with both documents, and only the later ones are quarantined', {
+    tags: ['F42'],
+  }, async () => {
     await people.insertMany(
       Array.from({ length: 120 }, (_, _id) => ({
         _id,

@@ -5,27 +5,32 @@ import { closeSync, openSync, statSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { runCommand, runJson } from '../support/command.js';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { callCommand, runCommand, runJson } from '../support/command.js';
+import { until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
-import { finished, killLeftovers, MAIN, startCommand } from '../support/process.js';
+import { MAIN } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 import { everything } from '../support/scratch.js';
 
+const COUNT = 300;
 const UP = "(doc) => (doc.mark === undefined ? { ...doc, mark: 'x' } : doc)";
 
 describe('a command', () => {
   const { db, uri } = useDatabase('reports');
-  afterAll(killLeftovers);
   let cwd: string;
 
+  const fill = (from: number, to: number): Promise<unknown> =>
+    db
+      .collection<{ _id: number }>('people')
+      .insertMany(Array.from({ length: to - from }, (_, n) => ({ _id: from + n })));
+
   beforeEach(async () => {
-    const people = db.collection<{ _id: number }>('people');
-    await people.insertMany(Array.from({ length: 3_000 }, (_, _id) => ({ _id })));
+    await fill(0, COUNT);
     cwd = await makeMigration(UP);
   });
 
-  describe('whose file cannot be written', () => {
+  describe('whose file cannot be written', { tags: ['F63', 'P10'] }, () => {
     test.each([
       ['the report of a dry run, on a device that is full', ['run', 'm1', '--dry-run', '--out', '/dev/full']],
       ['the report of a dry run, below a file', ['run', 'm1', '--dry-run', '--out', 'package.json/report.json']],
@@ -67,26 +72,26 @@ describe('a command', () => {
       cwd,
       env: { ...process.env, MONGODB_URI: uri },
     });
-    expect(stdout).toMatch(/^\{[\s\S]*"wouldChange": 3000/);
+    expect(stdout).toMatch(/^\{[\s\S]*"wouldChange": 300\b/);
   });
 
   test.each([
-    ['a dry run', ['run', 'm1', '--dry-run'], 130],
-    ['a verification', ['verify', 'm1'], 130],
-  ])('that is interrupted in %s has written nothing, and says 130', async (_, args, exit) => {
+    ['a dry run', ['run', 'm1', '--dry-run'], 'dry-run:progress'],
+    ['a verification', ['verify', 'm1'], 'run:verify'],
+  ])('that is interrupted in %s has written nothing, and says 130', { tags: ['F61', 'P1'] }, async (_, args, event) => {
+    // Enough that it is not through before it is interrupted.
+    await fill(COUNT, 3_000);
     if (args[0] === 'verify') await runCommand(['run', 'm1', '--progress', 'none'], { cwd, uri });
     const before = await everything(db);
-    const child = startCommand(args, { cwd, uri, env: { GODWIT_BATCH_SIZE: '1' } });
-    const end = finished(child);
-    child.stderr?.once('data', () => child.kill('SIGINT'));
-    setTimeout(() => child.kill('SIGINT'), 900);
-    const { code, signal } = await end;
-    // Before the command listens, the signal itself ends it.
-    expect(signal === 'SIGINT' ? exit : code).toBe(exit);
+    const env = { GODWIT_BATCH_SIZE: '1' };
+    const call = callCommand([...args, '--progress', 'ndjson'], { cwd, uri, env });
+    await until(() => call.stderr().includes(event));
+    call.signal('SIGINT');
+    expect((await call.end).code).toBe(130);
     expect(await everything(db)).toEqual(before);
   });
 
-  describe('for production', () => {
+  describe('for production', { tags: ['F62', 'P8'] }, () => {
     beforeEach(() => {
       const environments = { live: { uri, production: true } };
       writeFileSync(join(cwd, 'godwit.config.json'), JSON.stringify({ environments }));

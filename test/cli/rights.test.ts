@@ -1,34 +1,31 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { MongoClient } from 'mongodb';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { useAuthServer } from '../support/auth-server.js';
 import { runCommand, runJson } from '../support/command.js';
 import { makeMigration } from '../support/project.js';
 import { expectRefusal, expectRefusalInWords } from '../support/refusal.js';
-import { everything } from '../support/scratch.js';
+import { everything, type ScratchDatabase, useScratch } from '../support/scratch.js';
 
 const UP = '(doc) => ({ ...doc, mail: doc.mail.toLowerCase() })';
 const PASSWORD = 'Zq9pass/word';
 
 describe('with access control', () => {
   const server = useAuthServer();
-  let client: MongoClient;
+  const scratch = useScratch('rights', () => server.rootUri());
+  let crm: ScratchDatabase;
+  let other: ScratchDatabase;
   let uri = '';
   beforeAll(async () => {
-    client = await new MongoClient(server.rootUri()).connect();
-    uri = await server.addUser('crm', 'writer', PASSWORD, 'readWrite');
-    await client.db('other').collection('people').insertOne({ mail: 'A@x.test' });
-    await client
-      .db('crm')
-      .collection('people')
-      .insertMany(Array.from({ length: 20 }, (_, n) => ({ n, mail: `P${n}@x.test` })));
-    return () => client.close();
+    [crm, other] = [scratch.make(), scratch.make()];
+    uri = await server.addUser(crm.name, 'writer', PASSWORD, 'readWrite');
+    await other.db.collection('people').insertOne({ mail: 'A@x.test' });
+    await crm.db.collection('people').insertMany(Array.from({ length: 20 }, (_, n) => ({ n, mail: `P${n}@x.test` })));
   });
 
   test('every verb works for a user that has readWrite on its database and nothing else', async () => {
     const cwd = await makeMigration(UP);
-    const db = client.db('crm');
+    const { db } = crm;
     const before = (await everything(db))['people'];
     const verb = async (line: string): Promise<unknown> => {
       const { code, json } = await runJson(line.split(' '), { cwd, uri });
@@ -72,31 +69,33 @@ describe('with access control', () => {
     },
     {
       title: "another database than the user's",
-      uri: () => uri.replace('/crm?', '/other?authSource=crm&'),
+      uri: () => uri.replace(`/${crm.name}?`, `/${other.name}?authSource=${crm.name}&`),
       code: 'GODWIT_FORBIDDEN',
       says: /found a right missing/,
     },
   ];
 
   for (const one of DENIED)
-    test(`a run is refused in words, without the password, and writes nothing: ${one.title}`, async () => {
+    test(`a run is refused in words, without the password, and writes nothing: ${one.title}`, {
+      tags: ['P11'],
+    }, async () => {
       const cwd = await makeMigration(UP);
-      const before = await everything(client.db('other'));
+      const before = await everything(other.db);
       const result = await runCommand(['run', 'm1', '--json', '--verbose'], { cwd, uri: one.uri() });
       expectRefusal(result, { exit: 1, code: one.code, says: one.says });
       expectRefusalInWords(result);
       expect(`${result.stdout}${result.stderr}`).not.toContain('Zq9');
-      expect(await everything(client.db('other'))).toEqual(before);
+      expect(await everything(other.db)).toEqual(before);
     });
 
   test('doctor says which rights are missing', async () => {
-    const reader = await server.addUser('crm', 'reader', 'secret', 'read');
+    const reader = await server.addUser(crm.name, 'reader', 'secret', 'read');
     const cwd = await makeMigration(UP);
     const { code, json } = await runJson(['doctor'], { cwd, uri: reader });
     const { checks } = json as { checks: { name: string; ok: boolean | null; found: string; next?: string }[] };
     const rights = checks.find(({ name }) => name === 'rights');
     expect([code, rights?.ok]).toEqual([6, false]);
-    expect(rights?.found).toMatch(/missing on crm: insert, update/);
-    expect(rights?.next).toContain("role: 'readWrite', db: 'crm'");
+    expect(rights?.found).toContain(`missing on ${crm.name}: insert, update`);
+    expect(rights?.next).toContain(`role: 'readWrite', db: '${crm.name}'`);
   });
 });

@@ -1,6 +1,8 @@
 /** `run --all`: pending migrations in their order, and the way back against it. */
 import { beforeEach, describe, expect, inject, test } from 'vitest';
 import { runCommand, runJson } from '../support/command.js';
+import { audited } from '../support/crash.js';
+import { holdAt } from '../support/held.js';
 import { makeProject } from '../support/project.js';
 import { errorOf, expectRefusal } from '../support/refusal.js';
 import { type ScratchDatabase, useScratch } from '../support/scratch.js';
@@ -69,6 +71,26 @@ describe('run --all', () => {
       true,
       ['a done -', 'b ran completed', 'c ran completed'],
     ]);
+  });
+
+  test('of a second job refuses what the first is at, and a rollback does, too', {
+    tags: ['F60', 'P4', 'P10'],
+  }, async () => {
+    const place = await inProject(file('a'), file('b'));
+    const first = await holdAt('batch:before-commit:1', [...ALL, '--json'], place);
+    const second = await runJson(ALL, place);
+    expect([second.code, told(second.json), second.json['error']]).toMatchObject([
+      5,
+      ['a ran -', 'b waits -'],
+      { code: 'GODWIT_LEASE_HELD', details: { migration: 'a', holder: { pid: process.pid } } },
+    ]);
+    const back = await runCommand(['rollback', 'a', '--json'], place);
+    expectRefusal(back, { exit: 5, code: 'GODWIT_LEASE_HELD', says: /held by .* since / });
+    const { code, stdout } = await first.release();
+    expect([code, told(JSON.parse(stdout))]).toEqual([0, ['a ran completed', 'b ran completed']]);
+    expect(await at.db.collection('things').countDocuments({ a: true, b: true })).toBe(2);
+    // Each of the two documents once by each migration.
+    expect(await audited(at.db)).toBe(4);
   });
 
   test('has the error of the one that cannot be run in the document, beside those that were', async () => {

@@ -138,7 +138,7 @@ const VERBS = [
   'rollback m1',
 ];
 
-describe('values of documents', () => {
+describe('values of documents', { tags: ['P11'] }, () => {
   const scratch = useScratch('secrets', () => inject('mongoUri'));
   let output = '';
   let reports = '';

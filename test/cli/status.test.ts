@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, inject, test } from 'vitest';
 import type { ChunkView } from '../../src/verbs/chunks.js';
-import { runCommand, runJson } from '../support/command.js';
+import { callCommand, runCommand, runJson } from '../support/command.js';
 import { audited, until } from '../support/crash.js';
 import { finished, killLeftovers, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
@@ -41,12 +41,11 @@ describe('status', () => {
   const statesOf = ({ chunks }: Row): string[] => [...new Set(chunks?.map(({ state }) => state))].sort();
 
   test('of one migration tells how far each chunk is, forwards and back', async () => {
-    const at = await place(4_000);
-    const child = startCommand(['run', 'm1', '--workers', '4', '--batch-size', '50', '--max-rate', '200'], at);
-    const end = finished(child);
-    await until(async () => (await audited(at.db)) > 200);
-    child.kill('SIGTERM');
-    expect((await end).code).toBe(7);
+    const at = await place(1_000);
+    const call = callCommand(['run', 'm1', '--workers', '4', '--batch-size', '25', '--max-rate', '200'], at);
+    await until(async () => (await audited(at.db)) > 100);
+    call.signal('SIGTERM');
+    expect((await call.end).code).toBe(7);
     const begun = await rowOf(at);
     expect(begun.chunks).toHaveLength(4);
     expect(statesOf(begun)).toContain('begun');
@@ -86,8 +85,9 @@ describe('status', () => {
   });
 
   test('says that a run is limited by what it waits for, where that takes most of the time', async () => {
-    const at = await place(1_500);
-    const { code } = await runCommand(['run', 'm1', '--batch-size', '50', '--workers', '1', '--max-rate', '200'], at);
+    // 22 batches, each 125 ms after the one before.
+    const at = await place(220);
+    const { code } = await runCommand(['run', 'm1', '--batch-size', '10', '--workers', '1', '--max-rate', '80'], at);
     expect(code).toBe(0);
     const { bottleneck, phases } = await rowOf(at);
     expect(bottleneck).toMatch(/^limited by what it waits for before a batch \(a rate, a signal, a pause\): \d+ % of/);

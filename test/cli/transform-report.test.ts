@@ -55,3 +55,25 @@ describe('a transform that drops a value', () => {
     expect(stdout).toContain(`drops: ['fax']`);
   });
 });
+
+describe('a transform whose result changes again', () => {
+  const scratch = useScratch('impure', () => inject('mongoUri'));
+
+  test.each([
+    ['it counts up', '(doc) => ({ ...doc, n: doc.n + 1 })', true],
+    ['it throws dice', '(doc) => ({ ...doc, n: Math.random() })', false],
+  ])('is found out by the dry run, and refused by a run: %s', { tags: ['F50'] }, async (_what, up, deterministic) => {
+    const { db, uri } = scratch.make();
+    const people = db.collection<{ _id: number; n: number }>('people');
+    await people.insertMany([1, 2].map((_id) => ({ _id, n: _id })));
+    const cwd = await makeMigration(up);
+    const dry = await runJson(['run', 'm1', '--dry-run'], { cwd, uri });
+    expect([dry.code, dry.json]).toMatchObject([4, { idempotent: false, deterministic, impureFields: ['n'] }]);
+    const run = await runJson(['run', 'm1'], { cwd, uri });
+    expect([run.code, run.json]).toMatchObject([
+      1,
+      { state: 'failed', changed: 0, error: { code: 'GODWIT_NOT_IDEMPOTENT', message: expect.stringMatching(/: n$/) } },
+    ]);
+    expect(await people.distinct('n')).toEqual([1, 2]);
+  });
+});

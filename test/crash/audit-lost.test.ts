@@ -1,27 +1,23 @@
 /** The audit collection is dropped under a run (F52). Found beside the campaign. */
-import { afterAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { runJson } from '../support/command.js';
-import { until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
-import { currentRun, isStopped } from '../support/observe.js';
-import { finished, killLeftovers, startCommand } from '../support/process.js';
+import { holdAt } from '../support/held.js';
+import { currentRun } from '../support/observe.js';
 import { makeMigration } from '../support/project.js';
 import { errorOf } from '../support/refusal.js';
 
 const { db, uri } = useDatabase('audit_lost');
-afterAll(killLeftovers);
 const RUN = ['run', 'm1', '--batch-size', '10', '--workers', '1', '--progress', 'none', '--json'];
 
-test('a run whose audit was dropped in its middle is never called complete', async () => {
+test('a run whose audit was dropped in its middle is never called complete', {
+  tags: ['F52', 'P5', 'P10'],
+}, async () => {
   await db.collection<{ _id: number }>('people').insertMany(Array.from({ length: 60 }, (_, _id) => ({ _id })));
   const cwd = await makeMigration("(doc) => (doc.mark === undefined ? { ...doc, mark: 'x' } : doc)");
-  const env = { GODWIT_TEST: '1', GODWIT_FAULT: 'batch:before-read:3:stop' };
-  const runner = startCommand(RUN, { cwd, uri, env });
-  const end = finished(runner);
-  await until(() => isStopped(runner.pid));
+  const runner = await holdAt('batch:before-read:3', RUN, { cwd, uri });
   await db.collection('migrations_audit').drop();
-  runner.kill('SIGCONT');
-  const ended = await end;
+  const ended = await runner.release();
   expect([ended.code, errorOf(ended).code]).toEqual([1, 'GODWIT_STATE_LOST']);
   expect(errorOf(ended).message).toContain('20 documents that were migrated stay migrated');
   const again = await runJson(RUN, { cwd, uri });

@@ -14,7 +14,9 @@ describe('a transform that never returns', () => {
   const args = ['run', 'm1', '--batch-size', '20', '--workers', '1', '--progress', 'none'];
   const env = { GODWIT_TRANSFORM_TIMEOUT_MS: '300' };
 
-  test('ends the run with exit 1 and the document named; those before it are written, and nothing is left open', async () => {
+  test('ends the run with exit 1 and the document named; those before it are written, and nothing is left open', {
+    tags: ['F13', 'P10'],
+  }, async () => {
     await people.insertMany(Array.from({ length: 200 }, (_, _id) => ({ _id })));
     const cwd = await makeMigration(ENDLESS);
     const { code, json } = await runJson(args, { cwd, uri, env });

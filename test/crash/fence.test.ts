@@ -1,28 +1,23 @@
 /** A runner that has lost its lease changes nothing any more: not the fences, the figures, the state, the documents. */
-import type { ChildProcess } from 'node:child_process';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { RunDocument } from '../../src/domain/run.js';
 import { acquireLease } from '../../src/engine/lease-keeper.js';
 import { findCurrentRun } from '../../src/mongo/runs.js';
 import { listTouched, settleTouched, storeTouched } from '../../src/mongo/touched.js';
 import { closeSession, openSession } from '../../src/verbs/session.js';
-import { type CommandResult, runCommand, runJson } from '../support/command.js';
+import { type CommandResult, callCommand, runCommand, runJson } from '../support/command.js';
 import { audited, until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
-import { brokenSums, currentRun, isStopped } from '../support/observe.js';
-import { finished, killLeftovers, runProcess, startCommand } from '../support/process.js';
+import { beginHeld, type Held, holdAt } from '../support/held.js';
+import { brokenSums, currentRun } from '../support/observe.js';
+import { runProcess } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 
 const UP = "(doc) => (doc.mark === undefined ? { ...doc, mark: 'x' } : doc)";
 const RUN = ['run', 'm1', '--batch-size', '20', '--workers', '1', '--progress', 'none', '--json'];
 const BACK = ['rollback', 'm1', '--progress', 'none', '--json'];
-const LEASE_MS = 1_500;
-
-interface Runner {
-  readonly child: ChildProcess;
-  readonly end: Promise<CommandResult>;
-}
+/** Renewed so seldom that its holder hears of nothing before it is let go. */
+const SELDOM = { GODWIT_LEASE_MS: '600000' };
 
 const outcome = ({ code, stdout }: CommandResult): unknown[] => {
   const { state, error } = JSON.parse(stdout) as { state?: string; error?: { code: string } };
@@ -30,37 +25,18 @@ const outcome = ({ code, stdout }: CommandResult): unknown[] => {
 };
 const LOST = [5, 'GODWIT_LEASE_LOST'];
 
-describe('a runner that has lost its lease', () => {
+describe('a runner that has lost its lease', { tags: ['F10', 'F57', 'P4'] }, () => {
   const { db, uri } = useDatabase('fence');
-  afterAll(killLeftovers);
   const people = db.collection<{ _id: number; mark?: string }>('people');
 
   const fill = (count: number): Promise<unknown> =>
     people.insertMany(Array.from({ length: count }, (_, _id) => ({ _id })));
 
-  /** Starts a runner that stops at the point, and waits until it has. */
-  async function stoppedAt(
-    fault: string,
-    cwd: string,
-    { args = RUN, env = {} }: { args?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
-  ): Promise<Runner> {
-    const child = startCommand(args, { cwd, uri, env: { GODWIT_TEST: '1', GODWIT_FAULT: `${fault}:stop`, ...env } });
-    const end = finished(child);
-    await until(() => isStopped(child.pid));
-    return { child, end };
-  }
-
-  const shortLease = { GODWIT_LEASE_MS: String(LEASE_MS) };
-  const pastItsLease = (): Promise<unknown> => sleep(LEASE_MS + 500);
-  /** As when the lease had run out, although its holder renews it seldom (F57). */
-  const emptyLease = (): Promise<unknown> =>
+  /** As when its holder had slept past the end of it: stopped.matrix.test.ts has those that do. */
+  const expire = (): Promise<unknown> =>
+    db.collection('migrations').updateOne({ current: true }, { $set: { 'lease.expiresAt': new Date(0) } });
+  const empty = (): Promise<unknown> =>
     db.collection('migrations').updateOne({ current: true }, { $set: { lease: null } });
-  const longLease = { GODWIT_LEASE_MS: '60000' };
-
-  function wake({ child, end }: Runner): Promise<CommandResult> {
-    child.kill('SIGCONT');
-    return end;
-  }
 
   /** The figures and fences of the chunks, the batches, and the history of the run. */
   async function stored(): Promise<unknown> {
@@ -71,11 +47,11 @@ describe('a runner that has lost its lease', () => {
   }
 
   /** The loser changes nothing beside the holder, and says so; the holder comes to its end. */
-  async function expectLost(loser: Runner, holder: Runner, end: readonly [number, string]): Promise<void> {
+  async function expectLost(loser: Held, holder: Held, end: readonly [number, string]): Promise<void> {
     const before = await stored();
-    const lost = outcome(await wake(loser));
+    const lost = outcome(await loser.release());
     const after = await stored();
-    const won = outcome(await wake(holder));
+    const won = outcome(await holder.release());
     expect(after).toEqual(before);
     expect([lost, won]).toEqual([LOST, end]);
   }
@@ -85,15 +61,15 @@ describe('a runner that has lost its lease', () => {
     async (point) => {
       await fill(2_000);
       const cwd = await makeMigration(UP);
-      const killed = await runCommand(RUN, {
+      const killed = await runProcess(RUN, {
         cwd,
         uri,
         env: { GODWIT_TEST: '1', GODWIT_FAULT: 'batch:after-data:3:kill' },
       });
       expect(killed.signal).toBe('SIGKILL');
-      const loser = await stoppedAt(point, cwd, { env: shortLease });
-      await pastItsLease();
-      const holder = await stoppedAt('batch:before-read:5', cwd);
+      const loser = await holdAt(point, RUN, { cwd, uri, env: SELDOM });
+      await expire();
+      const holder = await holdAt('batch:before-read:5', RUN, { cwd, uri });
       await expectLost(loser, holder, [0, 'completed']);
     },
   );
@@ -101,11 +77,11 @@ describe('a runner that has lost its lease', () => {
   test('overwrites no figures of a run that another one has completed', async () => {
     await fill(600);
     const cwd = await makeMigration(UP);
-    const loser = await stoppedAt('batch:after-commit:4', cwd, { env: shortLease });
-    await pastItsLease();
+    const loser = await holdAt('batch:after-commit:4', RUN, { cwd, uri, env: SELDOM });
+    await expire();
     expect((await runJson(RUN, { cwd, uri })).json).toMatchObject({ state: 'completed', changed: 600 });
     const before = await stored();
-    expect(outcome(await wake(loser))).toEqual(LOST);
+    expect(outcome(await loser.release())).toEqual(LOST);
     expect(await stored()).toEqual(before);
     expect(await brokenSums(db)).toEqual([]);
   });
@@ -113,26 +89,24 @@ describe('a runner that has lost its lease', () => {
   test('stores nothing as touched: what the next one writes its stream would take for the application', async () => {
     await fill(600);
     const cwd = await makeMigration(UP);
-    const env = { ...shortLease, GODWIT_TEST: '1', GODWIT_FAULT: 'touched:before-store:1:stop' };
-    const child = startCommand(RUN, { cwd, uri, env });
-    const loser = { child, end: finished(child) };
+    const loser = beginHeld('touched:before-store:1', RUN, { cwd, uri, env: SELDOM });
     await until(async () => {
       await people.updateOne({ _id: 599 }, { $inc: { edits: 1 } });
-      return isStopped(child.pid);
+      return loser.isHeld();
     });
-    await pastItsLease();
+    await expire();
     expect((await runJson(RUN, { cwd, uri })).json).toMatchObject({ state: 'completed' });
-    expect(outcome(await wake(loser))).toEqual(LOST);
+    expect(outcome(await loser.release())).toEqual(LOST);
     expect(await db.collection('migrations_touched').countDocuments()).toBe(0);
   });
 
   test('moves the run along no edge, and the holder goes on', async () => {
     await fill(200);
     const cwd = await makeMigration(UP);
-    const loser = await stoppedAt('run:before-transition:2', cwd, { env: shortLease });
-    await pastItsLease();
+    const loser = await holdAt('run:before-transition:2', RUN, { cwd, uri, env: SELDOM });
+    await expire();
     // Its third transition, as the first one's second, is that from running to catching-up.
-    const holder = await stoppedAt('run:before-transition:3', cwd);
+    const holder = await holdAt('run:before-transition:3', RUN, { cwd, uri });
     await expectLost(loser, holder, [0, 'completed']);
   });
 
@@ -141,18 +115,18 @@ describe('a runner that has lost its lease', () => {
     const cwd = await makeMigration(
       "(doc) => { if (doc._id === 150) throw new Error('bad'); return { ...doc, mark: 'x' }; }",
     );
-    const loser = await stoppedAt('run:after-transition:2', cwd, { env: shortLease });
-    await pastItsLease();
-    const holder = await stoppedAt('batch:before-read:1', cwd, { args: [...RUN, '--max-failures', '5'] });
+    const loser = await holdAt('run:after-transition:2', RUN, { cwd, uri, env: SELDOM });
+    await expire();
+    const holder = await holdAt('batch:before-read:1', [...RUN, '--max-failures', '5'], { cwd, uri });
     await expectLost(loser, holder, [4, 'completed']);
   });
 
   test('does not fail the run when its batch is another one by now', async () => {
     await fill(400);
     const cwd = await makeMigration(UP);
-    const loser = await stoppedAt('batch:before-read:4', cwd, { env: longLease });
-    await emptyLease();
-    const holder = await stoppedAt('batch:before-read:4', cwd);
+    const loser = await holdAt('batch:before-read:4', RUN, { cwd, uri, env: SELDOM });
+    await empty();
+    const holder = await holdAt('batch:before-read:4', RUN, { cwd, uri });
     await expectLost(loser, holder, [0, 'completed']);
   });
 
@@ -160,64 +134,54 @@ describe('a runner that has lost its lease', () => {
     await fill(400);
     const cwd = await makeMigration(UP);
     await runCommand(RUN, { cwd, uri });
-    const loser = await stoppedAt('rollback:before-read:4', cwd, { args: BACK, env: longLease });
-    await emptyLease();
-    const holder = await stoppedAt('rollback:before-read:4', cwd, { args: BACK });
+    const loser = await holdAt('rollback:before-read:4', BACK, { cwd, uri, env: SELDOM });
+    await empty();
+    const holder = await holdAt('rollback:before-read:4', BACK, { cwd, uri });
     await expectLost(loser, holder, [0, 'rolled-back']);
   });
 
   test('takes no document that the application writes through the pipeline', async () => {
     await fill(200);
     const cwd = await makeMigration(UP);
-    const child = startCommand([...RUN, '--follow'], { cwd, uri, env: longLease });
-    const end = finished(child);
+    const loser = callCommand([...RUN, '--follow'], { cwd, uri, env: SELDOM });
     await until(async () => (await db.collection('migrations').findOne({ state: 'catching-up' })) !== null);
-    await emptyLease();
-    const holder = await stoppedAt('run:before-transition:3', cwd);
+    await empty();
+    const holder = await holdAt('run:before-transition:3', RUN, { cwd, uri });
     const before = await audited(db);
     await people.insertOne({ _id: 1_000 });
-    // It follows four times a second; it may well have noticed by now, and gone.
-    await sleep(3_000);
-    const after = await audited(db);
-    const won = outcome(await wake(holder));
-    child.kill('SIGTERM');
-    await end;
-    expect([after, won]).toEqual([before, [0, 'completed']]);
+    // It follows four times a second, and ends of what it finds.
+    const lost = outcome(await loser.end);
+    expect([lost, await audited(db)]).toEqual([LOST, before]);
+    expect(outcome(await holder.release())).toEqual([0, 'completed']);
   });
 });
 
-describe('a runner that planned and came late', () => {
+describe('a runner that planned and came late', { tags: ['F60', 'P4'] }, () => {
   const { db, uri } = useDatabase('late');
-  afterAll(killLeftovers);
   const people = db.collection<{ _id: number; mark?: string }>('people');
 
-  /** A run whose process stops after its plan is frozen, and another process that completes it. */
-  async function lateRunner(): Promise<Runner & { readonly cwd: string }> {
+  /** A run that is held after its plan is frozen, and another one that completes it. */
+  async function lateRunner(): Promise<{ readonly late: Held; readonly cwd: string }> {
     await people.insertMany(Array.from({ length: 200 }, (_, _id) => ({ _id })));
     const cwd = await makeMigration(UP);
-    const env = { GODWIT_TEST: '1', GODWIT_FAULT: 'plan:after-freeze:1:stop' };
-    const child = startCommand(RUN, { cwd, uri, env });
-    const end = finished(child);
-    await until(() => isStopped(child.pid));
+    const late = await holdAt('plan:after-freeze:1', RUN, { cwd, uri });
     expect(outcome(await runCommand(RUN, { cwd, uri }))).toEqual([0, 'completed']);
-    return { child, end, cwd };
+    return { late, cwd };
   }
 
   test('does not begin again what another one has completed', async () => {
-    const { child, end } = await lateRunner();
+    const { late } = await lateRunner();
     const { history } = await currentRun(db);
-    child.kill('SIGCONT');
-    expect(outcome(await end)).toEqual([0, 'completed']);
+    expect(outcome(await late.release())).toEqual([0, 'completed']);
     expect((await currentRun(db)).history).toEqual(history);
   });
 
   test('does not go forwards over a rollback that is under way', async () => {
-    const { child, end, cwd } = await lateRunner();
+    const { late, cwd } = await lateRunner();
     const env = { GODWIT_TEST: '1', GODWIT_FAULT: 'rollback:after-commit:4:kill' };
     expect((await runProcess(BACK, { cwd, uri, env })).signal).toBe('SIGKILL');
     const marked = await people.countDocuments({ mark: 'x' });
-    child.kill('SIGCONT');
-    expect(outcome(await end)).toEqual([2, 'GODWIT_USAGE']);
+    expect(outcome(await late.release())).toEqual([2, 'GODWIT_USAGE']);
     expect(await people.countDocuments({ mark: 'x' })).toBe(marked);
     expect(outcome(await runCommand(BACK, { cwd, uri }))).toEqual([0, 'rolled-back']);
     expect(await people.countDocuments({ mark: 'x' })).toBe(0);
@@ -228,13 +192,9 @@ describe('a runner that planned and came late', () => {
     const cwd = await makeMigration(UP);
     await runCommand(RUN, { cwd, uri });
     await runCommand(BACK, { cwd, uri });
-    const env = { GODWIT_TEST: '1', GODWIT_FAULT: 'run:before-transition:1:stop' };
-    const child = startCommand([...BACK, '--on-conflict', 'force'], { cwd, uri, env });
-    const end = finished(child);
-    await until(() => isStopped(child.pid));
+    const back = await holdAt('run:before-transition:1', [...BACK, '--on-conflict', 'force'], { cwd, uri });
     expect(outcome(await runCommand(RUN, { cwd, uri }))).toEqual([5, 'GODWIT_LEASE_HELD']);
-    child.kill('SIGCONT');
-    expect(outcome(await end)).toEqual([0, 'rolled-back']);
+    expect(outcome(await back.release())).toEqual([0, 'rolled-back']);
     expect(outcome(await runCommand(RUN, { cwd, uri }))).toEqual([0, 'completed']);
     expect(await people.countDocuments({ mark: 'x' })).toBe(200);
   });
@@ -260,7 +220,7 @@ describe('a runner that planned and came late', () => {
 describe('a touched document', () => {
   const { db, uri } = useDatabase('touched');
 
-  test('is not forgotten by a runner that knows an earlier touch of it', async () => {
+  test('is not forgotten by a runner that knows an earlier touch of it', { tags: ['P7'] }, async () => {
     const session = await openSession({ cwd: await makeMigration(UP), uri });
     try {
       const { state } = session;

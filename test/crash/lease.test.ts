@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { type CommandResult, runCommand, runJson } from '../support/command.js';
 import { audited, brokenInvariants, until } from '../support/crash.js';
 import { dataHash, useDatabase } from '../support/database.js';
+import { holdAt } from '../support/held.js';
 import { brokenHistory, currentRun, isStopped, killSentinelsOf, openTransactions } from '../support/observe.js';
 import { finished, killLeftovers, runProcess, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
@@ -31,7 +32,9 @@ describe('the lease', () => {
     expect([...(await brokenInvariants(db)), ...(await brokenHistory(db))]).toEqual([]);
   }
 
-  test('lets one of two runs work; the other exits 5 and names the process that holds it', async () => {
+  test('lets one of two runs work; the other exits 5 and names the process that holds it', {
+    tags: ['F60', 'P4'],
+  }, async () => {
     await fill(400);
     const cwd = await makeMigration(UP);
     const env = fault('batch:after-read:4:stop');
@@ -49,7 +52,7 @@ describe('the lease', () => {
     await expectOnce(400);
   });
 
-  test.each([1, 2, 3])('lets one of five runs work at a time (%s)', async () => {
+  test.each([1, 2, 3])('lets one of five runs work at a time (%s)', { tags: ['F60', 'P4'] }, async () => {
     await fill(1_200);
     const cwd = await makeMigration(UP);
     const results = await Promise.all(Array.from({ length: 5 }, () => runCommand(args, { cwd, uri })));
@@ -67,23 +70,20 @@ describe('the lease', () => {
     await expectOnce(1_200);
   });
 
-  test('is not for a rollback while the run goes on', async () => {
+  test('is not for a rollback while the run goes on', { tags: ['F60', 'P4'] }, async () => {
     await fill(200);
     const cwd = await makeMigration(UP);
-    const running = startCommand(args, { cwd, uri, env: fault('batch:after-read:4:stop') });
-    const end = finished(running);
-    await until(() => isStopped(running.pid));
+    const running = await holdAt('batch:after-read:4', args, { cwd, uri });
     const back = await runJson(['rollback', 'm1'], { cwd, uri });
     expect([back.code, back.json]).toMatchObject([
       5,
-      { error: { code: 'GODWIT_LEASE_HELD', details: { holder: { pid: running.pid } } } },
+      { error: { code: 'GODWIT_LEASE_HELD', details: { holder: { pid: process.pid } } } },
     ]);
-    running.kill('SIGCONT');
-    expect((await end).code).toBe(0);
+    expect((await running.release()).code).toBe(0);
     await expectOnce(200);
   });
 
-  test('of a process that died on this machine is taken over at once', async () => {
+  test('of a process that died on this machine is taken over at once', { tags: ['F04', 'P3'] }, async () => {
     await fill(400);
     const cwd = await makeMigration(UP);
     const env = { ...fault('batch:after-data:3:kill'), GODWIT_LEASE_MS: '60000' };
@@ -95,11 +95,13 @@ describe('the lease', () => {
     await expectOnce(400);
   });
 
-  test('of a runner that is stopped is kept until it ends; then another one frees the documents and finishes, and the woken one commits nothing', async () => {
+  test('of a runner that is stopped is kept until it ends; then another one frees the documents and finishes, and the woken one commits nothing', {
+    tags: ['F10', 'P4', 'P6'],
+  }, async () => {
     await fill(600);
     const before = await dataHash(db);
     const cwd = await makeMigration(UP);
-    const env = { ...fault('batch:after-data:4:stop'), GODWIT_LEASE_MS: '6000' };
+    const env = { ...fault('batch:after-data:4:stop'), GODWIT_LEASE_MS: '3000' };
     const stopped = startCommand(args, { cwd, uri, env });
     const end = finished(stopped);
     await until(() => isStopped(stopped.pid));
@@ -116,7 +118,7 @@ describe('the lease', () => {
       ]);
       expect(await audited(db)).toBe(60);
     }
-    await sleep(Math.max(0, (expiresAt?.getTime() ?? 0) - Date.now()) + 500);
+    await sleep(Math.max(0, (expiresAt?.getTime() ?? 0) - Date.now()) + 100);
 
     const second = await runJson(['run', 'm1', '--batch-size', '20'], { cwd, uri });
     expect(second.json).toMatchObject({ state: 'completed', changed: 600 });

@@ -1,11 +1,11 @@
 /** The state edited, dropped, or restored from a backup (F52, F53, F57, F59): never believed where it cannot be. */
-import type { ChildProcess } from 'node:child_process';
 import { Binary, type Db, type Document } from 'mongodb';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { type CommandResult, runCommand } from '../support/command.js';
 import { until } from '../support/crash.js';
 import { dataHash, useDatabase } from '../support/database.js';
 import { ALL, dump, restore, STATE } from '../support/dump.js';
+import { type Held, holdAt } from '../support/held.js';
 import { isStopped } from '../support/observe.js';
 import { finished, killLeftovers, runProcess, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
@@ -38,15 +38,10 @@ describe('the state', () => {
   const unmarked = (): Promise<number> => people.countDocuments({ mark: { $exists: false } });
   const half = (): Promise<unknown[]> => command([...RUN, '--limit', '500']);
 
-  async function stoppedAt(fault: string): Promise<{ child: ChildProcess; end: Promise<CommandResult> }> {
-    const env = { GODWIT_TEST: '1', GODWIT_FAULT: `${fault}:stop` };
-    const child = startCommand(RUN, { cwd, uri, env });
-    const end = finished(child);
-    await until(() => isStopped(child.pid));
-    return { child, end };
-  }
+  /** A run in its middle: 200 documents are committed. */
+  const inTheMiddle = (): Promise<Held> => holdAt('batch:before-read:5', RUN, { cwd, uri });
 
-  describe('restored from a backup', () => {
+  describe('restored from a backup', { tags: ['F59', 'P4', 'P6', 'P7'] }, () => {
     test('with everything, half-way: said once, then planned anew', async () => {
       await half();
       const backup = await dump(db, ALL);
@@ -110,10 +105,13 @@ describe('the state', () => {
     });
 
     test('with a lease in it that was alive', async () => {
-      const runner = await stoppedAt('batch:before-read:5');
+      const env = { GODWIT_TEST: '1', GODWIT_FAULT: 'batch:before-read:5:stop' };
+      const runner = startCommand(RUN, { cwd, uri, env });
+      const end = finished(runner);
+      await until(() => isStopped(runner.pid));
       const backup = await dump(db, ALL);
-      runner.child.kill('SIGKILL');
-      await runner.end;
+      runner.kill('SIGKILL');
+      await end;
       await restore(db, backup);
       expect(await command(RUN)).toEqual([1, 'GODWIT_RESTORED']);
       expect(await command(RUN)).toEqual([0, 'completed']);
@@ -121,26 +119,24 @@ describe('the state', () => {
     });
 
     test('while a runner lives: it stops', async () => {
-      const runner = await stoppedAt('batch:before-read:5');
+      const runner = await inTheMiddle();
       const backup = await dump(db, ALL);
       await restore(db, backup);
-      runner.child.kill('SIGCONT');
-      const [code] = outcome(await runner.end);
+      const [code] = outcome(await runner.release());
       expect([1, 5]).toContain(code);
       expect(await unmarked()).toBe(COUNT - 200);
     });
   });
 
-  describe('dropped while a run goes on', () => {
+  describe('dropped while a run goes on', { tags: ['F52', 'P10'] }, () => {
     test.each([
       ['migrations', 5, 'GODWIT_LEASE_LOST'],
       ['migrations_chunks', 1, 'GODWIT_STATE_LOST'],
       ['migrations_audit', 1, 'GODWIT_STATE_LOST'],
     ])('%s: the run stops (exit %i)', async (name, code, error) => {
-      const runner = await stoppedAt('batch:before-read:5');
+      const runner = await inTheMiddle();
       await db.collection(name).drop();
-      runner.child.kill('SIGCONT');
-      expect(outcome(await runner.end)).toEqual([code, error]);
+      expect(outcome(await runner.release())).toEqual([code, error]);
       if (name !== 'migrations') expect(await unmarked()).toBe(COUNT - 200);
     });
 
@@ -156,11 +152,10 @@ describe('the state', () => {
     test.each(['migrations_touched', 'migrations_failures'])(
       '%s: the run goes on, and misses nothing',
       async (name) => {
-        const runner = await stoppedAt('batch:before-read:5');
+        const runner = await inTheMiddle();
         await db.collection(name).drop();
         await people.updateOne({ _id: 3 }, { $unset: { mark: 1 } });
-        runner.child.kill('SIGCONT');
-        expect(outcome(await runner.end)).toEqual([0, 'completed']);
+        expect(outcome(await runner.release())).toEqual([0, 'completed']);
         expect(await unmarked()).toBe(0);
       },
     );
@@ -176,7 +171,7 @@ describe('the state', () => {
     });
   });
 
-  describe('edited', () => {
+  describe('edited', { tags: ['F53', 'P7'] }, () => {
     const chunks = db.collection('migrations_chunks');
     const runs = db.collection('migrations');
 
@@ -220,14 +215,17 @@ describe('the state', () => {
       ['emptied', (at) => at.collection('migrations').updateOne({}, { $set: { lease: null } })],
       ['another', (at) => at.collection('migrations').updateOne({}, { $set: { 'lease.fence': '1000000009-other' } })],
       ['gone with its run', (at) => at.collection('migrations').deleteMany({})],
-    ])('a lease that is %s in mid-run: the runner stops before it says completed', async (_, act) => {
-      const runner = await stoppedAt('batch:before-read:5');
-      await act(db);
-      runner.child.kill('SIGCONT');
-      expect(outcome(await runner.end)).toEqual([5, 'GODWIT_LEASE_LOST']);
-    });
+    ])(
+      'a lease that is %s in mid-run: the runner stops before it says completed',
+      { tags: ['F57', 'P4'] },
+      async (_, act) => {
+        const runner = await inTheMiddle();
+        await act(db);
+        expect(outcome(await runner.release())).toEqual([5, 'GODWIT_LEASE_LOST']);
+      },
+    );
 
-    test('an audit batch whose bytes were changed is not built upon', async () => {
+    test('an audit batch whose bytes were changed is not built upon', { tags: ['F54', 'P5'] }, async () => {
       await half();
       const last = await db.collection('migrations_audit').findOne({}, { sort: { seq: -1 } });
       await db.collection('migrations_audit').updateOne({ seq: last?.['seq'] }, { $set: { chain: 'other' } });

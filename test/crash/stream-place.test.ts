@@ -4,10 +4,11 @@
  */
 import type { Collection } from 'mongodb';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { runCommand, runJson } from '../support/command.js';
+import { callCommand, runCommand, runJson } from '../support/command.js';
 import { until } from '../support/crash.js';
 import { useDatabase } from '../support/database.js';
-import { currentRun, isStopped } from '../support/observe.js';
+import { holdAt } from '../support/held.js';
+import { currentRun } from '../support/observe.js';
 import { finished, killLeftovers, startCommand } from '../support/process.js';
 import { makeMigration } from '../support/project.js';
 import { errorOf } from '../support/refusal.js';
@@ -41,20 +42,16 @@ describe('a collection that was away under another name', () => {
 
   test('goes on at once when it is put back, although the stream tells of it only then', async () => {
     const { people, cwd } = await prepare();
-    const env = { GODWIT_TEST: '1', GODWIT_FAULT: 'batch:before-read:2:stop' };
-    const runner = startCommand(RUN, { cwd, uri, env });
-    const end = finished(runner);
-    await until(() => isStopped(runner.pid));
+    const runner = await holdAt('batch:before-read:2', RUN, { cwd, uri });
     await people.rename('people_old');
-    runner.kill('SIGCONT');
-    expect(errorOf(await end).code).toBe('GODWIT_TARGET_REPLACED');
+    expect(errorOf(await runner.release()).code).toBe('GODWIT_TARGET_REPLACED');
     await putBackAndRun(people, cwd);
   });
 
   test('goes on when it is put back, and knows what it was not told, although the stream has told of it', async () => {
     const { people, cwd } = await prepare();
     // Slow enough that only its stream can end it within the time of this test: no batch is read meanwhile.
-    const end = finished(startCommand([...RUN, '--max-rate', '1'], { cwd, uri }));
+    const { end } = callCommand([...RUN, '--max-rate', '1'], { cwd, uri });
     await until(async () => (await people.countDocuments({ mark: 'x' })) > 0);
     await people.rename('people_old');
     expect(errorOf(await end).code).toBe('GODWIT_TARGET_REPLACED');
@@ -93,15 +90,11 @@ describe('a looked-up document that went', () => {
 
   test('and came back under another key before the stream was read: who knew it by the old one goes through again', async () => {
     const cwd = await prepare();
-    const env = { GODWIT_TEST: '1', GODWIT_FAULT: 'batch:before-read:2:stop' };
-    const runner = startCommand(RUN, { cwd, uri, env });
-    const end = finished(runner);
-    await until(() => isStopped(runner.pid));
+    const runner = await holdAt('batch:before-read:2', RUN, { cwd, uri });
     expect(await cars.countDocuments({ ownerName: 'Bob' })).toBe(5);
     await owners.deleteOne({ _id: 1 });
     await owners.insertOne({ _id: 1, no: 5, name: 'Bob' });
-    runner.kill('SIGCONT');
-    expect((await end).code).toBe(0);
+    expect((await runner.release()).code).toBe(0);
     expect(await cars.distinct('ownerName')).toEqual(['Ada', 'nobody']);
   });
 });

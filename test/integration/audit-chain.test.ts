@@ -32,14 +32,14 @@ describe('the audit', () => {
   const brokenChains = async (session: Session): Promise<number | string | undefined> =>
     (await verify(session, 'm1')).checks.find(({ name }) => name.startsWith('audit chains'))?.found;
 
-  test.each([1, 3, 5])('is found broken by verify when batch %i is gone', async (seq) => {
+  test.each([1, 3, 5])('is found broken by verify when batch %i is gone', { tags: ['F54', 'P10'] }, async (seq) => {
     const session = await ran();
     await audit.deleteOne({ seq });
     expect(await brokenChains(session)).toBe(1);
     await closeSession(session);
   });
 
-  test('is found broken when two batches are swapped', async () => {
+  test('is found broken when two batches are swapped', { tags: ['F54', 'P10'] }, async () => {
     const session = await ran();
     const [a, b] = await audit
       .find({ seq: { $in: [2, 3] } })
@@ -56,7 +56,9 @@ describe('the audit', () => {
     await closeSession(session);
   });
 
-  test('whose batch is gone stops the rollback, until its loss is accepted: then the others are brought back', async () => {
+  test('whose batch is gone stops the rollback, until its loss is accepted: then the others are brought back', {
+    tags: ['F54', 'P6'],
+  }, async () => {
     const session = await ran();
     await audit.deleteMany({ seq: 3 });
     await expect(startRollback(session, 'm1').result).rejects.toMatchObject({ code: 'GODWIT_STATE_LOST' });
@@ -73,7 +75,9 @@ describe('the audit', () => {
     await closeSession(session);
   });
 
-  test('is not trusted where it was edited: the rollback leaves that batch, lists it, and brings the others back', async () => {
+  test('is not trusted where it was edited: the rollback leaves that batch, lists it, and brings the others back', {
+    tags: ['F54', 'P6'],
+  }, async () => {
     const session = await ran();
     const second = await audit.findOne({ seq: 2 });
     const bytes = Buffer.from(second?.before.buffer ?? []);

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +8,7 @@ import { type EmbeddedServer, startEmbedded } from '../../src/embedded/start.js'
 import { missingActions } from '../../src/mongo/privileges.js';
 import { doctor, judgeClock, judgeNode, judgeRoundTrip, judgeServer } from '../../src/verbs/doctor.js';
 import { closeSession, openSession } from '../../src/verbs/session.js';
+import { useAuthServer } from '../support/auth-server.js';
 
 let cwd: string;
 beforeAll(async () => {
@@ -29,9 +31,6 @@ async function diagnose(uri: string, db: string) {
   }
 }
 
-const withUser = (uri: string, user: string, source: string): string =>
-  `${uri.replace('mongodb://', `mongodb://${user}:secret@`)}&authSource=${source}`;
-
 describe('doctor on a replica set without access control', () => {
   it('finds everything in order on a database that is still empty, and only reads', async () => {
     const { ok, checks, by, commands } = await diagnose(inject('mongoUri'), 'doctor_open');
@@ -48,30 +47,31 @@ describe('doctor on a replica set without access control', () => {
 });
 
 describe('doctor on a server with access control', () => {
-  let server: EmbeddedServer;
+  const server = useAuthServer();
+  // Users are of a database: other files are at the same server.
+  const crm = `doctor_${randomBytes(4).toString('hex')}`;
+  const uris: Record<string, string> = {};
   beforeAll(async () => {
-    server = await startEmbedded({ auth: { user: 'root', password: 'secret' } });
-    const client = await new MongoClient(server.rootUri).connect();
-    const crm = client.db('crm');
-    await crm.collection('contacts').insertOne({ name: 'x' });
-    await crm.command({ createUser: 'app', pwd: 'secret', roles: [{ role: 'readWrite', db: 'crm' }] });
-    await crm.command({ createUser: 'reader', pwd: 'secret', roles: [{ role: 'read', db: 'crm' }] });
+    await using client = await new MongoClient(server.rootUri()).connect();
+    const db = client.db(crm);
+    await db.collection('contacts').insertOne({ name: 'x' });
+    uris['app'] = await server.addUser(crm, 'app', 'secret', 'readWrite');
+    uris['reader'] = await server.addUser(crm, 'reader', 'secret', 'read');
     const actions = ['find', 'insert', 'update', 'remove', 'createCollection', 'createIndex', 'killCursors'];
     const privileges = [
-      { resource: { db: 'crm', collection: 'contacts' }, actions },
-      { resource: { db: 'crm', collection: 'migrations' }, actions: ['find'] },
-      { resource: { db: 'crm', collection: '' }, actions: ['listCollections'] },
+      { resource: { db: crm, collection: 'contacts' }, actions },
+      { resource: { db: crm, collection: 'migrations' }, actions: ['find'] },
+      { resource: { db: crm, collection: '' }, actions: ['listCollections'] },
     ];
-    await crm.command({ createRole: 'contactsOnly', privileges, roles: [] });
-    await crm.command({ createUser: 'narrow', pwd: 'secret', roles: ['contactsOnly'] });
-    await client.close();
+    await db.command({ createRole: 'contactsOnly', privileges, roles: [] });
+    uris['narrow'] = await server.addUser(crm, 'narrow', 'secret', 'contactsOnly');
   });
-  afterAll(() => server?.stop());
+  const as = (user: string) => diagnose(uris[user] ?? '', crm);
 
   it('is content with readWrite on the database, and says what that user cannot see', async () => {
-    const { ok, by } = await diagnose(withUser(server.uri, 'app', 'crm'), 'crm');
-    expect(by['user']).toMatchObject({ ok: true, found: 'app@crm: readWrite@crm' });
-    expect(by['rights']).toEqual({ name: 'rights', ok: true, found: 'all that a run needs on crm' });
+    const { ok, by } = await as('app');
+    expect(by['user']).toMatchObject({ ok: true, found: `app@${crm}: readWrite@${crm}` });
+    expect(by['rights']).toEqual({ name: 'rights', ok: true, found: `all that a run needs on ${crm}` });
     for (const name of ['transaction-lifetime', 'feature-compatibility', 'oplog'])
       expect(by[name], name).toMatchObject({ ok: null, next: expect.stringContaining('clusterMonitor') as unknown });
     expect(by['disk']?.ok).toBe(true);
@@ -79,23 +79,23 @@ describe('doctor on a server with access control', () => {
   });
 
   it('sees everything as root', async () => {
-    const { checks } = await diagnose(server.rootUri, 'crm');
+    const { checks } = await diagnose(server.rootUri(), crm);
     expect(checks.filter((check) => check.ok !== true)).toEqual([]);
   });
 
   it('names the rights that a reader lacks, and how to give them', async () => {
-    const { ok, by } = await diagnose(withUser(server.uri, 'reader', 'crm'), 'crm');
+    const { ok, by } = await as('reader');
     expect(by['rights']).toMatchObject({
       ok: false,
-      found: 'missing on crm: insert, update, remove, createCollection, createIndex',
-      next: expect.stringContaining("{ role: 'readWrite', db: 'crm' }") as unknown,
+      found: `missing on ${crm}: insert, update, remove, createCollection, createIndex`,
+      next: expect.stringContaining(`{ role: 'readWrite', db: '${crm}' }`) as unknown,
     });
     expect(ok).toBe(false);
   });
 
   it('does not judge rights on single collections', async () => {
-    const { by } = await diagnose(withUser(server.uri, 'narrow', 'crm'), 'crm');
-    expect(by['rights']).toMatchObject({ ok: null, found: 'on crm only these collections: contacts' });
+    const { by } = await as('narrow');
+    expect(by['rights']).toMatchObject({ ok: null, found: `on ${crm} only these collections: contacts` });
   });
 });
 

@@ -31,7 +31,7 @@ export default defineMigration({ description: 'later', dependsOn: ['m1'], steps:
 
 const GATES = ['readers', 'watch', 'backup'];
 
-describe('a migration in phases', () => {
+describe.concurrent('a migration in phases', () => {
   const scratch = useScratch('phases', () => inject('mongoUri'));
 
   async function place(files: Readonly<Record<string, string>> = {}) {

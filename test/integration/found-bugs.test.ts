@@ -1,13 +1,13 @@
 /** Bugs that were found by looking for them. */
 import { deserialize, MinKey, serialize } from 'bson';
 import type { CreateCollectionOptions, Document } from 'mongodb';
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
+import { onFaultPoint } from '../../src/engine/fault-points.js';
 import { audit } from '../../src/verbs/audit.js';
 import { type RollbackResult, startRollback } from '../../src/verbs/rollback.js';
 import { startRun } from '../../src/verbs/run.js';
 import { closeSession, openSession, type Session } from '../../src/verbs/session.js';
 import { verify } from '../../src/verbs/verify.js';
-import { until } from '../support/crash.js';
 import { dataHash, useDatabase } from '../support/database.js';
 import { makeMigration } from '../support/project.js';
 import { rawInsert } from '../support/raw-insert.js';
@@ -52,9 +52,20 @@ describe('found:', () => {
       () => 'refused',
     );
 
+  /** Holds the run, or the rollback, at this point while the application writes: once, as soon as it is time. */
+  function holdAt(point: string, write: () => Promise<unknown>, isTime = async (): Promise<boolean> => true): void {
+    let hasWritten = false;
+    onFaultPoint(async (found) => {
+      if (found !== point || hasWritten || !(await isTime())) return;
+      hasWritten = true;
+      await write();
+    });
+  }
+  afterEach(() => onFaultPoint(undefined));
+
   const hashOfRun = async (session: Session): Promise<{ before: Record<string, string>; back: RollbackResult }> => {
     const before = await dataHash(db);
-    await startRun(session, 'm1').result;
+    await startRun(session, 'm1', { batchSize: 100 }).result;
     return { before, back: await startRollback(session, 'm1').result };
   };
 
@@ -68,7 +79,7 @@ describe('found:', () => {
       });
     });
 
-    test('a date beyond JavaScript: no run is complete that has not read it', async () => {
+    test('a date beyond JavaScript: no run is complete that has not read it', { tags: ['F46', 'P10'] }, async () => {
       await rawInsert(uri, db.databaseName, 'people', [dateId(0n), dateId(2n ** 60n)]);
       await withSession(async (session) => {
         const state = await stateAfter(session);
@@ -78,7 +89,9 @@ describe('found:', () => {
       });
     });
 
-    test('a DBPointer: no run is complete, and no verification right, that has not read it', async () => {
+    test('a DBPointer: no run is complete, and no verification right, that has not read it', {
+      tags: ['F46', 'P10'],
+    }, async () => {
       const pointer = Buffer.concat([Buffer.from([2, 0, 0, 0]), Buffer.from('x\0'), Buffer.alloc(12, 7)]);
       await rawInsert(uri, db.databaseName, 'people', [withRawId(0x0c, pointer)]);
       await withSession(async (session) => {
@@ -101,14 +114,12 @@ describe('found:', () => {
     });
 
     test('is found when it was caught up with beside _ids of other types', async () => {
-      await people.insertMany(Array.from({ length: 3_000 }, (_, _id) => ({ _id, mail: 'M' })));
+      await people.insertMany(Array.from({ length: 600 }, (_, _id) => ({ _id, mail: 'M' })));
       await withSession(async (session) => {
-        let writing: Promise<unknown> | undefined;
-        session.events.on('run:batch', () => {
-          writing ??= people.insertMany(['text', true, new MinKey()].map((_id) => ({ _id, mail: 'N' })));
-        });
+        holdAt('batch:after-commit', () =>
+          people.insertMany(['text', true, new MinKey()].map((_id) => ({ _id, mail: 'N' }))),
+        );
         await startRun(session, 'm1', { batchSize: 30 }).result;
-        await writing;
         expect((await audit(session, 'm1', { doc: 'text' })).entries.length).toBe(1);
       });
     });
@@ -142,16 +153,14 @@ describe('found:', () => {
     });
 
     test('documents inserted in the new shape while a run without a filter goes on', async () => {
-      await fill(3_000);
+      await fill(600);
       await withSession(async (session) => {
-        let writing: Promise<unknown> | undefined;
-        session.events.on('run:batch', () => {
-          writing ??= until(async () => (await people.countDocuments({ _id: 0, v: 2 })) === 1).then(() =>
-            people.insertOne({ _id: 1, mail: 'new@x.test', v: 2 }),
-          );
-        });
+        holdAt(
+          'batch:after-commit',
+          () => people.insertOne({ _id: 1, mail: 'new@x.test', v: 2 }),
+          async () => (await people.countDocuments({ _id: 0, v: 2 })) === 1,
+        );
         const { before, back } = await hashOfRun(session);
-        await writing;
         expect(await dataHash(db)).not.toEqual(before);
         expect([back.identical, back.noBefore]).toEqual([false, 1]);
       });
@@ -159,16 +168,12 @@ describe('found:', () => {
 
     test.each([
       ['that is completed', {}],
-      ['that is stopped behind them', { limit: 1_000 }],
+      ['that is stopped behind them', { limit: 240 }],
     ])('documents inserted in the new shape ahead of the cursor of a run %s', async (_, limit) => {
-      await fill(3_000);
+      await fill(300);
       await withSession(async (session) => {
-        let writing: Promise<unknown> | undefined;
-        session.events.on('run:batch', () => {
-          writing ??= people.insertOne({ _id: 1_001, mail: 'new@x.test', v: 2 });
-        });
+        holdAt('batch:after-commit', () => people.insertOne({ _id: 401, mail: 'new@x.test', v: 2 }));
         await startRun(session, 'm1', { batchSize: 30, workers: 1, ...limit }).result;
-        await writing;
         const dry = await startRollback(session, 'm1', { dryRun: true }).result;
         const back = await startRollback(session, 'm1').result;
         expect([dry.identical, dry.noBefore]).toEqual([false, 1]);
@@ -187,19 +192,17 @@ describe('found:', () => {
     });
 
     test('what the application wrote in the new shape behind the rollback is kept and listed, or overwritten when asked', async () => {
-      await fill(3_000);
+      await fill(600);
       await withSession(async (session) => {
-        await startRun(session, 'm1').result;
+        await startRun(session, 'm1', { batchSize: 100 }).result;
         const migrated = await people.findOne({ _id: 0 });
-        let writing: Promise<unknown> | undefined;
-        session.events.on('run:undo', () => {
-          writing ??= until(async () => (await people.countDocuments({ _id: 0, v: 2 })) === 0).then(() =>
-            people.replaceOne({ _id: 0 }, { mail: migrated?.['mail'], v: 2 }),
-          );
-        });
+        holdAt(
+          'rollback:after-commit',
+          () => people.replaceOne({ _id: 0 }, { mail: migrated?.['mail'], v: 2 }),
+          async () => (await people.countDocuments({ _id: 0, v: 2 })) === 0,
+        );
         const back = await startRollback(session, 'm1', { workers: 1 }).result;
-        await writing;
-        expect([back.restored, back.conflicts, back.identical]).toEqual([3_000, 1, false]);
+        expect([back.restored, back.conflicts, back.identical]).toEqual([600, 1, false]);
         expect(back.conflictList[0]?.because).toContain('while the rollback went on');
         expect(await people.findOne({ _id: 0 })).toEqual(migrated);
         expect((await startRollback(session, 'm1').result).conflicts).toBe(1);
@@ -224,11 +227,11 @@ describe('found:', () => {
     });
 
     test('a document in conflict is counted once, however often the run changed it', async () => {
-      await fill(3_000);
+      await fill(600);
       await withSession(async (session) => {
         const writes: Promise<unknown>[] = [];
         session.events.on('run:batch', ({ counters }) => {
-          if (counters.scanned === 1_500) writes.push(people.replaceOne({ _id: 0 }, { mail: 'FIRST' }));
+          if (counters.scanned === 300) writes.push(people.replaceOne({ _id: 0 }, { mail: 'FIRST' }));
         });
         session.events.on('run:state', ({ to }) => {
           if (to === 'verifying') writes.push(people.replaceOne({ _id: 0 }, { mail: 'SECOND' }));
@@ -270,7 +273,7 @@ describe('found:', () => {
     }, '(doc) => { doc.born.setUTCHours(0, 0, 0, 0); return { ...doc, v: 2 }; }');
   });
 
-  test('a copy by keep() of what JavaScript cannot carry is refused, not altered', async () => {
+  test('a copy by keep() of what JavaScript cannot carry is refused, not altered', { tags: ['F44'] }, async () => {
     const bytes = Buffer.from(serialize({ _id: 1, o: { aa: 1, bb: 2 } }));
     bytes.fill('a', bytes.indexOf('bb'), bytes.indexOf('bb') + 2);
     await rawInsert(uri, db.databaseName, 'people', [bytes]);
@@ -280,7 +283,7 @@ describe('found:', () => {
   });
 
   test('a document in quarantine that the application mends while the run goes on leaves it, and is counted once', async () => {
-    await people.insertMany(Array.from({ length: 3_000 }, (_, _id) => ({ _id, mail: _id === 0 ? 7 : 'P@X.test' })));
+    await people.insertMany(Array.from({ length: 900 }, (_, _id) => ({ _id, mail: _id === 0 ? 7 : 'P@X.test' })));
     await withSession(async (session) => {
       let writing: Promise<unknown> | undefined;
       session.events.on('run:batch', () => {
@@ -289,7 +292,7 @@ describe('found:', () => {
       const run = await startRun(session, 'm1', { batchSize: 30, workers: 1, maxFailures: 5 }).result;
       await writing;
       expect(await people.findOne({ _id: 0 })).toEqual({ _id: 0, mail: 'mended@x.test', v: 2 });
-      expect([run.scanned, run.changed, run.failed]).toEqual([3_000, 3_000, 0]);
+      expect([run.scanned, run.changed, run.failed]).toEqual([900, 900, 0]);
       expect(await session.state.failures.countDocuments()).toBe(0);
       expect((await verify(session, 'm1')).ok).toBe(true);
     });

@@ -34,7 +34,7 @@ const CUSTOMERS: readonly Doc[] = [
 
 const of = (db: Db, name: string): Promise<Document[]> => db.collection(name).find().sort({ _id: 1 }).toArray();
 
-describe('the sources of a merge', () => {
+describe.concurrent('the sources of a merge', () => {
   const scratch = useScratch('legacy', () => inject('mongoUri'));
 
   async function place(source: 'mark' | 'remove', more = '') {

@@ -1,20 +1,15 @@
 /** Pipeline steps: what a bare updateMany does, with everything that a transform has. */
 import { Decimal128, Double, Int32, Long, ObjectId } from 'bson';
-import type { Document } from 'mongodb';
-import { describe, expect, test } from 'vitest';
+import type { Collection, Db, Document } from 'mongodb';
+import { describe, expect, inject, test } from 'vitest';
 import { dryRun } from '../../src/verbs/dry-run.js';
 import { type RollbackResult, startRollback } from '../../src/verbs/rollback.js';
 import { type RunOptions, type RunResult, startRun } from '../../src/verbs/run.js';
 import { closeSession, openSession, type Session } from '../../src/verbs/session.js';
 import { verify } from '../../src/verbs/verify.js';
-import { runCommand } from '../support/command.js';
-import { audited, brokenInvariants } from '../support/crash.js';
-import { useDatabase } from '../support/database.js';
-import { runProcess } from '../support/process.js';
 import { makeProject } from '../support/project.js';
 import { rawInsert } from '../support/raw-insert.js';
-import { hashOf } from '../support/scratch.js';
-import { BATCH_POINTS } from '../support/trouble.js';
+import { hashOf, useScratch } from '../support/scratch.js';
 
 const COUNT = 300;
 
@@ -100,19 +95,33 @@ const NAMES = sourceOf(
   { first: { $exists: true } },
 );
 
-describe('a pipeline step', () => {
-  const { db, uri } = useDatabase('pipeline');
-  const people = db.collection<{ _id: number; [name: string]: unknown }>('people');
+type People = Collection<{ _id: number; [name: string]: unknown }>;
 
-  const fill = async (count = COUNT, of = documentOf): Promise<void> => {
-    await people.insertMany(Array.from({ length: count }, (_, _id) => of(_id)) as never[]);
+interface Place {
+  readonly db: Db;
+  readonly uri: string;
+  readonly people: People;
+}
+
+describe.concurrent('a pipeline step', () => {
+  const scratch = useScratch('pipeline', () => inject('mongoUri'));
+
+  const empty = (): Place => {
+    const { db, uri } = scratch.make();
+    return { db, uri, people: db.collection('people') };
   };
 
-  async function withSession<T>(source: string, work: (session: Session, cwd: string) => Promise<T>): Promise<T> {
+  async function filled(count = COUNT, of = documentOf): Promise<Place> {
+    const place = empty();
+    await place.people.insertMany(Array.from({ length: count }, (_, _id) => of(_id)) as never[]);
+    return place;
+  }
+
+  async function withSession<T>({ uri }: Place, source: string, work: (session: Session) => Promise<T>): Promise<T> {
     const cwd = await makeProject({ 'scripts/migrations/m1.mjs': source });
     const session = await openSession({ cwd, uri });
     try {
-      return await work(session, cwd);
+      return await work(session);
     } finally {
       await closeSession(session);
     }
@@ -124,12 +133,14 @@ describe('a pipeline step', () => {
 
   test.each(Object.entries(PIPELINES))(
     'that %s does what updateMany does, and comes back',
+    { tags: ['P1', 'P6'] },
     async (_, { update, filter }) => {
-      await fill();
+      const place = await filled();
+      const { db, people } = place;
       const before = await hashOf(db, 'people');
       await people.aggregate([{ $out: 'twin' }]).toArray();
       await db.collection('twin').updateMany(filter ?? {}, update as Document[]);
-      await withSession(sourceOf(update, filter), async (session) => {
+      await withSession(place, sourceOf(update, filter), async (session) => {
         const { report } = await dryRun(session, 'm1');
         expect(await hashOf(db, 'people')).toBe(before);
         expect(report).toMatchObject({ idempotent: true, deterministic: true, wouldFail: 0, scanned: COUNT });
@@ -144,9 +155,13 @@ describe('a pipeline step', () => {
   );
 
   test('puts the documents aside on which it fails, and no others', async () => {
-    await fill(COUNT, (_id) => ({ ...documentOf(_id), ...(_id % 100 === 7 ? { text: 'secret words' } : {}) }));
+    const place = await filled(COUNT, (_id) => ({
+      ...documentOf(_id),
+      ...(_id % 100 === 7 ? { text: 'secret words' } : {}),
+    }));
+    const { db, people } = place;
     const before = await hashOf(db, 'people');
-    await withSession(NAMES, async (session) => {
+    await withSession(place, NAMES, async (session) => {
       const { report } = await dryRun(session, 'm1');
       expect(report).toMatchObject({ wouldChange: COUNT - 3, wouldFail: 3 });
       expect(await run(session)).toMatchObject({ state: 'failed' });
@@ -166,15 +181,18 @@ describe('a pipeline step', () => {
     });
   });
 
-  test('puts aside what a unique index and a validator refuse, and an _id that would change', async () => {
-    await fill(100);
+  test('puts aside what a unique index and a validator refuse, and an _id that would change', {
+    tags: ['F42', 'F43'],
+  }, async () => {
+    const place = await filled(100);
+    const { db, people } = place;
     await people.createIndex({ key: 1 }, { unique: true, partialFilterExpression: { key: { $exists: true } } });
     await db.command({ collMod: 'people', validator: { $nor: [{ key: 50 }] } });
     const update = [
       { $set: { key: { $cond: [{ $eq: ['$_id', 11] }, 10, '$_id'] } } },
       { $set: { _id: { $cond: [{ $eq: ['$_id', 12] }, 1_000, '$_id'] } } },
     ];
-    await withSession(sourceOf(update), async (session) => {
+    await withSession(place, sourceOf(update), async (session) => {
       expect(await run(session, { maxFailures: 10 })).toMatchObject({ changed: 97, failed: 3 });
       const failures = await db.collection('migrations_failures').find().sort({ code: 1 }).toArray();
       expect(failures.map(({ code }) => code)).toEqual([
@@ -185,19 +203,25 @@ describe('a pipeline step', () => {
     });
   });
 
-  test('is refused when it would change its own results', async () => {
-    await fill(50);
-    await withSession(sourceOf([{ $set: { count: { $add: [{ $ifNull: ['$count', 0] }, 1] } } }]), async (session) => {
-      const { report } = await dryRun(session, 'm1');
-      expect([report.idempotent, report.impureFields]).toEqual([false, ['count']]);
-      expect(await run(session)).toMatchObject({ state: 'failed', changed: 0, failed: 1 });
-      expect(await db.collection('migrations_failures').findOne()).toMatchObject({ code: 'GODWIT_NOT_IDEMPOTENT' });
-    });
+  test('is refused when it would change its own results', { tags: ['F50'] }, async () => {
+    const place = await filled(50);
+    const { db } = place;
+    await withSession(
+      place,
+      sourceOf([{ $set: { count: { $add: [{ $ifNull: ['$count', 0] }, 1] } } }]),
+      async (session) => {
+        const { report } = await dryRun(session, 'm1');
+        expect([report.idempotent, report.impureFields]).toEqual([false, ['count']]);
+        expect(await run(session)).toMatchObject({ state: 'failed', changed: 0, failed: 1 });
+        expect(await db.collection('migrations_failures').findOne()).toMatchObject({ code: 'GODWIT_NOT_IDEMPOTENT' });
+      },
+    );
   });
 
   test('that the server does not understand is refused before anything is planned', async () => {
-    await fill(10);
-    await withSession(sourceOf([{ $set: { a: { $nonsense: 1 } } }]), async (session) => {
+    const place = await filled(10);
+    const { db } = place;
+    await withSession(place, sourceOf([{ $set: { a: { $nonsense: 1 } } }]), async (session) => {
       for (const one of [() => run(session), () => dryRun(session, 'm1')])
         await expect(one()).rejects.toMatchObject({
           code: 'GODWIT_MIGRATION_BROKEN',
@@ -207,7 +231,9 @@ describe('a pipeline step', () => {
     });
   });
 
-  test('carries documents that JavaScript cannot, and leaves alone those whose changed field it could not put back', async () => {
+  test('carries documents that JavaScript cannot, and leaves alone those whose changed field it could not put back', {
+    tags: ['F44', 'P6'],
+  }, async () => {
     const field = (type: number, name: string, value: readonly number[]): Buffer =>
       Buffer.from([type, ...Buffer.from(`${name}\0`), ...value]);
     const document = (_id: number, ...fields: Buffer[]): Buffer => {
@@ -218,6 +244,8 @@ describe('a pipeline step', () => {
     };
     const invalid = [3, 0, 0, 0, 0xff, 0xfe, 0];
     const int = [1, 0, 0, 0];
+    const place = empty();
+    const { db, people, uri } = place;
     await people.insertOne({ _id: 0, n: 1, x: 1 });
     await rawInsert(uri, db.databaseName, 'people', [
       document(1, field(0x02, 'bad', invalid)),
@@ -227,6 +255,7 @@ describe('a pipeline step', () => {
     ]);
     const before = await hashOf(db, 'people');
     await withSession(
+      place,
       sourceOf([{ $set: { y: { $ifNull: ['$x', 'none'] } } }, { $unset: ['x', 'n'] }], { n: 1 }),
       async (session) => {
         expect((await dryRun(session, 'm1')).report).toMatchObject({ wouldChange: 3, wouldFail: 2 });
@@ -242,9 +271,12 @@ describe('a pipeline step', () => {
     );
   });
 
-  test('takes up what the application writes meanwhile, and `verify` finds what it writes afterwards', async () => {
-    await fill(2_000);
-    await withSession(NAMES, async (session) => {
+  test('takes up what the application writes meanwhile, and `verify` finds what it writes afterwards', {
+    tags: ['F48', 'F49', 'P2'],
+  }, async () => {
+    const place = await filled(2_000);
+    const { people } = place;
+    await withSession(place, NAMES, async (session) => {
       let isOver = false;
       const writing = (async (): Promise<number> => {
         let count = 0;
@@ -267,25 +299,5 @@ describe('a pipeline step', () => {
       const { checks } = await verify(session, 'm1');
       expect(checks.find(({ name }) => name.includes('still change'))).toMatchObject({ ok: false, found: late + 1 });
     });
-  });
-
-  test.each(BATCH_POINTS)('killed at %s goes on as if it had lived', async (point) => {
-    await fill();
-    const before = await hashOf(db, 'people');
-    await people.aggregate([{ $out: 'twin' }]).toArray();
-    await withSession(
-      sourceOf([{ $set: { mark: { $concat: [{ $ifNull: ['$mark', ''] }, 'x'] } } }], { mark: { $exists: false } }),
-      async (session, cwd) => {
-        await db.collection('twin').updateMany({}, { $set: { mark: 'x' } });
-        const args = ['run', 'm1', '--batch-size', '50', '--workers', '1', '--progress', 'none'];
-        const dead = await runProcess(args, { cwd, uri, env: { GODWIT_TEST: '1', GODWIT_FAULT: `${point}:3:kill` } });
-        expect(dead.signal).toBe('SIGKILL');
-        expect((await runCommand(args, { cwd, uri })).code).toBe(0);
-        expect(await hashOf(db, 'people')).toBe(await hashOf(db, 'twin'));
-        expect([await audited(db), await brokenInvariants(db)]).toEqual([COUNT, []]);
-        expect(await back(session)).toMatchObject({ restored: COUNT, identical: true });
-        expect(await hashOf(db, 'people')).toBe(before);
-      },
-    );
   });
 });

@@ -16,7 +16,7 @@ export default defineMigration({ description: 'a test', steps: [${steps}] });
 
 const UP = "transform({ collection: 'people', up: (doc) => ({ ...doc, mail: doc.mail.toLowerCase() }) })";
 
-describe('schema steps', () => {
+describe.concurrent('schema steps', () => {
   const scratch = useScratch('schema', () => inject('mongoUri'));
 
   async function place(steps: string, people: readonly Document[] = PEOPLE) {

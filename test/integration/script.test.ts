@@ -1,59 +1,14 @@
 /** A script's own words, through the one write path: looked at beforehand, run once more after a stop, taken back. */
-import { describe, expect, inject, test } from 'vitest';
-import { runCommand, runJson } from '../support/command.js';
+import { describe, expect, test } from 'vitest';
+import { runCommand } from '../support/command.js';
 import { brokenInvariants } from '../support/crash.js';
-import { libraryAt } from '../support/library.js';
 import { brokenHistory, brokenSums } from '../support/observe.js';
-import { runProcess } from '../support/process.js';
-import { makeProject } from '../support/project.js';
-import { hashOf, useScratch } from '../support/scratch.js';
+import { type Doc, useScripted } from './scripted.js';
 
-interface Doc {
-  _id: number | string;
-  [field: string]: unknown;
-}
+describe.concurrent('a script', () => {
+  const place = useScripted('script');
 
-/** Teams are made of what the people say, who are then told the team's number. */
-const TEAMS = `
-  const names = (await ctx.db.distinct('people', 'team')).filter((name) => name !== 'none').sort();
-  await ctx.insert('teams', names.map((name, n) => ({ _id: n, name })));
-  await ctx.update('people', { team: { $exists: true } }, (doc, { reject }) =>
-    doc.team === 'none' ? reject('no team') : { ...doc, teamId: names.indexOf(doc.team) });
-  await ctx.update('people', {}, [{ $set: { name: { $toUpper: '$name' } } }]);
-  await ctx.update('attic', { dust: true }, (doc) => ({ ...doc, swept: true }));
-  await ctx.remove('attic', { dust: true });
-  await ctx.replace('attic', { _id: 'kept', n: 2 });`;
-
-const project = (body: string, collections = "['teams', 'people', 'attic']"): Promise<string> =>
-  makeProject({
-    'scripts/migrations/m1.mjs': `import { defineMigration, script, transform } from 'godwit';
-export default defineMigration({ description: 'a test', steps: [
-  script({ collections: ${collections}, async up(ctx) { ${body} } }),
-] });
-`,
-  });
-
-const PEOPLE: readonly Doc[] = Array.from({ length: 40 }, (_, n) => ({
-  ...{ _id: n, name: `p${n}`, team: n % 2 ? 'red' : 'blue' },
-}));
-
-describe('a script', () => {
-  const scratch = useScratch('script', () => inject('mongoUri'));
-
-  async function place(body = TEAMS, collections?: string) {
-    const { db, uri } = scratch.make();
-    await db.createCollection('teams');
-    await db.collection<Doc>('people').insertMany([...PEOPLE]);
-    await db.collection<Doc>('attic').insertMany([
-      { _id: 'old', dust: true },
-      { _id: 'kept', n: 1, m: 1 },
-    ]);
-    const cwd = await project(body, collections);
-    const hashes = () => Promise.all(['teams', 'people', 'attic'].map((name) => hashOf(db, name)));
-    return { db, at: { uri, cwd }, m1: libraryAt({ uri, cwd }), hashes, people: db.collection<Doc>('people') };
-  }
-
-  test('is told beforehand, done, proved, and taken back to the byte', async () => {
+  test('is told beforehand, done, proved, and taken back to the byte', { tags: ['P1', 'P6'] }, async () => {
     const { db, m1, hashes } = await place();
     const before = await hashes();
     expect(await m1.dryRun()).toMatchObject({
@@ -82,21 +37,6 @@ describe('a script', () => {
     expect(await hashes()).toEqual(before);
   });
 
-  test.each([1, 5, 9])('killed after batch %i begins anew, and goes back to the same bytes', async (hit) => {
-    const { db, at, hashes } = await place();
-    const before = await hashes();
-    const run = ['run', 'm1', '--batch-size', '9', '--progress', 'none', '--json'];
-    const env = { GODWIT_TEST: '1', GODWIT_FAULT: `batch:after-commit:${hit}:kill` };
-    expect((await runProcess(run, { ...at, env })).signal).toBe('SIGKILL');
-    expect((await runJson(run.slice(0, -1), at)).json).toMatchObject({ state: 'completed', failed: 0 });
-    expect(await db.collection<Doc>('people').countDocuments({ teamId: { $in: [0, 1] }, name: /^P\d+$/ })).toBe(40);
-    expect(await brokenInvariants(db)).toEqual([]);
-    const killed = { GODWIT_TEST: '1', GODWIT_FAULT: 'rollback:after-data:3:kill' };
-    expect((await runProcess(['rollback', 'm1'], { ...at, env: killed })).signal).toBe('SIGKILL');
-    expect((await runJson(['rollback', 'm1'], at)).json).toMatchObject({ identical: true });
-    expect(await hashes()).toEqual(before);
-  });
-
   test('puts aside what it cannot do, stops at a limit, and is run once more by retry', async () => {
     const { db, m1, hashes, people } = await place();
     await people.updateOne({ _id: 5 }, { $set: { team: 'none' } });
@@ -119,11 +59,11 @@ describe('a script', () => {
   test('is waited for, whatever its author waits for, and nothing is called behind it', async () => {
     const { m1, hashes } = await place(
       `ctx.update('people', {}, (doc) => ({ ...doc, seen: true })).then(() => ctx.remove('attic', { dust: true }));
-       setTimeout(() => ctx.remove('people', {}).catch((error) => { globalThis.late = error.message; }), 3_000);`,
+       globalThis.callLate = () => ctx.remove('people', {}).catch((error) => error.message);`,
     );
     const before = await hashes();
     expect(await m1.run()).toMatchObject({ state: 'completed', changed: 40, deleted: 1 });
-    await expect.poll(() => (globalThis as { late?: string }).late, { timeout: 20_000 }).toContain('a call behind it');
+    expect(await (globalThis as { callLate?: () => Promise<string> }).callLate?.()).toContain('a call behind it');
     expect(await m1.rollback()).toMatchObject({ restored: 40, reinserted: 1, identical: true });
     expect(await hashes()).toEqual(before);
   });

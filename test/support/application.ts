@@ -2,6 +2,7 @@
  * An application that writes to the documents of a run at full speed, and an oracle of what was acknowledged. Each
  * writer has documents of its own, so that the order of their writes is known.
  */
+import { setImmediate } from 'node:timers/promises';
 import { type Collection, type Db, MongoClient } from 'mongodb';
 import { randomFrom } from './crash.js';
 
@@ -74,7 +75,11 @@ export class Application {
       const id = Math.floor((random() * count) / WRITERS) * WRITERS + writer;
       const known = this.known.get(id);
       const startedAt = performance.now();
-      if (!known || this.deleted.has(id)) continue;
+      if (!known || this.deleted.has(id)) {
+        // All of this writer's may be gone: the rest of the process goes on.
+        await setImmediate();
+        continue;
+      }
       await this.#write(id, known, random(), `note ${this.writes}/${writer}`);
       this.longestMs = Math.max(this.longestMs, performance.now() - startedAt);
       this.writes += 1;

@@ -2,15 +2,16 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach } from 'vitest';
+import { afterAll } from 'vitest';
 
 const made: string[] = [];
 
-afterEach(async () => {
+// Not after each test: those beside it may still use theirs.
+afterAll(async () => {
   for (const folder of made.splice(0)) await rm(folder, { recursive: true, force: true });
 });
 
-/** Writes the files (paths relative to the project) and returns the project's folder; removed after the test. */
+/** Writes the files (paths relative to the project) and returns the project's folder; removed after the tests of the file. */
 export async function makeProject(files: Readonly<Record<string, string>>): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'godwit-test-'));
   made.push(folder);

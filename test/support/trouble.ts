@@ -78,8 +78,14 @@ const toldBy = (result: CommandResult, startedAt: number): Told => ({
 /**
  * Runs the command in this process, holds it at the point, lets `trouble` happen, and lets it go on. Its timers and its
  * connections live while it is held: where they must not, and where a sentinel is wanted, it is `processHeldAt`.
+ *
+ * @param trouble is given what the run has written to stderr until now, to wait for what it says
  */
-export async function heldAt(place: Place, options: HeldOptions, trouble: () => Promise<unknown>): Promise<Told> {
+export async function heldAt(
+  place: Place,
+  options: HeldOptions,
+  trouble: (stderr: () => string) => Promise<unknown>,
+): Promise<Told> {
   const moment = momentOf(options.at);
   let hits = 0;
   let release: () => void = () => undefined;
@@ -95,14 +101,14 @@ export async function heldAt(place: Place, options: HeldOptions, trouble: () => 
       await released;
     });
   });
-  const { end, signal } = callCommand(options.args ?? RUN, {
+  const { end, signal, stderr } = callCommand(options.args ?? RUN, {
     cwd: place.cwd,
     uri: place.uri,
     ...(options.env ? { env: options.env } : {}),
   });
   try {
     await Promise.race([reached, end]);
-    await trouble();
+    await trouble(stderr);
   } finally {
     release();
   }
@@ -120,15 +126,19 @@ export async function heldAt(place: Place, options: HeldOptions, trouble: () => 
 export async function processHeldAt(
   place: Place,
   options: HeldOptions,
-  trouble: () => Promise<unknown>,
+  trouble: (stderr: () => string) => Promise<unknown>,
 ): Promise<Told> {
   const { point, hit } = momentOf(options.at);
   const env = { ...options.env, GODWIT_TEST: '1', GODWIT_FAULT: `${point}:${hit}:stop` };
   const child = startCommand(options.args ?? RUN, { cwd: place.cwd, uri: place.uri, env });
   const end = finished(child);
+  let said = '';
+  child.stderr?.on('data', (part: Buffer) => {
+    said += part.toString();
+  });
   try {
     await until(() => child.exitCode !== null || isStopped(child.pid));
-    await trouble();
+    await trouble(() => said);
   } finally {
     child.kill('SIGCONT');
   }

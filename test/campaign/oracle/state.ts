@@ -1,6 +1,6 @@
 /** Godwit's own state after each process, whatever that process said: I1, I7, I9, I10, I11, I15, I18. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Timestamp } from 'mongodb';
+import type { Binary, Timestamp } from 'mongodb';
 import { brokenInvariants } from '../../support/crash.js';
 import { brokenHistory, brokenSums, openTransactions } from '../../support/observe.js';
 import { COLLECTION } from '../migration.js';
@@ -85,6 +85,52 @@ export async function checkNothingOpen(stage: Stage): Promise<void> {
     open = await openTransactions(stage.db);
   }
   if (open > 0) stage.violate('I9', `no open transaction ${patient(FREE_MS) / 1_000} s after the exit`, open);
+}
+
+type Lease = { readonly sessions: readonly Binary[] } | null;
+
+const leaseOf = async ({ db }: Stage): Promise<Lease> =>
+  (await db.collection('migrations').findOne({ current: true }))?.['lease'] ?? null;
+
+/** Sessions that the holder of the lease has; empty where nobody holds it. */
+export const sessionsOfHolder = async (stage: Stage): Promise<readonly Binary[]> =>
+  (await leaseOf(stage))?.sessions ?? [];
+
+/** How often it is looked whether somebody has taken over, in ms. */
+const LOOK_MS = 100;
+
+/**
+ * I9: whoever takes a run over ends first what its dead holder has left open, which would go by itself only a minute or
+ * more later. Looks until `signal` is aborted.
+ *
+ * @param dead sessions of the holder that died
+ */
+export async function checkTakeover(stage: Stage, dead: readonly Binary[], signal: AbortSignal): Promise<void> {
+  const ids = new Set(dead.map((id) => id.toString('hex')));
+  let endedAt: number | undefined;
+  while (!signal.aborted) {
+    // The server may be away; there is always another look.
+    const lease = await leaseOf(stage).catch(() => null);
+    // Once they are ended, they are in the lease no longer.
+    if (lease?.sessions.every((id) => !ids.has(id.toString('hex')))) endedAt ??= performance.now();
+    if (endedAt !== undefined && performance.now() > endedAt + patient(FREE_MS)) {
+      const open = await openOf(stage, dead).catch(() => 0);
+      if (open > 0) stage.violate('I9', 'no transaction of a dead holder open behind a takeover', open);
+      return;
+    }
+    await sleep(LOOK_MS);
+  }
+}
+
+async function openOf({ db }: Stage, sessions: readonly Binary[]): Promise<number> {
+  const open = await db.client
+    .db('admin')
+    .aggregate([
+      { $currentOp: { idleSessions: true } },
+      { $match: { transaction: { $exists: true }, 'lsid.id': { $in: sessions } } },
+    ])
+    .toArray();
+  return open.length;
 }
 
 /** What is asked at the end of a schedule only. */

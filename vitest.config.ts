@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { configDefaults, defineConfig } from 'vitest/config';
 import { FAULTS, PROMISES } from './test/claims/claims.js';
+import { LongFirst } from './test/support/order.js';
 import { IS_LONG } from './test/support/tiers.js';
 
 const tags = Object.entries({ ...PROMISES, ...FAULTS }).map(([name, description]) => ({ name, description }));
@@ -16,6 +17,8 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 300_000,
     pool: 'forks',
-    maxWorkers: 2,
+    // One more than the cores of the smallest machine: tests wait for servers for a third of their time.
+    maxWorkers: 3,
+    sequence: { sequencer: LongFirst },
   },
 });

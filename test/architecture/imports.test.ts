@@ -157,8 +157,8 @@ describe('the sources', () => {
           ),
       );
     expect(grep(/\bconsole\./, /^cli\/output\//)).toEqual([]);
-    expect(grep(/process\.exit\(/, /^(cli\/interrupts|engine\/fault-points)\.ts$/)).toEqual([]);
-    expect(grep(/process\.std(out|err)\b/, /^(cli\/(output\/|command-line\.ts)|engine\/transform-thread\.ts)/)).toEqual(
+    expect(grep(/process\.exit\(/, /^(cli\/surroundings|engine\/fault-points)\.ts$/)).toEqual([]);
+    expect(grep(/process\.std(out|err)\b/, /^(cli\/(surroundings|of-process)|engine\/transform-thread)\.ts$/)).toEqual(
       [],
     );
   });

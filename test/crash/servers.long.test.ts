@@ -123,7 +123,7 @@ describe('a server without room', () => {
     let dead: Promise<void> = Promise.resolve();
     const told = await heldAt(at, { at: 'batch:before-read', env, hangsMs: 100_000 }, async () => {
       await disk.fill();
-      dead = disk.ends();
+      dead = disk.ends(at);
     });
     await dead;
     await disk.comeBack();

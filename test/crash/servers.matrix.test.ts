@@ -82,11 +82,10 @@ describe('a server without room', () => {
   test('ends by itself; a run waits for it, and nothing is lost', { tags: ['F25', 'P3', 'P5'] }, async () => {
     const at = await disk.place();
     let back: Promise<void> = Promise.resolve();
-    // So slow that the server has to write down what it knows before the run is over.
-    const args = [...RUN, '--max-rate', '120'];
-    const told = await heldAt(at, { at: 'batch:before-read', args, hangsMs: 100_000 }, async () => {
+    const told = await heldAt(at, { at: 'batch:after-audit', hangsMs: 100_000 }, async () => {
       await disk.fill();
-      back = disk.ends().then(disk.comeBack);
+      await disk.ends(at);
+      back = disk.comeBack();
     });
     await back;
     expect([told.code, told.json['state'] ?? told.json], told.stderr).toEqual([0, 'completed']);

@@ -18,8 +18,15 @@ const OF_LOAD = ['flow control', 'server queue', 'connections'];
 describe('a secondary that is behind', { tags: ['F40'] }, () => {
   const lagging = useLaggingSecondary();
 
-  test('is waited for, with its figures, and never an end', async () => {
+  test('is waited for, with its figures, and never an end; and is no reason to wait longer for Ctrl-C', async () => {
     const at = await lagging.place();
+    const first = lagging.startRun(at);
+    await until(() => waits(at));
+    first.signal('SIGINT');
+    // While it is behind as before.
+    expect((await first.end).code).toBe(130);
+    expect((await currentRun(at.db)).state).toBe('interrupted');
+
     const { end } = lagging.startRun(at);
     await expectWaiting(at, {
       reason: 'replica lag',
@@ -35,16 +42,6 @@ describe('a secondary that is behind', { tags: ['F40'] }, () => {
     expect(JSON.parse(stdout).throttledSeconds).toBeGreaterThan(1);
     expect(stderr).toMatch(/waiting: replica lag/);
     expect((await currentRun(at.db)).throttled).toEqual([]);
-  });
-
-  test('is no reason to wait longer for Ctrl-C', async () => {
-    const at = await lagging.place();
-    const { end, signal } = lagging.startRun(at);
-    await until(() => waits(at));
-    signal('SIGINT');
-    // While it is behind as before.
-    expect((await end).code).toBe(130);
-    expect((await currentRun(at.db)).state).toBe('interrupted');
   });
 });
 

@@ -43,8 +43,14 @@ const notCarried = ({ name }: RawField): string =>
 /** A value that is to be moved or copied and would be another one afterwards. */
 export class NotCarried extends Error {}
 
-export function requireCarried(document: StoredDocument, field: RawField): void {
-  if (!isCarried(document, field)) throw new NotCarried(notCarried(field));
+/**
+ * @param name of the field that is moved or copied; undefined: the whole document
+ * @throws NotCarried
+ */
+export function requireCarried(document: Pick<StoredDocument, 'bytes'>, name: string | undefined): void {
+  for (const field of scanFields(document.bytes))
+    if ((name === undefined || field.name === name) && !isCarried(document, field))
+      throw new NotCarried(notCarried(field));
 }
 
 /** Types whose every value JavaScript holds. */
@@ -100,7 +106,7 @@ const isPlainArray = (bytes: Buffer): boolean =>
   isClosed(bytes) &&
   scanFields(bytes).every((field, index) => field.name === String(index) && isPlainValue(bytes, field));
 
-function isCarried(document: StoredDocument, field: RawField): boolean {
+function isCarried(document: Pick<StoredDocument, 'bytes'>, field: RawField): boolean {
   try {
     if (isOrdinary(field.name) && isPlainValue(document.bytes, field)) return true;
     const bytes = assemble([slice(document, field)]);

@@ -8,8 +8,9 @@
 import type { ErrorCode } from '../errors.js';
 import { elementsOf, MAX_DOCUMENT_BYTES, type RawField, sha256 } from '../kernel/raw-bson.js';
 import { type Doc, isPlainObject, toBytes, toPlain, toTyped } from '../kernel/values.js';
-import { mangled, NotCarried, oddity, requireCarried } from './carried.js';
+import { mangled, NotCarried, oddity } from './carried.js';
 import { isReject, isSkip } from './migration.js';
+import { Given, type GivenIndex, Origins } from './origins.js';
 import { type ChangeKind, encodePatch } from './patch.js';
 import { requireName, retype, UnstorableValue } from './retype.js';
 import { Splice } from './splice.js';
@@ -73,8 +74,9 @@ function isThenable(output: unknown): output is PromiseLike<unknown> {
  * Decides what `output`, returned by the transform for `document`, means.
  *
  * @param plain the very object that the transform was given (fields are compared by identity first)
+ * @param others what else it was given
  */
-export function decide(document: StoredDocument, plain: Doc, output: unknown): Decision {
+export function decide(document: StoredDocument, plain: Doc, output: unknown, others?: GivenIndex): Decision {
   if (isSkip(output)) return { kind: 'skipped', document };
   if (isReject(output)) return fail(document, 'GODWIT_REJECTED', rejection(output.reason));
   if (isThenable(output)) {
@@ -85,7 +87,7 @@ export function decide(document: StoredDocument, plain: Doc, output: unknown): D
   if (!isPlainObject(output))
     return fail(document, 'GODWIT_TRANSFORM_RETURN', `wanted a document from up(), found ${describeReturn(output)}`);
   try {
-    return compare(document, plain, output);
+    return compare(document, plain, output, others);
   } catch (error) {
     if (error instanceof NotCarried) return fail(document, 'GODWIT_NOT_CARRIED', error.message);
     if (error instanceof UnstorableValue) return fail(document, 'GODWIT_TRANSFORM_VALUE', error.message);
@@ -96,28 +98,34 @@ export function decide(document: StoredDocument, plain: Doc, output: unknown): D
   }
 }
 
-/** The stored value at a field, exactly, where the new one may hold parts of it: scalars that differ hold none. */
+/** The stored value at a field, exactly, where the new one may be the same or hold parts of it. */
 function typedBefore(document: StoredDocument, name: string, value: unknown): unknown {
   if (value === null || typeof value !== 'object') return undefined;
   const field = document.fields.find((one) => one.name === name);
   return field && typedFields(document, [field])[name];
 }
 
-/** Values to store by name, for every field that is not the very value that was given. */
-export function candidates(document: StoredDocument, plain: Doc, output: Doc): Map<string, unknown> {
-  let typed: Doc | undefined;
-  const stored = (keptField?: string) => {
-    for (const field of document.fields) if (field.name === keptField) requireCarried(document, field);
-    typed ??= toTyped(document.bytes);
-    return typed;
-  };
+/**
+ * Values to store by name, for every field that is not the very value that was given.
+ *
+ * @throws NotCarried, UnstorableValue
+ */
+export function candidates(
+  document: StoredDocument,
+  plain: Doc,
+  output: Doc,
+  others?: GivenIndex,
+): Map<string, unknown> {
+  const origins = new Origins([new Given(plain, document.bytes)], output, others);
+  const whole = origins.exactOf(output) as Doc | undefined;
   const values = new Map<string, unknown>();
   for (const name of Object.keys(output)) {
     requireName(name, []);
     const value = output[name];
     const isStored = Object.hasOwn(plain, name);
     if (value === undefined || (isStored && Object.is(value, plain[name]))) continue;
-    const next = retype(value, isStored ? plain[name] : undefined, typedBefore(document, name, value), stored, [name]);
+    const before = isStored ? plain[name] : undefined;
+    const next = whole ? whole[name] : retype(value, before, typedBefore(document, name, value), origins, [name]);
     if (next !== undefined) values.set(name, next);
   }
   return values;
@@ -125,8 +133,8 @@ export function candidates(document: StoredDocument, plain: Doc, output: Doc): M
 
 const NOTHING = Buffer.alloc(0);
 
-function compare(document: StoredDocument, plain: Doc, output: Doc): Decision {
-  const values = candidates(document, plain, output);
+function compare(document: StoredDocument, plain: Doc, output: Doc, others?: GivenIndex): Decision {
+  const values = candidates(document, plain, output, others);
   const bytes = values.size > 0 ? toBytes(values) : NOTHING;
   const elements = elementsOf(bytes);
   const isKeptAsIs = (name: string): boolean => Object.hasOwn(output, name) && Object.is(output[name], plain[name]);

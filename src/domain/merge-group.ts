@@ -6,13 +6,14 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import { BSON_TYPE, elementsOf, MAX_DOCUMENT_BYTES } from '../kernel/raw-bson.js';
-import { type Doc, isPlainObject, toBytes, toPlain, toTyped } from '../kernel/values.js';
-import { oddity } from './carried.js';
+import { type Doc, deepFreeze, isPlainObject, toBytes, toPlain, toTyped } from '../kernel/values.js';
+import { NotCarried, oddity } from './carried.js';
 import { changeOf, type Decision, fail, fieldChanges } from './change.js';
+import { elementOf, type Sides, sideOf } from './conflict-value.js';
 import { bytesOf, type Elements, type Mapped } from './mapped.js';
 import type { ConflictRule, DocumentConflict, FieldConflict, MergeStep, OnConflict } from './merge-step.js';
-import { isReject } from './migration.js';
-import { retype, UnstorableValue } from './retype.js';
+import { isReject, keep } from './migration.js';
+import { UnstorableValue } from './retype.js';
 import { type StoredDocument, storedDocument, typedFields, typedId } from './stored-document.js';
 
 /** A source document of a group, as it is now. */
@@ -58,7 +59,7 @@ class Refused extends Error {
 const isNull = (element: Buffer | undefined): boolean => element === undefined || element[0] === BSON_TYPE.null;
 
 const plainValue = (name: string, element: Buffer | undefined): unknown =>
-  element === undefined ? undefined : toPlain(bytesOf(new Map([[name, element]])))[name];
+  element === undefined ? undefined : deepFreeze(toPlain(bytesOf(new Map([[name, element]])))[name]);
 
 /** Fields by which a document says when it was last written, the likeliest first. */
 const TIMES = ['updatedAt', 'updated_at', 'modifiedAt', 'lastModified', 'createdAt', 'created_at'];
@@ -126,7 +127,7 @@ class Fold {
     const decided = this.step.decisions.kept(from.from, from.id, name);
     const rule = decided === undefined ? ruleFor(this.step.onConflict, name) : DECIDED[decided];
     if (typeof rule === 'function') {
-      this.#decideField(rule, from, name, { target, source, element });
+      this.#decideField(rule, from, name, { target, source, own, element });
       return;
     }
     const isTaken = rule === 'keepSource' || (rule === 'newest' && isNewer(time, this.#times.get(name) ?? null));
@@ -138,27 +139,32 @@ class Fold {
     rule: FieldConflict,
     { from, id }: From,
     field: string,
-    { target, source, element }: { target: unknown; source: unknown; element: Buffer },
+    { target, source, own, element }: { target: unknown; source: unknown; own: Buffer; element: Buffer },
   ): void {
-    const value = rule(target, source, { from, field });
+    const sides: Sides = [
+      sideOf(new Map([[field, own]]), { [field]: target }),
+      sideOf(new Map([[field, element]]), { [field]: source }),
+    ];
+    const value = rule(target, source, { from, field, keep });
     const isTarget = Object.is(value, target);
     const isSource = !isTarget && Object.is(value, source);
     this.conflicts.push({ from, id, field, kept: isTarget ? 'target' : isSource ? 'source' : 'other' });
     if (isTarget) return;
     if (value === undefined) this.fields.delete(field);
-    else this.#put(field, isSource ? element : elementOf(field, value), null);
+    else this.#put(field, isSource ? element : elementOf(field, value, sides, { [field]: value }), null);
   }
 
   #decideWhole(rule: DocumentConflict, { from, id }: From, elements: Elements): void {
-    const [target, source] = [toPlain(bytesOf(this.fields)), toPlain(bytesOf(elements))];
-    const output: unknown = rule(target, source, { from });
+    const sides: Sides = [sideOf(this.fields), sideOf(elements)];
+    const [target, source] = [sides[0].plain, sides[1].plain];
+    const output: unknown = rule(target, source, { from, keep });
     if (isReject(output)) throw new Refused(`onConflict() rejected it: ${String(output.reason)}`);
     if (!isPlainObject(output)) throw new Refused('wanted a document from onConflict(), found none');
     for (const name of this.fields.keys()) if (!Object.hasOwn(output, name)) this.fields.delete(name);
     for (const [name, value] of Object.entries(output)) {
       if (name === '_id' || value === undefined || Object.is(value, target[name])) continue;
       const own = Object.is(value, source[name]) ? elements.get(name) : undefined;
-      this.fields.set(name, own ?? elementOf(name, value));
+      this.fields.set(name, own ?? elementOf(name, value, sides, output));
     }
     for (const name of elements.keys())
       if (!isDeepStrictEqual(target[name], source[name]) && target[name] !== undefined)
@@ -178,14 +184,6 @@ function ruleFor(onConflict: OnConflict, field: string): ConflictRule | FieldCon
   if (typeof onConflict === 'string') return onConflict;
   if (typeof onConflict === 'function') return 'keepTarget';
   return (Object.hasOwn(onConflict, field) ? onConflict[field] : undefined) ?? 'keepTarget';
-}
-
-/** @throws UnstorableValue */
-function elementOf(name: string, value: unknown): Buffer {
-  const typed = retype(value, undefined, undefined, () => ({}), [name]);
-  const element = elementsOf(toBytes(new Map([[name, typed]]))).get(name);
-  if (!element) throw new UnstorableValue([name], 'nothing');
-  return element;
 }
 
 /** An entry of the provenance as a text: the same for the same bytes. */
@@ -228,6 +226,7 @@ export function decideGroup(document: StoredDocument, members: readonly Member[]
 
 function refusal(document: StoredDocument, error: unknown): Decision {
   if (error instanceof Refused) return fail(document, 'GODWIT_REJECTED', error.reason);
+  if (error instanceof NotCarried) return fail(document, 'GODWIT_NOT_CARRIED', error.message);
   if (error instanceof UnstorableValue) return fail(document, 'GODWIT_TRANSFORM_VALUE', error.message);
   // Its words may quote values of either document.
   const found = error instanceof Error ? error.name : 'something that is no error';

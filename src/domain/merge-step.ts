@@ -28,6 +28,12 @@ export interface ConflictContext {
   readonly from: string;
   /** Absent where the whole document is asked about. */
   readonly field?: string;
+  /**
+   * The stored value at `path` with its exact BSON type, elsewhere.
+   *
+   * @param of one of the two documents; of one field's two values there is no need: an object keeps its types
+   */
+  keep<T>(path: string | readonly string[], of?: object): T;
 }
 
 /** Decides on one field. */

@@ -32,6 +32,8 @@ export interface Reject {
 export interface Kept {
   readonly [OUTCOME]: 'keep';
   readonly path: readonly string[];
+  /** Of which document that the function was given; undefined: of the one that is migrated. */
+  readonly from: object | undefined;
 }
 
 /** Documents read by a `lookup`, by the value that was looked for. Frozen. */
@@ -52,8 +54,12 @@ export interface LookupSpec {
 
 export interface TransformContext<Lookups extends object> {
   readonly lookup: { readonly [Name in keyof Lookups]: LookupTable<Lookups[Name]> };
-  /** The stored value at `path` (a name, a dotted path, or an array of names) with its exact BSON type, elsewhere. */
-  keep<T>(path: string | readonly string[]): T;
+  /**
+   * The stored value at `path` (a name, a dotted path, or an array of names) with its exact BSON type, elsewhere.
+   *
+   * @param from a document that a `lookup` has given, to take the value of that one
+   */
+  keep<T>(path: string | readonly string[], from?: object): T;
   /** Leave the document as it is. */
   skip(reason?: string): Skip;
   /** Quarantine the document. */
@@ -232,8 +238,8 @@ export function isMigration(value: unknown): value is Migration {
 
 export const skip = (reason = ''): Skip => ({ [OUTCOME]: 'skip', reason });
 export const reject = (reason: string): Reject => ({ [OUTCOME]: 'reject', reason });
-export function keep<T>(path: string | readonly string[]): T {
-  const kept: Kept = { [OUTCOME]: 'keep', path: typeof path === 'string' ? path.split('.') : [...path] };
+export function keep<T>(path: string | readonly string[], from?: object): T {
+  const kept: Kept = { [OUTCOME]: 'keep', path: typeof path === 'string' ? path.split('.') : [...path], from };
   return kept as T;
 }
 

@@ -9,6 +9,7 @@ import { type Doc, isPlainObject } from '../kernel/values.js';
 import { broken, describe, requireKnownKeys, requireText } from './author-checks.js';
 import {
   type Dangling,
+  keep,
   type LookupTable,
   type References,
   type Reject,
@@ -78,6 +79,10 @@ const tableIn = (tables: Tables, name: string): LookupTable<Document> => {
   return table;
 };
 
+/** The `_id` as it will be stored: a number does not say of which type it is. */
+const idOf = (document: Document): unknown =>
+  typeof document['_id'] === 'number' ? keep('_id', document) : document['_id'];
+
 function standingOf(value: unknown, tables: Tables): Standing {
   const [byKey, byId] = [tableIn(tables, BY_KEY), tableIn(tables, BY_ID)];
   const named = byKey.all(value);
@@ -85,7 +90,7 @@ function standingOf(value: unknown, tables: Tables): Standing {
   const [one, other] = named;
   if (!one) return { kind: own ? 'id' : 'dangling' };
   if (other) return { kind: 'several' };
-  if (!own) return { kind: 'key', id: one['_id'] };
+  if (!own) return { kind: 'key', id: idOf(one) };
   // A key that is its own document's `_id` as well is one already; another's could be either.
   return { kind: byId.get(one['_id']) === own ? 'id' : 'several' };
 }
@@ -96,7 +101,7 @@ function typedStanding(value: unknown, type: unknown, { from, typeTo }: Referenc
   if (typeof type !== 'string' || !Object.hasOwn(from ?? {}, type)) return null;
   const [one, other] = tableIn(tables, byType(type)).all(value);
   if (!one) return { kind: 'dangling' };
-  return other ? { kind: 'several' } : { kind: 'key', id: one['_id'] };
+  return other ? { kind: 'several' } : { kind: 'key', id: idOf(one) };
 }
 
 /** A value at the path, and what it stands for. */

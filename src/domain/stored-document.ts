@@ -54,7 +54,7 @@ export function typedId(document: StoredDocument): unknown {
 /** The key of an `_id` by itself. */
 export const keyOf = (id: unknown): string => idKey(toBytes(new Map([['_id', id]])));
 
-export function slice(document: StoredDocument, field: RawField): Buffer {
+export function slice(document: Pick<StoredDocument, 'bytes'>, field: RawField): Buffer {
   return document.bytes.subarray(field.start, field.end);
 }
 

@@ -2,10 +2,11 @@
 import type { Document } from 'mongodb';
 import { type Decision, type DocumentFailure, decide, plainOf } from '../domain/change.js';
 import { keep, reject, skip, type TransformContext, type TransformFunction } from '../domain/migration.js';
+import type { GivenIndex } from '../domain/origins.js';
 import type { StoredDocument } from '../domain/stored-document.js';
 import { shapeOf } from '../kernel/redact.js';
 import { bsonType, type Doc, deepFreeze } from '../kernel/values.js';
-import type { Lookups } from '../mongo/lookups.js';
+import { givenBy, type Lookups } from '../mongo/lookups.js';
 import { eachGuarded } from './guarded.js';
 
 /** Where a stack trace leaves Godwit and is in the author's file: `file:line:column`, or undefined. */
@@ -120,11 +121,12 @@ function applyOne(
   document: StoredDocument,
   transformer: Transformer,
   context: TransformContext<Record<string, Document>>,
+  lookedUp: GivenIndex,
 ): Decision {
   const plain = readPlain(document);
   if (isFailure(plain)) return { kind: 'failed', document, failure: plain };
   try {
-    return masked(decide(document, plain, transformer.fn(plain, context)), plain);
+    return masked(decide(document, plain, transformer.fn(plain, context), lookedUp), plain);
   } catch (error) {
     return { kind: 'failed', document, failure: toFailure(error, plain, transformer.locate) };
   }
@@ -144,7 +146,8 @@ export function applyTransform(
   lookup: Lookups,
 ): Decision[] {
   const context: TransformContext<Record<string, Document>> = { lookup, keep, skip, reject };
-  const one = (document: StoredDocument): Decision => applyOne(document, transformer, context);
+  const lookedUp = givenBy(lookup);
+  const one = (document: StoredDocument): Decision => applyOne(document, transformer, context, lookedUp);
   return eachGuarded(documents, one, transformer.timeoutMs, (document) => ({
     kind: 'failed',
     document,

@@ -4,6 +4,7 @@ import type { ClientSession } from 'mongodb';
 import { broken, describe } from '../domain/author-checks.js';
 import { isDocumentCarried } from '../domain/carried.js';
 import { type Decision, fail, insertionOf, removalOf } from '../domain/change.js';
+import { Origins } from '../domain/origins.js';
 import { requireName, retype, UnstorableValue } from '../domain/retype.js';
 import type { GivenDocuments, GivenStep } from '../domain/script-step.js';
 import { absentDocument, type StoredDocument, storedDocument, keyOf as storedKey } from '../domain/stored-document.js';
@@ -77,9 +78,10 @@ export function storedGiven(document: Document): StoredDocument {
   const { _id, ...fields } = document;
   const entries = Object.entries({ _id, ...fields }).filter(([, value]) => value !== undefined);
   try {
+    const origins = new Origins([], document);
     const typed = entries.map(([name, value]): [string, unknown] => {
       requireName(name, []);
-      return [name, retype(value, undefined, undefined, () => ({}), [name])];
+      return [name, retype(value, undefined, undefined, origins, [name])];
     });
     return storedDocument(toBytes(new Map(typed)));
   } catch (error) {

@@ -43,7 +43,7 @@ async function* idsFor(context: StepContext, step: HelperStep): AsyncGenerator<r
 
 /** A server that does not answer is waited for, as everywhere. */
 function patientDb(context: StepContext): ReadOnlyDb {
-  const { find, count, distinct, aggregate } = readOnlyDb(context.db);
+  const { find, count, distinct, aggregate } = readOnlyDb(context.db, 'typed');
   return {
     find: (...asked) => patiently(context, () => find(...asked)),
     count: (...asked) => patiently(context, () => count(...asked)),

@@ -159,7 +159,7 @@ async function checkInvariants(facts: VerifyFacts): Promise<Check[]> {
   const { verify } = facts.loaded.migration;
   if (!verify) return [];
   const checks: Check[] = [];
-  const db = readOnlyDb(facts.db);
+  const db = readOnlyDb(facts.db, 'plain');
   const expectCount = async (collection: string, filter: Filter<Document>, expected: number): Promise<void> => {
     checks.push(
       equal(

@@ -177,7 +177,7 @@ const FROZEN_DATE: object = Object.create(
   ),
 ) as object;
 
-/** Freezes a plain value all the way down, dates included (BSON classes stay as they are: they hold bytes). */
+/** Freezes a plain value all the way down, dates and what BSON classes hold included (others hold bytes). */
 export function deepFreeze<T>(value: T): T {
   if (Array.isArray(value)) {
     for (const item of value) deepFreeze(item);
@@ -188,5 +188,7 @@ export function deepFreeze<T>(value: T): T {
     return Object.freeze(value) as T;
   }
   if (value instanceof Date) Object.setPrototypeOf(value, FROZEN_DATE);
+  else if (value instanceof BSON.DBRef) deepFreeze(Object.freeze(value).fields);
+  else if (value instanceof BSON.Code) deepFreeze(Object.freeze(value).scope);
   return value;
 }

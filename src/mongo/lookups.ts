@@ -1,6 +1,7 @@
 /** `lookup` of a transform: one query per lookup and batch, in the batch's snapshot. */
 import type { ClientSession, Db, Document } from 'mongodb';
 import type { LookupTable, StepLookup } from '../domain/migration.js';
+import { Given, GivenIndex } from '../domain/origins.js';
 import { valuesAt } from '../kernel/paths.js';
 import { bsonType, deepFreeze, toBytes, toPlain } from '../kernel/values.js';
 import type { CanonicalsOf } from './read-batch.js';
@@ -21,6 +22,7 @@ export function keyOf(value: unknown): string {
 
 class Table implements LookupTable<Document> {
   readonly #found = new Map<string, Document[]>();
+  readonly given: Given[] = [];
 
   add(key: string, document: Document): void {
     const others = this.#found.get(key);
@@ -108,6 +110,7 @@ function tableOf({ foreignField }: StepLookup, raws: readonly Buffer[]): Table {
   const foreign = foreignField.split('.');
   for (const raw of raws) {
     const document = deepFreeze(toPlain(raw));
+    table.given.push(new Given(document, raw));
     for (const key of new Set(valuesAt(document, foreign).map(keyOf))) table.add(key, document);
   }
   return table;
@@ -116,3 +119,7 @@ function tableOf({ foreignField }: StepLookup, raws: readonly Buffer[]): Table {
 /** The tables that a transform is given. */
 export const tablesOf = (specs: Readonly<Record<string, StepLookup>>, found: FoundDocuments): Lookups =>
   Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, tableOf(spec, found[name] ?? [])]));
+
+/** The documents that a transform can find in its tables. */
+export const givenBy = (lookups: Lookups): GivenIndex =>
+  new GivenIndex(() => Object.values(lookups).flatMap((table) => (table instanceof Table ? table.given : [])));

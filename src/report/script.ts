@@ -77,7 +77,7 @@ export async function analyseScript(
     return { scanned, written: wouldChange + wouldInsert + wouldDelete };
   };
   try {
-    await callScript(script, readOnlyDb(facts.db), helper);
+    await callScript(script, readOnlyDb(facts.db, 'typed'), helper);
   } catch (error) {
     if (facts.signal.aborted) throw facts.signal.reason;
     throw scriptError(error, facts.locate);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { isReject, type TransformStep } from '../../src/domain/migration.js';
+import { isKept, isReject, type TransformStep } from '../../src/domain/migration.js';
 import { references } from '../../src/domain/references-step.js';
-import type { Doc } from '../../src/kernel/values.js';
+import { type Doc, isPlainObject } from '../../src/kernel/values.js';
 import { refusalOf } from '../support/refusal.js';
 
 const OTHERS = [
@@ -151,8 +151,19 @@ describe('references()', () => {
       'byKey Lead': tableOf([{ _id: 'b', id: 1 }], 'id'),
       byId: tableOf(CONTACTS, '_id'),
     };
+    /** With what `keep()` stands for in its place. */
+    const resolved = (value: unknown): unknown => {
+      if (isReject(value)) return value;
+      if (isKept(value)) return (value.from as Doc)[String(value.path[0])];
+      if (Array.isArray(value)) return value.map(resolved);
+      return isPlainObject(value)
+        ? Object.fromEntries(Object.entries(value).map(([name, item]) => [name, resolved(item)]))
+        : value;
+    };
     const through = (options: object, document: Doc): unknown =>
-      references({ collection: 'notes', to: 'contacts', ...options } as never).up(document, { lookup } as never);
+      resolved(
+        references({ collection: 'notes', to: 'contacts', ...options } as never).up(document, { lookup } as never),
+      );
 
     test('_ids of merged documents become those of theirs; what could be either is left', () => {
       const step = { path: 'clients', from: 'clients' };

@@ -3,9 +3,9 @@
  * identity is proof: it keeps its exact value wherever it is put. A number is no object: it takes a type of the
  * document only when the value that had it has left its path, and all that were equal to it had the same one.
  */
-import type { Long } from 'bson';
-import { bsonType, type Doc, isPlainObject, type Typed, toTyped, typeName } from '../kernel/values.js';
+import { bsonType, type Doc, isPlainObject, type Typed, toTyped } from '../kernel/values.js';
 import { requireCarried } from './carried.js';
+import { equalsIn, mayHold, ofType } from './equal-scalars.js';
 import { isKept, type Kept } from './migration.js';
 
 /** A document that an author's function was given, frozen, and its bytes. */
@@ -31,11 +31,6 @@ interface Origin {
   readonly typed: Typed;
 }
 
-interface Scalar {
-  readonly path: readonly string[];
-  readonly typed: Typed;
-}
-
 const isReferenceLike = (value: object): boolean => ['DBRef', 'Code'].includes(bsonType(value) ?? '');
 
 /** True for what holds values of its own, and is frozen all the way down when it was given. */
@@ -43,9 +38,6 @@ const isContainer = (value: unknown): value is object =>
   value !== null &&
   typeof value === 'object' &&
   (Array.isArray(value) || isReferenceLike(value) || (isPlainObject(value) && bsonType(value) === undefined));
-
-/** The name of a number's or a text's type that JavaScript does not tell: any but the one that it would be written as. */
-const isOdd = (typed: Typed): boolean => ['Double', 'Long', 'BSONSymbol'].includes(bsonType(typed) ?? '');
 
 function* placesOf(
   plain: unknown,
@@ -100,49 +92,8 @@ function typedAt(root: Doc, path: readonly string[]): Typed {
   return at;
 }
 
-function* scalarsOf(typed: Typed, path: readonly string[]): Generator<Scalar> {
-  if (Array.isArray(typed) || (isPlainObject(typed) && bsonType(typed) === undefined))
-    for (const [name, value] of Object.entries(typed as object)) yield* scalarsOf(value, [...path, name]);
-  else yield { path, typed };
-}
-
-/** One that no number is equal to, JavaScript sees as it is. */
-function seenOfLong(typed: Long): number | Long {
-  const exact = typed.toBigInt();
-  return BigInt(Number(exact)) === exact ? Number(exact) : typed;
-}
-
-/** The number or text that JavaScript sees of a typed value. */
-function seen(typed: Typed): unknown {
-  switch (bsonType(typed)) {
-    case 'Int32':
-    case 'Double':
-      return Number(typed);
-    case 'Long':
-      return seenOfLong(typed as Long);
-    case 'BSONSymbol':
-      return String(typed);
-    default:
-      return typed;
-  }
-}
-
 const isPrefix = (path: readonly string[], of: readonly string[]): boolean =>
   path.length <= of.length && path.every((name, at) => name === of[at]);
-
-const eightBytes = Buffer.alloc(8);
-const TYPE_OF_SYMBOL = 0x0e;
-
-/** Whether the bytes may hold the value as another type than the one that it would be written as. A quick look. */
-function mayHold(bytes: Buffer, value: number | string): boolean {
-  if (typeof value === 'string') return bytes.includes(TYPE_OF_SYMBOL);
-  if (!Number.isInteger(value)) return false;
-  eightBytes.writeDoubleLE(value);
-  if (bytes.includes(eightBytes)) return true;
-  if (Math.abs(value) >= 2 ** 63) return false;
-  eightBytes.writeBigInt64LE(BigInt(value));
-  return bytes.includes(eightBytes);
-}
 
 /** The exact values behind what an author's function returned. */
 export class Origins {
@@ -197,15 +148,14 @@ export class Origins {
 
   /** The exact value of a number or a text that has left its path, where there is no doubt of its type. */
   moved(value: number | string): Typed {
-    if (!this.given.some(({ bytes }) => mayHold(bytes, value))) return undefined;
     const equals = this.given.flatMap((given) =>
-      [...scalarsOf(given.typed, [])]
-        .filter(({ typed }) => Object.is(seen(typed), value))
-        .map((scalar) => ({ ...scalar, hasLeft: this.#hasLeft(given, scalar.path, value) })),
+      mayHold(given.bytes, value) ? equalsIn(given.bytes, value).map((found) => ({ ...found, given })) : [],
     );
-    const types = new Set(equals.map(({ typed }) => typeName(typed)));
-    const [one] = equals;
-    return one && isOdd(one.typed) && types.size === 1 && equals.some(({ hasLeft }) => hasLeft) ? one.typed : undefined;
+    const [first] = equals;
+    const isOne = first && equals.every(({ type }) => type === first.type);
+    return isOne && equals.some(({ given, path }) => this.#hasLeft(given, path, value))
+      ? ofType(first.type, value)
+      : undefined;
   }
 
   /** True where the value is no longer at its path, and nobody has said where it went. */

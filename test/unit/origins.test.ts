@@ -1,5 +1,5 @@
 /** Values keep their BSON type wherever they go: what an author's function was given is known again in what it returned. */
-import { Code, DBRef, Decimal128, Double, Int32, Long, ObjectId, serialize } from 'bson';
+import { BSONSymbol, Code, DBRef, Decimal128, Double, Int32, Long, ObjectId, serialize } from 'bson';
 import type { Document } from 'mongodb';
 import { describe, expect, test } from 'vitest';
 import { decide, plainOf } from '../../src/domain/change.js';
@@ -190,6 +190,12 @@ describe('a number', () => {
     ],
   ])('%s', (_, document, up, types) => {
     expect(typesIn(storedOf(document, up))).toEqual(types);
+  });
+
+  test('and so does a symbol, which JavaScript sees as a text', () => {
+    const document = { a: new BSONSymbol('on'), box: { b: new BSONSymbol('off') }, c: 'up', d: new BSONSymbol('up') };
+    const found = storedOf(document, ({ a, box, c }) => ({ _id: 'x', e: a, f: [box.b], g: c, h: 'new' }));
+    expect(typesIn(found)).toEqual({ e: 'symbol', f: ['symbol'], g: 'string', h: 'string' });
   });
 
   test('that is a Decimal128 or an ObjectId needs no rule: its class goes along', () => {

@@ -89,6 +89,7 @@ export const ERROR_CODES = {
   GODWIT_TOO_LARGE: { exit: 1, meaning: 'The document would exceed 16 MiB.' },
   GODWIT_NOT_CARRIED: { exit: 1, meaning: 'A changed field holds BSON that the driver cannot carry exactly.' },
   GODWIT_DUPLICATE: { exit: 1, meaning: 'A unique index refuses the document.' },
+  GODWIT_INDEX: { exit: 1, meaning: 'An index cannot take the document: two arrays in one key, a place that is none.' },
   GODWIT_VALIDATION: { exit: 1, meaning: "The collection's validator refuses the document." },
 } as const satisfies Record<string, { exit: number; meaning: string }>;
 

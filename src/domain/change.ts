@@ -117,7 +117,8 @@ export function candidates(
   others?: GivenIndex,
 ): Map<string, unknown> {
   const origins = new Origins([new Given(plain, document.bytes)], output, others);
-  const whole = origins.exactOf(output) as Doc | undefined;
+  // Another document that was given, as the result.
+  const whole = output === plain ? undefined : (origins.exactOf(output) as Doc | undefined);
   const values = new Map<string, unknown>();
   for (const name of Object.keys(output)) {
     requireName(name, []);

@@ -14,6 +14,7 @@ import {
   classifyBatchError,
   codeOf,
   duplicateIndex,
+  indexRefusal,
   isDuplicateKey,
   isNetworkError,
   translateServerError,
@@ -50,7 +51,9 @@ export function refusalOf(error: unknown): DocumentFailure {
   if (code === 121) return { code: 'GODWIT_VALIDATION', message: validationReason(error) };
   if (code === 17419 || code === 10334)
     return { code: 'GODWIT_TOO_LARGE', message: 'the server refuses it: larger than 16 MiB' };
-  return { code: 'GODWIT_UNEXPECTED', message: `the server refuses it (code ${code ?? 'none'})` };
+  return (
+    indexRefusal(error) ?? { code: 'GODWIT_UNEXPECTED', message: `the server refuses it (code ${code ?? 'none'})` }
+  );
 }
 
 /** Thrown inside a transaction whose result is not what was wanted, once the documents are named in `inexact`. */

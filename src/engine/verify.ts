@@ -18,6 +18,7 @@ import { mergedFor } from './legacy.js';
 import { proveMerge } from './prove-merge.js';
 import { proveReferences } from './prove-references.js';
 import { proveSchema } from './prove-schema.js';
+import { proveTypes } from './prove-types.js';
 import { referencesIn } from './references.js';
 
 /** Every document of a step: as the run left it, or right as it is. */
@@ -196,6 +197,7 @@ export async function verifyRun(facts: VerifyFacts): Promise<Verification> {
     const inspected = await inspectAll(facts, index, checked);
     checked += inspected.checked;
     checks.push(...inspected.checks);
+    if (kind !== 'pipeline' && kind !== 'legacy') checks.push(...(await proveTypes(facts, index, collection)));
     // Sources were never to be made valid.
     if (kind !== 'legacy') checks.push(...(await checkValidator(facts.db, collection)));
   }

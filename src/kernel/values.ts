@@ -158,7 +158,8 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   BSONRegExp: 'regex',
   BSONSymbol: 'symbol',
   Code: 'javascript',
-  DBRef: 'object',
+  // Stored as an object; told as what it is.
+  DBRef: 'dbRef',
   MinKey: 'minKey',
   MaxKey: 'maxKey',
 };

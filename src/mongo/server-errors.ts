@@ -24,7 +24,9 @@ export type BatchError =
 
 const CONFLICT = new Set([112]);
 const TOO_BIG = new Set([365, 388, 10334]);
-const DOCUMENT = new Set([11000, 11001, 121, 17419, 66, 52, 56, 57]);
+/** An index cannot take a document as it would be: parallel arrays, a place that is none, an array to hash, a language. */
+const INDEX = new Set([171, 16755, 16766, 17261, 17262]);
+const DOCUMENT = new Set([11000, 11001, 121, 17419, 66, 52, 56, 57, ...INDEX]);
 const REPLACED = new Set([361]);
 /** 13 and 18 are answered in words, never retried. */
 const DENIED = new Set([13, 18, 8000]);
@@ -164,17 +166,21 @@ export function translateServerError(error: unknown): GodwitError {
       },
     );
   const code = codeOf(error);
-  const message = withoutValues(redactUris(error.message));
+  const message = textOf(error);
   if (code === 18 || code === 8000 || /authentication failed/i.test(error.message))
     return new GodwitError('GODWIT_AUTH', 'wanted to log in, found the user or the password refused', {
       next: ['check the user, the password and authSource in MONGODB_URI'],
       cause: error,
     });
   if (code === 13)
-    return new GodwitError('GODWIT_FORBIDDEN', `wanted to act on the database, found a right missing: ${message}`, {
-      next: ['godwit doctor   says which rights are missing'],
-      cause: error,
-    });
+    return new GodwitError(
+      'GODWIT_FORBIDDEN',
+      `wanted to act on the database, found a right missing: ${deniedText(error)}`,
+      {
+        next: ['godwit doctor   says which rights are missing'],
+        cause: error,
+      },
+    );
   // collectionUUID, which every read carries, is not known to a server that works as an older one.
   if (code === 72 && /collectionUUID/.test(error.message))
     return new GodwitError(
@@ -202,5 +208,37 @@ const unreachable = (error: unknown, message: string): GodwitError =>
     cause: error,
   });
 
-/** Duplicate-key and validation messages of the server quote values: cut them off. */
-const withoutValues = (message: string): string => message.replace(/dup key:.*$/s, 'dup key').slice(0, 400);
+/**
+ * A message of the server without values. It quotes documents, in braces and in the middle of its text, and names what
+ * it did not like behind a colon, so that only what comes before them is passed on.
+ */
+export function textWithoutValues(message: string): string {
+  const parts = message.split(' :: caused by :: ').map((part) => {
+    const [head = ''] = part.split(/[{"`]|(?<!\w)'|: /, 1);
+    return head.replace(/\b\d[\d.]*/g, '9').replace(/[\s:(]+$/, '');
+  });
+  return parts
+    .filter((part) => part !== '')
+    .join(': ')
+    .slice(0, 400);
+}
+
+/** What an error says, without values or passwords: those of the driver and the network hold none of a document. */
+function textOf(error: MongoError): string {
+  if (!(error instanceof MongoServerError)) return redactUris(error.message).slice(0, 400);
+  const told = textWithoutValues(error.message);
+  return error.codeName === undefined ? told : `${told} (${error.codeName})`;
+}
+
+/** Which command was denied, and where: `not authorized on crm to execute command { find: …`. */
+function deniedText(error: MongoError): string {
+  const [, where, command] = /not authorized on (\S+) to execute command \{ (\w+):/.exec(error.message) ?? [];
+  return where === undefined ? textOf(error) : `not authorized on ${where} to execute ${command}`;
+}
+
+/** Why an index cannot take a document; null for other errors. */
+export function indexRefusal(error: unknown): DocumentFailure | null {
+  const code = codeOf(error);
+  if (code === undefined || !INDEX.has(code) || !(error instanceof MongoError)) return null;
+  return { code: 'GODWIT_INDEX', message: `an index cannot take it: ${textOf(error)}` };
+}

@@ -1,8 +1,8 @@
 /** One audit entry for people: which fields changed, from what to what. */
 import type { AuditDocument, AuditEntry } from '../domain/audit-entry.js';
 import { changeOf } from '../domain/change.js';
+import { differencesOf, pathText, plainPath } from '../domain/differences.js';
 import type { ChangeKind } from '../domain/patch.js';
-import { differencesOf } from './fields.js';
 import { type Sample, sampleOf, type Visibility } from './samples.js';
 
 export interface RenderedEntry extends Sample {
@@ -25,7 +25,9 @@ export function renderEntry(
   const change = changeOf(entry.before, new Map(Object.entries(entry.set)), unset);
   const { field } = options;
   const differences = differencesOf(change).filter(
-    ({ path }) => field === undefined || path.join('.') === field || path.join('.').startsWith(`${field}.`),
+    ({ path }) =>
+      field === undefined ||
+      [pathText(path), plainPath(path)].some((name) => name === field || name.startsWith(`${field}.`)),
   );
   return {
     ...sampleOf(collection, change, differences, options),

@@ -6,7 +6,9 @@ import { deflateSync } from 'node:zlib';
 import type { Db } from 'mongodb';
 import type { Change, Decision } from '../domain/change.js';
 import { coveringRanges } from '../domain/chunk.js';
+import { differencesOf } from '../domain/differences.js';
 import type { TransformStep } from '../domain/migration.js';
+import { NumberTypes } from '../domain/number-types.js';
 import type { DocumentUnit, Unit } from '../domain/series-step.js';
 import { isReferences } from '../domain/step-order.js';
 import { type StoredDocument, typedId } from '../domain/stored-document.js';
@@ -27,12 +29,13 @@ import { sampleDocumentIds } from '../mongo/sample-ids.js';
 import { requireTarget, type Target } from '../mongo/target.js';
 import { refusedByValidator } from '../mongo/validator-probe.js';
 import { Collisions } from './collisions.js';
+import { Disappearances } from './disappearances.js';
 import type { Duplicate } from './duplicates.js';
 import { FailureGroups } from './failure-groups.js';
-import { Disappearances, differencesOf, FieldHistogram } from './fields.js';
+import { FieldHistogram } from './fields.js';
 import type { MergeReport } from './merge-report.js';
 import { checkPurity, type Evidence } from './purity.js';
-import { type Sample, sampleOf, type Visibility } from './samples.js';
+import { type Sample, SampleChoice, sampleOf, type Visibility } from './samples.js';
 import { ShownId } from './shown-id.js';
 
 export interface DryRunFacts {
@@ -53,8 +56,6 @@ export interface DryRunFacts {
   readonly sample?: number;
 }
 
-/** Samples in a report: one for each set of changed fields that differs from the others', at most this many. */
-const MAX_SAMPLES = 3;
 /** `_id`s listed for each kind of finding; all are counted. */
 const MAX_LISTED = 1_000;
 
@@ -86,6 +87,7 @@ export class StepAnalysis {
   readonly purityFields = new Set<string>();
   readonly failures = new FailureGroups();
   readonly fields = new FieldHistogram();
+  readonly types = new NumberTypes();
   readonly disappearances: Disappearances;
   readonly samples: Sample[] = [];
   /** The same with values: for a terminal, never for a file. Empty unless values were asked for. */
@@ -101,7 +103,7 @@ export class StepAnalysis {
   readonly validationFailures: Listed[] = [];
   validationCount = 0;
   isValidatorUnknown = false;
-  readonly #signatures = new Set<string>();
+  readonly #choice = new SampleChoice();
 
   constructor(
     readonly step: Unit,
@@ -134,9 +136,8 @@ export class StepAnalysis {
     const differences = differencesOf(change);
     this.fields.add(differences);
     this.disappearances.add(change, differences);
-    const signature = differences.map(({ path }) => path.join('.')).join(' ');
-    if (this.samples.length >= MAX_SAMPLES || this.#signatures.has(signature)) return;
-    this.#signatures.add(signature);
+    this.types.add(differences);
+    if (!this.#choice.take(differences)) return;
     this.samples.push(sampleOf(this.step.collection, change, differences, { ...this.visibility, showValues: false }));
     if (this.visibility.showValues)
       this.clearSamples.push(sampleOf(this.step.collection, change, differences, this.visibility));

@@ -7,9 +7,11 @@ import type { LoadedMigration } from '../migration/load.js';
 import type { StepAnalysis } from '../report/dry-run.js';
 import type { Session } from './session.js';
 
-/** Paths that a step changes or removes. */
+/** Paths that a step changes or removes, as filters name them. */
 const changedPaths = ({ fields }: StepAnalysis): string[] =>
-  Object.entries(fields.toJSON()).flatMap(([path, { set, unset }]) => (set + unset > 0 ? [path] : []));
+  Object.entries(fields.toJSON()).flatMap(([path, { set, unset }]) =>
+    set + unset > 0 ? [path.replaceAll('[]', '')] : [],
+  );
 
 /** Lookups of values, which may be others later in the run. */
 const valuesLookedUp = ({ step }: StepAnalysis): StepLookup[] =>

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { MigrationPhase } from '../domain/expand-contract.js';
 import type { Dangling } from '../domain/migration.js';
+import type { NumberTypes, TypesByPath } from '../domain/number-types.js';
 import type { SchemaRecord } from '../domain/run.js';
 import { downsOf, readBy } from '../domain/series-step.js';
 import { NO_REFERENCES, type ReferenceCounts, referencesIn } from '../engine/references.js';
@@ -52,6 +53,10 @@ export interface DryRunReport {
   readonly wouldFail: number;
   readonly failures: readonly FailureGroup[];
   readonly fields: Readonly<Record<string, FieldCounts>>;
+  /** Paths to which values of two types or more would be written: documents by type. */
+  readonly mixedTypes: TypesByPath;
+  /** Numbers that would get another type than they have, by path: documents by `double -> int32`. */
+  readonly retyped: TypesByPath;
   /** Values of removed fields found nowhere afterwards, by path, but for those that `drops` names. */
   readonly disappearing: Readonly<Record<string, number>>;
   readonly samples: readonly Sample[];
@@ -93,11 +98,25 @@ function together<T>(tables: readonly Readonly<Record<string, T>>[], add: (a: T,
 
 const plus = (a: number, b: number): number => a + b;
 
-function mergeFields(steps: readonly StepAnalysis[]): Record<string, FieldCounts> {
-  if (steps.length === 1 && steps[0]) return steps[0].fields.toJSON();
-  const tables = steps.map(({ step, fields }) =>
-    Object.fromEntries(Object.entries(fields.toJSON()).map(([path, one]) => [`${step.collection}.${path}`, one])),
+/** What each step has found by path; of several steps with the collection before it. */
+function byPath<T>(
+  steps: readonly StepAnalysis[],
+  of: (step: StepAnalysis) => Readonly<Record<string, T>>,
+): Readonly<Record<string, T>>[] {
+  if (steps.length === 1) return steps.map(of);
+  return steps.map((analysis) =>
+    Object.fromEntries(Object.entries(of(analysis)).map(([path, one]) => [`${analysis.step.collection}.${path}`, one])),
   );
+}
+
+const mergeTypes = (steps: readonly StepAnalysis[], of: (types: NumberTypes) => TypesByPath): TypesByPath =>
+  together(
+    byPath(steps, ({ types }) => of(types)),
+    (a, b) => together([a, b], plus),
+  );
+
+function mergeFields(steps: readonly StepAnalysis[]): Record<string, FieldCounts> {
+  const tables = byPath(steps, ({ fields }) => fields.toJSON());
   return together(tables, (a, b) => ({
     set: a.set + b.set,
     unset: a.unset + b.unset,
@@ -237,6 +256,8 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
     wouldFail: sum(steps, (step) => step.failures.total),
     failures: steps.flatMap((step) => step.failures.list()),
     fields: mergeFields(steps),
+    mixedTypes: mergeTypes(steps, ({ mixed }) => mixed),
+    retyped: mergeTypes(steps, ({ retyped }) => retyped),
     disappearing: together(
       steps.map((step) => step.disappearances.toJSON()),
       plus,

@@ -42,7 +42,7 @@ export async function expectCustomersThereAndBack(place: Place, bank: Bank): Pro
       ...{ scanned: count, wouldChange: count, wouldFail: 0, disappearing: {} },
       ...{ idempotent: true, deterministic: true },
     });
-    expect(report.fields['accounts']?.types).toEqual({ 'array<int32> -> array<object>': count });
+    expect(report.fields['accounts[]']?.types).toEqual({ 'int32 -> object': count });
     expect(report.fields['address']?.typeChange).toBe(count);
     expect(await dataHash(db)).toEqual(before);
 

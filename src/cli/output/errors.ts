@@ -27,6 +27,10 @@ export function showError(io: Io, error: GodwitError): void {
   const { document } = error.details;
   const which = document instanceof ShownId ? [`  document  _id ${document.text(io.stderr.isTTY === true)}`] : [];
   io.error([io.paintErr('fail', first ?? ''), ...rest, ...which, ...frame, ...nextLines(error.next)]);
+  // Only the frames: a message may go on for lines, and quote values in each.
   if (io.options.verbose && error.cause instanceof Error)
-    io.error([`cause: ${error.cause.name} (stack follows)`, `${error.cause.stack?.split('\n').slice(1).join('\n')}`]);
+    io.error([
+      `cause: ${error.cause.name} (stack follows)`,
+      ...(error.cause.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line)),
+    ]);
 }

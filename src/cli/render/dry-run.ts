@@ -9,6 +9,7 @@ import { bar, cutEnd, cutMiddle, nextLines, padEnd, table, wrap } from '../outpu
 import { formatTime } from '../output/time.js';
 import { merges, references } from './relations.js';
 import { schemaSteps } from './schema.js';
+import { valueTypes } from './value-types.js';
 
 export interface DryRunView {
   readonly report: DryRunReport;
@@ -212,6 +213,7 @@ export function renderDryRun(view: DryRunView): string[] {
     ],
     counts(view),
     fields(view),
+    valueTypes(view),
     disappearing(view),
     ...view.samples.map((found, at) => sample(found, at + 1, view.samples.length, view)),
     view.samples.length > 0

@@ -10,12 +10,33 @@ import { NEWER, newerMongod } from './newer-mongod.mjs';
 import { setUp } from './set-up.mjs';
 import { close, readResults, runTests } from './vitest.mjs';
 
-const { values } = parseArgs({ options: { shard: { type: 'string', default: '1/1' }, again: { type: 'boolean' } } });
-const [shard, shards] = values.shard.split('/').map(Number);
-if (!/^\d+\/\d+$/.test(values.shard) || !(shard >= 1 && shard <= shards)) {
-  console.error(`--shard is K/N with K from 1 to N, not ${values.shard}\nnext: npm run test:all -- --shard 1/4`);
+const USAGE = `npm run test:all                  the long tier; goes on where it was on this commit
+npm run test:all -- --shard 1/4   a quarter of it
+npm run test:all -- --again       forgets what was stored`;
+
+function refuse(problem) {
+  console.error(`${problem}\n${USAGE}`);
   process.exit(2);
 }
+
+function argumentsGiven() {
+  try {
+    return parseArgs({
+      options: { shard: { type: 'string', default: '1/1' }, again: { type: 'boolean' }, help: { type: 'boolean' } },
+    }).values;
+  } catch (error) {
+    return refuse(error.message.split('. ')[0]);
+  }
+}
+
+const values = argumentsGiven();
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
+const [shard, shards] = values.shard.split('/').map(Number);
+if (!/^\d+\/\d+$/.test(values.shard) || !(shard >= 1 && shard <= shards))
+  refuse(`--shard is K/N with K from 1 to N, not ${values.shard === '' ? 'empty' : values.shard}`);
 
 const git = (...args) => execFileSync('git', args, { encoding: 'utf8' }).trim();
 const commit = git('rev-parse', 'HEAD');

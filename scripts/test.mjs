@@ -4,6 +4,12 @@ import { createJiti } from 'jiti';
 import { setUp } from './set-up.mjs';
 import { close, RESULTS, readResults, runTests } from './vitest.mjs';
 
+if (process.argv.length > 2) {
+  console.error(`npm test runs everything and takes no arguments (${process.argv.slice(2).join(' ')})
+next: npm run build && npx vitest run ${process.argv.slice(2).join(' ')}`);
+  process.exit(2);
+}
+
 const isRun = (script) => spawnSync('npm', ['run', '--silent', script], { stdio: 'inherit' }).status === 0;
 
 /** Promises and fault rows of which no test has passed, whatever the pages say. */

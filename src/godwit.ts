@@ -29,7 +29,7 @@ export { audit } from './verbs/audit.js';
 export { waive } from './verbs/contract.js';
 export { pauseRun, resumeRun, stopRun, throttleRun } from './verbs/control.js';
 export { createMigration } from './verbs/create.js';
-export { doctor } from './verbs/doctor.js';
+export { doctor, doctorWithout } from './verbs/doctor.js';
 export { dryRun, isClean } from './verbs/dry-run.js';
 export { initProject } from './verbs/init.js';
 export { purge } from './verbs/purge.js';
@@ -41,7 +41,9 @@ export { listMigrations, statusOf, statusWithReadiness } from './verbs/status.js
 export { verify } from './verbs/verify.js';
 
 /** What `godwit()` takes. Everything may come from the project's configuration and the environment instead. */
-export type GodwitOptions = Partial<Pick<SessionInput, 'uri' | 'db' | 'environment' | 'overrides' | 'onCommand'>> & {
+export type GodwitOptions = Partial<
+  Pick<SessionInput, 'uri' | 'db' | 'environment' | 'environmentKind' | 'envFile' | 'overrides' | 'onCommand'>
+> & {
   /** The project's folder. Default: the current one. */
   readonly cwd?: string;
 };

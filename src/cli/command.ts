@@ -1,6 +1,8 @@
 /** What every command shares: global options, the session, progress, confirmation, and how it ends. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import type { ConfigInput } from '../config/load.js';
+import { requireNames } from '../config/target.js';
 import { GodwitError } from '../errors.js';
 import { closeSession, openSession, type Session } from '../godwit.js';
 import { Interrupts } from './interrupts.js';
@@ -13,6 +15,8 @@ export interface GlobalOptions {
   readonly uri?: string;
   readonly db?: string;
   readonly env?: string;
+  readonly envFile?: string;
+  readonly envKind?: string;
   readonly config?: string;
   readonly cwd?: string;
   readonly json?: boolean;
@@ -55,6 +59,7 @@ export class Invocation {
 
   /** Absolute. */
   get cwd(): string {
+    requireNames({ '--cwd': this.options.cwd });
     return resolve(this.surroundings.cwd, this.options.cwd ?? '.');
   }
 
@@ -62,18 +67,15 @@ export class Invocation {
     return this.surroundings.env;
   }
 
+  /** Where the configuration is, and what the options say of it. */
+  get configInput(): ConfigInput {
+    const { uri, db, env: environment, envFile, config: file } = this.options;
+    return { cwd: this.cwd, env: this.env, uri, db, environment, envFile, file };
+  }
+
   /** Opens a session for `work` and closes it, whatever happens. */
   async withSession<T>(work: (session: Session) => Promise<T>, isForRun = false): Promise<T> {
-    const { uri, db, env, config } = this.options;
-    const session = await openSession({
-      cwd: this.cwd,
-      env: this.env,
-      uri,
-      db,
-      environment: env,
-      file: config,
-      isForRun,
-    });
+    const session = await openSession({ ...this.configInput, environmentKind: this.options.envKind, isForRun });
     try {
       return await work(session);
     } finally {
@@ -91,16 +93,19 @@ export class Invocation {
   }
 
   /**
-   * Before anything is written to a database that is production, or that is not on this machine and has no name in
-   * the configuration: its name is typed, or given by --yes.
+   * Before anything is written to a database that is production, or that is not on this machine and that nobody has
+   * named: its name is typed, or given by --yes, and of the latter what it is.
    */
   async confirm(session: Session, act: string): Promise<void> {
+    const { kind } = session.place;
+    if (kind === 'local' || (kind === 'staging' && this.options.envKind === undefined)) return;
     const name = session.db.databaseName;
-    const isNamed = session.config.env !== undefined && !session.config.isProduction;
-    if (!session.config.isProduction && (session.server.isLocal || isNamed)) return;
-    const place = session.config.isProduction
-      ? `production ${name}`
-      : `${name} on ${session.server.hosts.join(', ') || 'a server elsewhere'}`;
+    const hosts = session.server.hosts.join(', ') || 'a server elsewhere';
+    const place = kind === 'production' ? `production ${name}` : `${name} on ${hosts}`;
+    if (kind === 'remote')
+      throw new GodwitError('GODWIT_CONFIRM', `nobody has said yet what ${place} is, staging or production`, {
+        next: [`add --env-kind staging, or --env-kind production, and --yes ${name}`, 'nothing was touched'],
+      });
     const given =
       this.options.yes ??
       (this.options.json
@@ -120,10 +125,8 @@ export class Invocation {
 
 /** `PRODUCTION  crm on rs0`: which database this is, in sight of everything else. */
 export function whereLine(session: Session): string {
-  const { config, server, db } = session;
-  const kind = config.isProduction
-    ? 'PRODUCTION'
-    : (config.env?.toUpperCase() ?? (server.isLocal ? 'LOCAL' : 'REMOTE'));
+  const { config, server, db, place } = session;
+  const kind = place.kind === 'production' ? 'PRODUCTION' : (config.env ?? place.kind).toUpperCase();
   return `${kind}  ${db.databaseName} on ${server.setName ?? server.topology}`;
 }
 

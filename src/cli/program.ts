@@ -28,6 +28,8 @@ export function buildProgram(call: Call): Command {
     .option('--uri <uri>', 'MongoDB connection string (or MONGODB_URI)')
     .option('--db <name>', 'database, when the URI holds none')
     .option('--env <name>', 'a named environment of the configuration')
+    .option('--env-kind <kind>', 'what a server is that no environment names: staging or production; recorded once')
+    .option('--env-file <file>', 'variables for the configuration (default: .env.local and .env)')
     .option('--config <file>', 'configuration file (default: godwit.config.{ts,js,mjs,json})')
     .option('--cwd <dir>', "the project's folder")
     .option('--json', 'exactly one JSON document on stdout')

@@ -1,7 +1,6 @@
 /** Reads file, environment and flags (later wins) into one frozen value that knows where each part came from. */
-import { access, readFile } from 'node:fs/promises';
+import { access, readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { parseEnv } from 'node:util';
 import type * as z from 'zod';
 import * as authoring from '../domain/authoring.js';
 import { GodwitError } from '../errors.js';
@@ -9,8 +8,11 @@ import { loadDefault } from '../kernel/load-module.js';
 import { didYouMean } from '../kernel/nearest.js';
 import { configSchema, environmentName, SETTINGS } from './schema.js';
 import type { Settings } from './settings.js';
+import { chooseTarget, requireNames, type TargetInput } from './target.js';
+import { lookUp, readVariables, type Variables, withVariables } from './variables.js';
 
-export type Origin = 'flag' | 'environment' | '.env' | 'file' | 'default';
+/** `flag`, `environment`, the name of an environment file (`.env.local`), `file` (the configuration), or `default`. */
+export type Origin = string;
 
 export interface Config {
   readonly settings: Settings;
@@ -28,17 +30,16 @@ export interface Config {
   readonly migrationsFolder: string;
 }
 
-export interface ConfigInput {
+export interface ConfigInput extends TargetInput {
+  /** The project's folder, absolute. */
   readonly cwd: string;
   readonly env?: NodeJS.ProcessEnv;
   /** Values from flags or from the library's caller, by dotted path. */
   readonly overrides?: Readonly<Record<string, unknown>>;
-  readonly uri?: string | undefined;
-  readonly db?: string | undefined;
-  /** Name of an environment of the configuration. */
-  readonly environment?: string | undefined;
   /** Configuration file; looked for in `cwd` when left out. */
   readonly file?: string | undefined;
+  /** File of variables, in place of `.env.local` and `.env`. */
+  readonly envFile?: string | undefined;
 }
 
 const configError = (message: string, cause?: unknown): GodwitError =>
@@ -57,7 +58,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 async function findFile(input: ConfigInput): Promise<string | null> {
-  if (input.file) {
+  if (input.file !== undefined) {
     const path = resolve(input.cwd, input.file);
     if (await exists(path)) return path;
     throw configError(`wanted the configuration file ${path}, found none`);
@@ -80,9 +81,17 @@ async function readConfigFile(path: string | null): Promise<Record<string, unkno
   throw configError(`wanted a default export with a configuration in ${path}, found none`);
 }
 
-async function readDotEnv(cwd: string): Promise<Readonly<Record<string, string | undefined>>> {
-  const path = join(cwd, '.env');
-  return (await exists(path)) ? parseEnv(await readFile(path, 'utf8')) : {};
+/**
+ * Refuses a project's folder that is not there: nothing would be found in it, and that be told.
+ *
+ * @throws GodwitError GODWIT_USAGE
+ */
+export async function requireFolder(cwd: string): Promise<void> {
+  const found = await stat(cwd).catch(() => null);
+  if (found?.isDirectory()) return;
+  throw new GodwitError('GODWIT_USAGE', `${cwd} is ${found ? 'no folder' : 'not there'}`, {
+    next: ["check --cwd: it is the project's folder"],
+  });
 }
 
 function setPath(target: Record<string, unknown>, path: string, value: unknown): void {
@@ -105,12 +114,31 @@ const hasPath = (value: unknown, path: string): boolean =>
       value,
     ) !== undefined;
 
-function toError(error: z.ZodError, file: string | null): GodwitError {
+/** Where the value at this path is from, in words. */
+function sourceOf(path: string, origins: Readonly<Record<string, Origin>>, file: string | null): string {
+  const known = SETTINGS.find((setting) => path === setting.path || path.startsWith(`${setting.path}.`));
+  const origin = known ? origins[known.path] : undefined;
+  if (origin === 'flag') return 'the options';
+  if (origin === undefined || origin === 'file' || origin === 'default') return file ?? 'the configuration';
+  const variable = environmentName(known?.path ?? path);
+  return origin === 'environment' ? `the variable ${variable}` : `${variable} in ${origin}`;
+}
+
+/** What a value may be: of a choice every way that there is. */
+function wordsOf(issue: z.core.$ZodIssue): string {
+  if (issue.code !== 'invalid_union')
+    return issue.message.replace(/^Invalid input: /, '').replace(/, received NaN$/, '');
+  const ways = issue.errors.flatMap(([first]) => (first ? wordsOf(first) : []));
+  return [...new Set(ways)].join(', or ');
+}
+
+function toError(error: z.ZodError, origins: Readonly<Record<string, Origin>>, file: string | null): GodwitError {
   const [issue] = error.issues;
-  const where = file ?? 'the environment or the flags';
+  const path = issue?.path.join('.') ?? '';
+  const where = sourceOf(path, origins, file);
   if (issue?.code === 'unrecognized_keys') {
     const key = issue.keys[0] ?? '';
-    const known = SETTINGS.map(({ path }) => path.split('.')).flatMap((names) => names[issue.path.length] ?? []);
+    const known = SETTINGS.map((setting) => setting.path.split('.')).flatMap((names) => names[issue.path.length] ?? []);
     return new GodwitError(
       'GODWIT_CONFIG',
       `wanted a known key in ${where}, found "${[...issue.path, key].join('.')}".${didYouMean(key, new Set(known))}`,
@@ -119,8 +147,8 @@ function toError(error: z.ZodError, file: string | null): GodwitError {
       },
     );
   }
-  const path = issue?.path.join('.') ?? 'configuration';
-  return configError(`wanted a valid ${path} in ${where}, found otherwise: ${issue?.message ?? error.message}`);
+  const words = issue ? wordsOf(issue) : error.message;
+  return configError(`wanted a valid ${path === '' ? 'configuration' : path} in ${where}, found otherwise: ${words}`);
 }
 
 /** A list or an object is given as JSON in an environment variable; everything else as text. */
@@ -139,31 +167,28 @@ function fromText(text: string): unknown {
  * @throws GodwitError GODWIT_CONFIG for an unknown key (with the nearest name), a wrong value, an unknown environment
  */
 export async function loadConfig(input: ConfigInput): Promise<Config> {
+  const { uri, db, environment, envFile } = input;
+  requireNames({ '--uri': uri, '--db': db, '--env': environment, '--config': input.file, '--env-file': envFile });
+  await requireFolder(input.cwd);
   const file = await findFile(input);
-  const raw = structuredCloneable(await readConfigFile(file));
-  const dotEnv = await readDotEnv(input.cwd);
-  const processEnv = input.env ?? process.env;
+  const variables = await readVariables(input.cwd, input.env ?? process.env, envFile);
+  const raw = structuredCloneable(await withVariables(variables, () => readConfigFile(file)));
   const origins: Record<string, Origin> = {};
   for (const { path } of SETTINGS) origins[path] = hasPath(raw, path) ? 'file' : 'default';
-  const layers: readonly (readonly [Origin, NodeJS.ProcessEnv])[] = [
-    ['.env', dotEnv],
-    ['environment', processEnv],
-  ];
-  for (const [origin, variables] of layers)
-    for (const { path } of SETTINGS) {
-      const text = variables[environmentName(path)];
-      if (text === undefined || text === '') continue;
-      setPath(raw, path, fromText(text));
-      origins[path] = origin;
-    }
+  for (const { path } of SETTINGS) {
+    const found = lookUp(variables, environmentName(path));
+    if (!found) continue;
+    setPath(raw, path, fromText(found.value));
+    origins[path] = found.origin;
+  }
   for (const [path, value] of Object.entries(input.overrides ?? {})) {
     if (value === undefined) continue;
     setPath(raw, path, value);
     origins[path] = 'flag';
   }
   const parsed = configSchema.safeParse(raw);
-  if (!parsed.success) throw toError(parsed.error, file);
-  return finish(input, parsed.data, origins, file, { dotEnv, processEnv });
+  if (!parsed.success) throw toError(parsed.error, origins, file);
+  return finish(input, parsed.data, origins, file, variables);
 }
 
 /** A copy that may be written to; functions and classes have no place in a configuration. */
@@ -178,40 +203,24 @@ function structuredCloneable(value: Record<string, unknown>): Record<string, unk
   );
 }
 
-function finish(
+async function finish(
   input: ConfigInput,
   settings: Settings,
-  origins: Record<string, Origin>,
+  origins: Readonly<Record<string, Origin>>,
   file: string | null,
-  variables: { readonly dotEnv: NodeJS.ProcessEnv; readonly processEnv: NodeJS.ProcessEnv },
-): Config {
-  const named = input.environment === undefined ? undefined : settings.environments[input.environment];
-  if (input.environment !== undefined && !named)
-    throw new GodwitError(
-      'GODWIT_CONFIG',
-      `wanted the environment "${input.environment}", found none of that name.${didYouMean(input.environment, Object.keys(settings.environments))}`,
-      {
-        next: ['name it in godwit.config: environments: { NAME: { uri: … } }'],
-      },
-    );
-  const candidates: readonly (readonly [Origin, string | undefined])[] = [
-    ['flag', input.uri],
-    ['file', named?.uri],
-    ['environment', variables.processEnv['MONGODB_URI']],
-    ['.env', variables.dotEnv['MONGODB_URI']],
-  ];
-  const chosen = candidates.find(([, uri]) => uri !== undefined && uri !== '');
-  if (chosen) origins['uri'] = chosen[0];
-  if (input.environment !== undefined) origins['env'] = 'flag';
+  variables: Variables,
+): Promise<Config> {
+  const text = file === null ? null : await readFile(file, 'utf8');
+  const target = chooseTarget(input, settings, variables, text);
   return Object.freeze({
     settings,
-    origins,
+    origins: { ...origins, ...target.origins },
     cwd: input.cwd,
     file,
-    uri: chosen?.[1],
-    db: input.db ?? named?.db ?? settings.db,
+    uri: target.uri,
+    db: target.db,
     env: input.environment,
-    isProduction: named?.production ?? false,
+    isProduction: target.isProduction,
     migrationsFolder: resolve(input.cwd, settings.migrations),
   });
 }

@@ -20,7 +20,8 @@ const zone = z.string().refine(isZone, "wanted a time zone like 'Europe/Lisbon'"
 const moment = z.string().refine(isMoment, "wanted a time like '2026-12-01T01:00'");
 
 const environment = z.strictObject({
-  uri: name.optional(),
+  // Empty where its variable is: told when it is asked for.
+  uri: z.string().optional(),
   db: name.optional(),
   production: z.boolean().default(false),
 });

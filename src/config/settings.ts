@@ -2,7 +2,7 @@
 
 import type { Window } from '../domain/window.js';
 
-interface Environment {
+export interface Environment {
   readonly uri?: string | undefined;
   readonly db?: string | undefined;
   readonly production: boolean;

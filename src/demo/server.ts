@@ -1,6 +1,7 @@
 /** The demo's own look at the database, independent of the runner. */
 import { randomBytes } from 'node:crypto';
 import { type Db, MongoClient } from 'mongodb';
+import { requireVersion } from '../mongo/connect.js';
 
 /** A name that nobody has: on a server that is not ours, nothing else is touched. */
 const newDatabase = (): string => `godwit_demo_${randomBytes(4).toString('hex')}`;
@@ -20,6 +21,12 @@ export class DemoServer {
     const name = newDatabase();
     const db = client.db(name);
     const { version } = await client.db('admin').command({ buildInfo: 1 });
+    try {
+      requireVersion(String(version));
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
     const [base, query] = uri.split('?');
     const host = (base ?? '').replace(/^(mongodb(?:\+srv)?:\/\/[^/]+).*$/, '$1');
     const databaseUri = `${host}/${name}${query ? `?${query}` : ''}`;

@@ -50,6 +50,12 @@ export const withPhase = ({ id, path }: MigrationFile, phase: MigrationPhase): M
   ...{ id: phaseId(id, phase), path, phase },
 });
 
+/** Several migrations whose ids end alike. */
+export const ambiguous = (id: string, ids: readonly string[]): GodwitError =>
+  new GodwitError('GODWIT_MIGRATION_UNKNOWN', `"${id}" may be ${ids.length} migrations: ${ids.join(', ')}`, {
+    next: ids.slice(0, 3).map((one) => `godwit status ${one}`),
+  });
+
 /**
  * The file of one migration; the id may be given without its date while that is clear (`unify-contacts`), and
  * with the name of a phase behind it (`unify-contacts.expand`).
@@ -62,6 +68,11 @@ export async function findMigration(folder: string, id: string): Promise<Migrati
   if (exact) return exact;
   const ending = files.filter((file) => file.id.endsWith(`-${id}`));
   if (ending.length === 1 && ending[0]) return ending[0];
+  if (ending.length > 1)
+    throw ambiguous(
+      id,
+      ending.map((file) => file.id),
+    );
   const named = splitPhaseId(id);
   if (named) return withPhase(await findMigration(folder, named.migration), named.phase);
   const hint =

@@ -8,8 +8,10 @@ import {
 } from 'mongodb';
 import { GodwitError } from '../errors.js';
 import { redactUris } from '../kernel/redact.js';
+import { addressesOf, isLoopback } from './addresses.js';
 import { listenToHeartbeats } from './heartbeats.js';
 import { translateServerError } from './server-errors.js';
+import { srvFailure, whyUnreachable } from './unreachable.js';
 
 /**
  * Limits well below the lease (15 s), in ms: a dead network must be noticed before the lease is gone. With the
@@ -57,7 +59,8 @@ const badUri = (detail: string): GodwitError =>
     next: ['check MONGODB_URI or --uri: mongodb://user:password@host:27017/database?replicaSet=rs0'],
   });
 
-function databaseOf(uri: string, named: string | undefined): string {
+/** @throws GodwitError GODWIT_BAD_URI, GODWIT_NO_URI */
+export function databaseOf(uri: string, named: string | undefined): string {
   if (!/^mongodb(\+srv)?:\/\//.test(uri)) throw badUri('it does not begin with mongodb:// or mongodb+srv://');
   if (named) return named;
   const path = /^mongodb(?:\+srv)?:\/\/[^/]*\/([^?]+)/.exec(uri)?.[1];
@@ -98,12 +101,17 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
     await client.connect();
     const db = client.db(name);
     const server = await readServerFacts(client, options.uri);
-    requireVersion(server);
+    requireVersion(server.version);
     return { client, db, server };
   } catch (error) {
     await client.close().catch(() => undefined);
-    throw translateServerError(error);
+    throw await inWords(error, options.uri);
   }
+}
+
+async function inWords(error: unknown, uri: string): Promise<GodwitError> {
+  const known = srvFailure(error) ?? translateServerError(error);
+  return known.code === 'GODWIT_NO_PRIMARY' ? ((await whyUnreachable(uri)) ?? known) : known;
 }
 
 /**
@@ -118,7 +126,8 @@ export async function reconnect(client: MongoClient): Promise<void> {
 /** `collectionUUID`, which every read carries, came with MongoDB 6.0. */
 const OLDEST_MAJOR = 6;
 
-function requireVersion({ version }: ServerFacts): void {
+/** @throws GodwitError GODWIT_SERVER_VERSION */
+export function requireVersion(version: string): void {
   if (Number.parseInt(version, 10) >= OLDEST_MAJOR) return;
   throw new GodwitError('GODWIT_SERVER_VERSION', `wanted MongoDB ${OLDEST_MAJOR}.0 or later, found ${version}`, {
     next: ['update the server'],
@@ -160,13 +169,6 @@ export async function readTopology(client: MongoClient): Promise<ServerFacts['to
     .catch(() => null);
   return hello && topologyOf(hello as unknown as Hello);
 }
-
-function addressesOf(uri: string): string[] {
-  const authority = /^mongodb(?:\+srv)?:\/\/(?:[^@/]*@)?([^/?]+)/.exec(uri)?.[1] ?? '';
-  return uri.startsWith('mongodb+srv:') ? ['srv'] : authority.split(',');
-}
-
-const isLoopback = (address: string): boolean => /^(127\.|localhost(:|$)|\[?::1\]?(:|$)|%2F|\/)/i.test(address);
 
 /**
  * Refuses what cannot hold a transaction.

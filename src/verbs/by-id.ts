@@ -2,7 +2,7 @@
 import { type MigrationPhase, phaseId, splitPhaseId } from '../domain/expand-contract.js';
 import { GodwitError, isGodwitError } from '../errors.js';
 import { didYouMean } from '../kernel/nearest.js';
-import { findMigration, findMigrations, withPhase } from '../migration/find.js';
+import { ambiguous, findMigration, findMigrations, withPhase } from '../migration/find.js';
 import { type LoadedMigration, loadMigration, loadPhases } from '../migration/load.js';
 import { findCurrentRun, findStandingRun, listCurrentRuns } from '../mongo/runs.js';
 import type { Session } from './session.js';
@@ -62,6 +62,7 @@ export async function resolveId(session: Session, id: string): Promise<string> {
   const ids = new Set([...files, ...(await listCurrentRuns(session.state)).map((run) => run.migration)]);
   const ending = [...ids].filter((known) => known.endsWith(`-${id}`));
   const whole = ids.has(id) ? id : ending.length === 1 ? ending[0] : undefined;
+  if (whole === undefined && ending.length > 1) throw ambiguous(id, ending);
   if (whole !== undefined) return files.has(whole) ? phaseOf(session, whole) : whole;
   const named = splitPhaseId(id);
   if (named) return phaseId(splitPhaseId(await resolveId(session, named.migration))?.migration ?? id, named.phase);

@@ -14,6 +14,7 @@ import { type LoadedMigration, loadMigration, loadPhases } from '../migration/lo
 import { listWaivers, storeWaiver } from '../mongo/evidence.js';
 import { findCurrentRun, findStandingRun } from '../mongo/runs.js';
 import { readServerTime } from '../mongo/server-facts.js';
+import { recordPlace } from './place.js';
 import type { Session } from './session.js';
 import { verify } from './verify.js';
 
@@ -125,6 +126,7 @@ export async function waive(session: Session, gate: string, options: WaiveOption
   const until = untilOf(options.until, at);
   const { id: migration, checksum } = await contractOf(session, options.id);
   const { because } = options;
+  await recordPlace(session);
   return {
     evidence: await storeWaiver(session.state, { gate, migration, checksum, by: whoami(), because, at, until }),
   };

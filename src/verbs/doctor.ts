@@ -63,10 +63,8 @@ export const judgeNode = (version: string): Finding =>
 
 /** The server's version. */
 export function judgeServer(version: string): Finding {
-  if (!isAtLeast(version, '5.0')) return finding(false, version, 'MongoDB 5.0 or newer is needed');
-  const tested = version === TESTED_SERVER ? 'tested' : `tests run on ${TESTED_SERVER}`;
-  const limits = isAtLeast(version, '5.1') ? '' : '; before 5.1 a dry run cannot ask the validator of a collection';
-  return finding(true, `${version} (${tested}${limits})`);
+  if (!isAtLeast(version, '6.0')) return finding(false, version, 'MongoDB 6.0 or newer is needed');
+  return finding(true, `${version} (${version === TESTED_SERVER ? 'tested' : `tests run on ${TESTED_SERVER}`})`);
 }
 
 function judgeTopology(server: ServerFacts): Finding {
@@ -111,8 +109,8 @@ export function judgeRoundTrip(ms: number): Finding {
 async function judgeFeatures({ client }: Session): Promise<Finding> {
   const fact = await readFeatureCompatibility(client);
   if (!fact.known) return unseen(fact.needs);
-  const next = `once every member is on it, in mongosh:  db.adminCommand({ setFeatureCompatibilityVersion: '5.0' })`;
-  return finding(isAtLeast(fact.value, '5.0'), fact.value, next);
+  const next = `once every member is on it, in mongosh:  db.adminCommand({ setFeatureCompatibilityVersion: '6.0' })`;
+  return finding(isAtLeast(fact.value, '6.0'), fact.value, next);
 }
 
 async function judgeUser({ client }: Session): Promise<Finding> {
@@ -232,4 +230,29 @@ export async function doctor(session: Session): Promise<DoctorResult> {
   const checks: Check[] = [];
   for (const [name, judge] of CHECKS) checks.push({ name, ...(await findOut(judge, session)) });
   return { checks, ok: checks.every(({ ok }) => ok !== false) };
+}
+
+/** Errors of connecting that are what doctor was asked for. */
+const NOT_CONNECTED: readonly string[] = ['GODWIT_NO_PRIMARY', 'GODWIT_AUTH', 'GODWIT_SERVER_VERSION'];
+
+const ON_SERVER = CHECKS.map(([name]) => name).filter((name) => name !== 'node' && name !== 'godwit');
+
+/**
+ * The same list where no connection came about: what this machine is, why, and that the rest could not be looked at.
+ *
+ * @returns null for an error that says nothing of the server
+ */
+export function doctorWithout(error: unknown): DoctorResult | null {
+  if (!(error instanceof GodwitError) || !NOT_CONNECTED.includes(error.code)) return null;
+  const next = error.next.filter((line) => !line.startsWith('godwit doctor')).join('\n');
+  const server = finding(false, error.message, next === '' ? undefined : next);
+  const checks = [
+    { name: 'node', ...judgeNode(process.versions.node) },
+    { name: 'godwit', ...finding(true, VERSION) },
+    ...ON_SERVER.map((name) => ({
+      name,
+      ...(name === 'server' ? server : finding(null, 'not looked at: no connection')),
+    })),
+  ];
+  return { checks, ok: false };
 }

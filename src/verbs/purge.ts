@@ -7,9 +7,8 @@ import { withLease } from '../engine/with-lease.js';
 import { GodwitError } from '../errors.js';
 import { auditTotals } from '../mongo/audit-entries.js';
 import { listAllRuns, markPurged, markRetiredPurged, removeImages } from '../mongo/purge.js';
-import { ensureState } from '../mongo/state.js';
 import { loadById, resolveId } from './by-id.js';
-import { requireRun, runFacts, runSettings, type Session } from './session.js';
+import { readyState, requireRun, runFacts, runSettings, type Session } from './session.js';
 
 export interface PurgeOptions {
   /** The migration whose current run gives up its way back; without it, runs that nobody can need any more. */
@@ -87,7 +86,7 @@ export async function purge(session: Session, options: PurgeOptions = {}): Promi
   const dryRun = options.dryRun ?? false;
   const { runs, kept } = await chosen(session, options);
   const purged: PurgedRun[] = [];
-  if (!dryRun) await ensureState(session.state);
+  if (!dryRun) await readyState(session);
   for (const run of runs) {
     purged.push(await view(session, run));
     if (dryRun) continue;

@@ -9,13 +9,20 @@ import type { RunFacts } from '../engine/with-lease.js';
 import { requireTransactions } from '../mongo/connect.js';
 import { killSessions, sessionId } from '../mongo/leases.js';
 import { translateServerError } from '../mongo/server-errors.js';
-import { ensureState } from '../mongo/state.js';
 import { ShownId } from '../report/shown-id.js';
 import { loadById } from './by-id.js';
 import { idsOf } from './document-id.js';
 import { requireNoDependants } from './order.js';
 import { type SchemaView, schemaViews } from './schema.js';
-import { requireAuditKept, requireRun, requireSameFile, runFacts, runSettings, type Session } from './session.js';
+import {
+  readyState,
+  requireAuditKept,
+  requireRun,
+  requireSameFile,
+  runFacts,
+  runSettings,
+  type Session,
+} from './session.js';
 
 export interface RollbackOptions {
   readonly dryRun?: boolean | undefined;
@@ -174,7 +181,7 @@ export function startRollback(session: Session, id: string, options: RollbackOpt
     const { facts, run } = await prepare(session, id, options, (own) => {
       sessions = own;
     });
-    if (!options.dryRun) await ensureState(session.state);
+    if (!options.dryRun) await readyState(session);
     const outcome = await carryOut(session, facts, run, options);
     return resultOf(outcome, options.dryRun ?? false, performance.now() - startedAt);
   };

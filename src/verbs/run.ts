@@ -18,7 +18,7 @@ import { killSessions, sessionId } from '../mongo/leases.js';
 import { findCurrentRun } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { readReplicaSetId, readServerTime } from '../mongo/server-facts.js';
-import { ensureIdMap, ensureState } from '../mongo/state.js';
+import { ensureIdMap } from '../mongo/state.js';
 import { requireTargetOrNew } from '../mongo/target.js';
 import { ShownId } from '../report/shown-id.js';
 import { loadById, loadDue } from './by-id.js';
@@ -30,6 +30,7 @@ import { requireRoom } from './room.js';
 import { createdBy, requireSchema, type SchemaView, schemaViews } from './schema.js';
 import {
   gitCommit,
+  readyState,
   requireAuditKept,
   requireRun,
   requireSameFile,
@@ -248,7 +249,7 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
       isForwards: true,
     });
     const only = options.only === undefined ? undefined : await idsOf(session, loaded, options.only);
-    await ensureState(session.state);
+    await readyState(session);
     if (loaded.units.some(({ kind }) => kind === 'merge')) await ensureIdMap(session.state);
     const facts = runFacts(session, loaded, settings, {
       signal: options.signal,

@@ -13,11 +13,14 @@ import type { LoadedMigration } from '../migration/load.js';
 import { type Connection, connect } from '../mongo/connect.js';
 import { findCurrentRun } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
-import { checkState, openState, type State } from '../mongo/state.js';
+import { checkState, ensureState, openState, type State } from '../mongo/state.js';
+import { type Place, placeOf, recordPlace } from './place.js';
 
 export interface SessionInput extends ConfigInput {
   /** A run is to be made: a dead network is noticed well before the lease ends. */
   readonly isForRun?: boolean;
+  /** What a server is that no environment of the configuration names: `staging` or `production`. */
+  readonly environmentKind?: string | undefined;
   /** For tests: the name of every command that is sent to the server. */
   readonly onCommand?: (name: string) => void;
 }
@@ -26,6 +29,7 @@ export interface Session extends Connection {
   readonly config: Config;
   readonly state: State;
   readonly events: Events;
+  readonly place: Place;
 }
 
 /** Part of the lease that a connection may be silent for. */
@@ -72,7 +76,8 @@ export async function openSession(input: SessionInput): Promise<Session> {
     const { db: stateDb, prefix } = config.settings.state;
     const state = openState(stateDb ? connection.client.db(stateDb) : connection.db, prefix);
     await checkState(state);
-    return { ...connection, config, state, events: new Events() };
+    const place = await placeOf(config, connection, state, input.environmentKind);
+    return { ...connection, config, state, events: new Events(), place };
   } catch (error) {
     await connection.client.close();
     throw translateServerError(error);
@@ -83,6 +88,12 @@ export async function openSession(input: SessionInput): Promise<Session> {
 export const toGodwitError = translateServerError;
 
 export const closeSession = (session: Session): Promise<void> => session.client.close();
+
+/** Before anything is written: what the database is said to be goes on record, and what is missing of the state is made. */
+export async function readyState(session: Session): Promise<void> {
+  await ensureState(session.state);
+  await recordPlace(session);
+}
 
 /** The run that counts for the migration. @throws GodwitError GODWIT_NOT_RUN */
 export async function requireRun(session: Session, migration: string): Promise<RunDocument> {

@@ -153,7 +153,7 @@ const CASES: readonly Case[] = [
     args: RUN,
     env: { GODWIT_WORKERS: 'many' },
     ...CONFIG,
-    says: /wanted a valid workers in the environment/,
+    says: /wanted a valid workers in the variable GODWIT_WORKERS, found otherwise: expected "auto", or expected number/,
   },
   {
     title: 'a configuration that does not parse',
@@ -180,13 +180,13 @@ const CASES: readonly Case[] = [
     args: [...RUN, '--env', 'stagin'],
     config: ENVIRONMENTS,
     ...CONFIG,
-    says: /wanted the environment "stagin", found none of that name\. Did you mean "staging"\?/,
+    says: /there is no environment "stagin": there are staging\. Did you mean "staging"\?/,
   },
   {
     title: 'an environment where none is configured',
     args: [...RUN, '--env', 'production'],
     ...CONFIG,
-    says: /wanted the environment "production"/,
+    says: /there is no environment "production": the configuration names none/,
   },
   // migrations by name
   {

@@ -6,6 +6,7 @@ import { createLogUpdate } from 'log-update';
 import {
   audit,
   doctor,
+  doctorWithout,
   listMigrations,
   purge,
   type Session,
@@ -13,6 +14,7 @@ import {
   statusWithReadiness,
   verify,
 } from '../../godwit.js';
+import type { DoctorResult } from '../../verbs/doctor.js';
 import { action, type Call, type Invocation, whereLine } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { countingNumber, durationOption } from '../options.js';
@@ -76,16 +78,28 @@ export function addLook(program: Command, call: Call): void {
     .command('doctor')
     .description('environment, server, rights, disk, clocks')
     .action(
-      action<[unknown]>(call, (invocation) =>
-        invocation.withSession(async (session) => {
-          const { io } = invocation;
-          const result = await doctor(session);
-          io.json(result);
-          io.print(renderDoctor(result, whereLine(session), io.paint, io.columns));
-          return result.ok ? EXIT.done : EXIT.found;
-        }),
-      ),
+      action<[unknown]>(call, async (invocation) => {
+        const { io } = invocation;
+        const { result, where } = await examine(invocation);
+        io.json(result);
+        io.print(renderDoctor(result, where, io.paint, io.columns));
+        return result.ok ? EXIT.done : EXIT.found;
+      }),
     );
+}
+
+/** A server that cannot be reached is a finding, and no reason to say nothing else. */
+async function examine(invocation: Invocation): Promise<{ readonly result: DoctorResult; readonly where: string }> {
+  try {
+    return await invocation.withSession(async (session) => ({
+      result: await doctor(session),
+      where: whereLine(session),
+    }));
+  } catch (error) {
+    const result = doctorWithout(error);
+    if (!result) throw error;
+    return { result, where: 'NOT CONNECTED' };
+  }
 }
 
 function addVerify(program: Command, call: Call): void {

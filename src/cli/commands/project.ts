@@ -7,10 +7,7 @@ import { action, type Call, type Invocation } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { nextLines, table } from '../output/layout.js';
 
-const readConfig = (invocation: Invocation) => {
-  const { uri, db, env, config } = invocation.options;
-  return loadConfig({ cwd: invocation.cwd, env: invocation.env, uri, db, environment: env, file: config });
-};
+const readConfig = (invocation: Invocation) => loadConfig(invocation.configInput);
 
 export function addProject(program: Command, call: Call): void {
   program

@@ -67,7 +67,7 @@ export function renderDoctor(result: DoctorResult, where: string, paint: Paint, 
       ...nextLines(next?.split('\n') ?? []).map((text) => `${' '.repeat(13)}${text}`),
     ];
   });
-  return [where, '', `${head}${unknown > 0 ? `, ${unknown} can't be seen by this user` : ''}.`, '', ...lines];
+  return [where, '', `${head}${unknown > 0 ? `, ${unknown} not known` : ''}.`, '', ...lines];
 }
 
 const HAPPENED = { update: 'changed', insert: 'inserted', delete: 'removed' } as const;

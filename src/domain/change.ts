@@ -7,7 +7,7 @@
 
 import type { ErrorCode } from '../errors.js';
 import { elementsOf, MAX_DOCUMENT_BYTES, type RawField, sha256 } from '../kernel/raw-bson.js';
-import { type Doc, isPlainObject, toBytes, toPlain, toTyped } from '../kernel/values.js';
+import { type Doc, isPlainObject, TooLargeForBson, toBytes, toPlain, toTyped } from '../kernel/values.js';
 import { mangled, NotCarried, oddity } from './carried.js';
 import { isReject, isSkip } from './migration.js';
 import { Given, type GivenIndex, Origins } from './origins.js';
@@ -56,6 +56,14 @@ export const fail = (document: StoredDocument, code: ErrorCode, message: string)
   failure: { code, message },
 });
 
+/** A document that the server would not store. @param bytes where they are known */
+export const tooLarge = (document: StoredDocument, bytes?: number): Decision =>
+  fail(
+    document,
+    'GODWIT_TOO_LARGE',
+    `wanted at most ${MAX_DOCUMENT_BYTES} bytes, found ${bytes ?? 'more'}${document.isAbsent ? '' : ` (before: ${document.bytes.length})`}`,
+  );
+
 function describeReturn(output: unknown): string {
   if (output === undefined) return 'nothing';
   if (output === null) return 'null';
@@ -91,6 +99,7 @@ export function decide(document: StoredDocument, plain: Doc, output: unknown, ot
   } catch (error) {
     if (error instanceof NotCarried) return fail(document, 'GODWIT_NOT_CARRIED', error.message);
     if (error instanceof UnstorableValue) return fail(document, 'GODWIT_TRANSFORM_VALUE', error.message);
+    if (error instanceof TooLargeForBson) return tooLarge(document);
     // BSON that cannot be written is this document's; anything else came out of the author's object (a getter).
     if (error instanceof Error && !error.name.startsWith('BSON')) throw error;
     const found = error instanceof Error ? error.name : 'an error';
@@ -181,12 +190,7 @@ function compare(document: StoredDocument, plain: Doc, output: Doc, others?: Giv
   const odd = oddity(document, touched) ?? mangled(document, bytes);
   if (odd) return fail(document, 'GODWIT_NOT_CARRIED', odd);
   const made = after.bytes();
-  if (made.length > MAX_DOCUMENT_BYTES)
-    return fail(
-      document,
-      'GODWIT_TOO_LARGE',
-      `wanted at most ${MAX_DOCUMENT_BYTES} bytes, found ${made.length} (before: ${document.bytes.length})`,
-    );
+  if (made.length > MAX_DOCUMENT_BYTES) return tooLarge(document, made.length);
   return {
     kind: 'changed',
     change: {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { ErrorCode } from '../errors.js';
 import { assemble, elementsOf } from '../kernel/raw-bson.js';
-import { type Doc, isPlainObject, toBytes, toPlain } from '../kernel/values.js';
+import { type Doc, isPlainObject, TooLargeForBson, toBytes, toPlain } from '../kernel/values.js';
 import { NotCarried, oddity } from './carried.js';
 import { candidates, type DocumentFailure } from './change.js';
 import type { IdentityRule } from './merge-step.js';
@@ -41,6 +41,7 @@ export function mappedFrom(document: StoredDocument, plain: Doc, output: unknown
     return { kind: 'mapped', elements: shaped(document, plain, output) };
   } catch (error) {
     if (error instanceof NotCarried) return failed('GODWIT_NOT_CARRIED', error.message);
+    if (error instanceof TooLargeForBson) return failed('GODWIT_TOO_LARGE', 'map() returned more than 16 MiB');
     if (error instanceof UnstorableValue) return failed('GODWIT_TRANSFORM_VALUE', error.message);
     if (error instanceof Error && !error.name.startsWith('BSON')) throw error;
     return failed('GODWIT_TRANSFORM_VALUE', 'wanted a document that BSON can hold from map()');

@@ -6,9 +6,9 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import { BSON_TYPE, elementsOf, MAX_DOCUMENT_BYTES } from '../kernel/raw-bson.js';
-import { type Doc, deepFreeze, isPlainObject, toBytes, toPlain, toTyped } from '../kernel/values.js';
+import { type Doc, deepFreeze, isPlainObject, TooLargeForBson, toBytes, toPlain, toTyped } from '../kernel/values.js';
 import { NotCarried, oddity } from './carried.js';
-import { changeOf, type Decision, fail, fieldChanges } from './change.js';
+import { changeOf, type Decision, fail, fieldChanges, tooLarge } from './change.js';
 import { elementOf, type Sides, sideOf } from './conflict-value.js';
 import { bytesOf, type Elements, type Mapped } from './mapped.js';
 import type { ConflictRule, DocumentConflict, FieldConflict, MergeStep, OnConflict } from './merge-step.js';
@@ -228,6 +228,7 @@ function refusal(document: StoredDocument, error: unknown): Decision {
   if (error instanceof Refused) return fail(document, 'GODWIT_REJECTED', error.reason);
   if (error instanceof NotCarried) return fail(document, 'GODWIT_NOT_CARRIED', error.message);
   if (error instanceof UnstorableValue) return fail(document, 'GODWIT_TRANSFORM_VALUE', error.message);
+  if (error instanceof TooLargeForBson) return tooLarge(document);
   // Its words may quote values of either document.
   const found = error instanceof Error ? error.name : 'something that is no error';
   return fail(document, 'GODWIT_TRANSFORM_THREW', `wanted a value from onConflict(), found ${found}`);
@@ -261,11 +262,6 @@ function decided(document: StoredDocument, fields: Elements): Decision {
   if (odd) return fail(document, 'GODWIT_NOT_CARRIED', odd);
   const set = new Map(changed.map((field) => [field.name, typedFields(result, [field])[field.name]]));
   const change = changeOf(document, set, unset);
-  if (change.after.length > MAX_DOCUMENT_BYTES)
-    return fail(
-      document,
-      'GODWIT_TOO_LARGE',
-      `wanted at most ${MAX_DOCUMENT_BYTES} bytes, found ${change.after.length}`,
-    );
+  if (change.after.length > MAX_DOCUMENT_BYTES) return tooLarge(document, change.after.length);
   return { kind: 'changed', change };
 }

@@ -56,6 +56,14 @@ export function describeOperation(operation: SchemaOperation): string {
 export const collectionsOf = (operation: SchemaOperation): string[] =>
   operation.kind === 'renameCollection' ? [operation.collection, operation.to] : [operation.collection];
 
+/** Names of indexes of a collection that these operations drop. */
+export const droppedFrom = (collection: string, operations: readonly SchemaOperation[]): ReadonlySet<string> =>
+  new Set(
+    operations.flatMap((operation) =>
+      operation.kind === 'dropIndex' && operation.collection === collection ? operation.name : [],
+    ),
+  );
+
 const stepOf = (operation: SchemaOperation): SchemaStep =>
   madeStep({ kind: 'schema', collection: operation.collection, operation: Object.freeze(operation) });
 

@@ -2,6 +2,7 @@
  * A step in the author's own words, for what no other step says. It writes through helpers that go the same way as
  * everything else (audit, checkpoint, fence, quarantine), so that it is dry-runnable and taken back like any step.
  */
+import type { ObjectId } from 'bson';
 import type { Document, Filter } from 'mongodb';
 import { broken, describe, madeStep, requireKnownKeys, requireText } from './author-checks.js';
 import type { DocumentStep, ReadOnlyDb, Reject, Skip, TransformContext } from './migration.js';
@@ -35,6 +36,11 @@ export interface ScriptContext {
   replace(collection: string, document: Document): Promise<ScriptResult>;
   /** Removes what the filter chooses. */
   remove(collection: string, filter: Filter<Document>): Promise<ScriptResult>;
+  /**
+   * An ObjectId that is the same for the same values in the same migration: for what is inserted. A fresh one would be
+   * another when the script is run again, and the document be there twice.
+   */
+  id(...seed: unknown[]): ObjectId;
   /** The database, for reading. In a dry run it is as it was before the script. */
   readonly db: ReadOnlyDb;
 }

@@ -3,13 +3,14 @@ import type { Document } from 'bson';
 import type { ClientSession } from 'mongodb';
 import { broken, describe } from '../domain/author-checks.js';
 import { isDocumentCarried } from '../domain/carried.js';
-import { type Decision, fail, insertionOf, removalOf } from '../domain/change.js';
+import { type Decision, fail, insertionOf, removalOf, tooLarge } from '../domain/change.js';
 import { Origins } from '../domain/origins.js';
 import { requireName, retype, UnstorableValue } from '../domain/retype.js';
 import type { GivenDocuments, GivenStep } from '../domain/script-step.js';
 import { absentDocument, type StoredDocument, storedDocument, keyOf as storedKey } from '../domain/stored-document.js';
 import { portions } from '../kernel/portions.js';
-import { isPlainObject, toBytes } from '../kernel/values.js';
+import { MAX_DOCUMENT_BYTES } from '../kernel/raw-bson.js';
+import { isPlainObject, TooLargeForBson, toBytes } from '../kernel/values.js';
 import { type ReadFrom, readByIds } from '../mongo/read-batch.js';
 import { readFrom, type StepContext } from './run-context.js';
 import type { IdsOptions, Source } from './source.js';
@@ -25,6 +26,7 @@ export const decideRemoval = (document: StoredDocument): Decision =>
 
 function decideInsertion(document: StoredDocument, given: StoredDocument | undefined): Decision {
   if (!given || document.bytes.equals(given.bytes)) return { kind: 'unchanged', document };
+  if (given.bytes.length > MAX_DOCUMENT_BYTES) return tooLarge(document, given.bytes.length);
   if (document.isAbsent) return { kind: 'changed', change: insertionOf(given) };
   return fail(document, 'GODWIT_DUPLICATE', 'wanted to insert a document, found another one with its _id');
 }
@@ -85,6 +87,7 @@ export function storedGiven(document: Document): StoredDocument {
     });
     return storedDocument(toBytes(new Map(typed)));
   } catch (error) {
+    if (error instanceof TooLargeForBson) throw broken('documents of 16 MiB at most in ctx.insert()', 'a larger one');
     if (error instanceof UnstorableValue) throw broken('documents that BSON can hold in ctx.insert()', error.message);
     throw error;
   }

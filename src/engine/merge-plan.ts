@@ -53,7 +53,7 @@ const PORTION = { limit: 1_000, maxBytes: 16 * 1024 * 1024 };
 export async function sourcesOf(db: Db, step: MergeStep): Promise<Map<string, ReadFrom>> {
   const sources = new Map<string, ReadFrom>();
   for (const { collection } of step.sources)
-    sources.set(collection, { db, collection, uuid: (await requireTarget(db, collection, 'read')).uuid });
+    sources.set(collection, { db, collection, uuid: (await requireTarget(db, collection)).uuid });
   return sources;
 }
 

@@ -73,7 +73,7 @@ interface PlannedChunks {
 async function planStep(facts: PlanFacts, run: string, index: number, step: Unit): Promise<PlannedChunks> {
   if (step.kind === 'merge') return planMergeStep(facts, run, index, step);
   if (step.kind === 'script') return planScript(facts, run, index, step);
-  const target = await requireTarget(facts.db, step.collection, 'write');
+  const target = await requireTarget(facts.db, step.collection);
   const collection = facts.db.collection(step.collection);
   const documents = await collection.estimatedDocumentCount();
   const ranges = await sampleRanges(collection, chunkCount(documents, facts.workers));
@@ -98,7 +98,7 @@ async function planScript(
   index: number,
   { kind, collection, leads }: ScriptPart,
 ): Promise<PlannedChunks> {
-  const { uuid } = await requireTarget(db, collection, 'write');
+  const { uuid } = await requireTarget(db, collection);
   // How much it will meet of them, only its author knows.
   const estimate = await db.collection(collection).estimatedDocumentCount();
   const marker = leads ? [{ range: { bracket: 'minKey' }, count: 0 }] : [];

@@ -117,7 +117,7 @@ export async function stepContext(facts: RunFacts, context: RunContext, index: n
   const planned = context.run.steps[index];
   if (!step || !planned)
     throw new GodwitError('GODWIT_CHECKSUM', `wanted step ${index + 1} of the plan in the migration, found none`);
-  const target = await requireTarget(context.db, step.collection, 'write');
+  const target = await requireTarget(context.db, step.collection);
   if (target.uuid !== planned.uuid)
     throw targetReplaced(`${context.db.databaseName}.${step.collection}`, context.run.migration, false);
   const sources = new Map((planned.sources ?? []).map((from) => [from.collection, { db: context.db, ...from }]));

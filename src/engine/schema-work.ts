@@ -5,7 +5,7 @@
  */
 import { Binary, type Document } from 'bson';
 import type { SchemaRecord } from '../domain/run.js';
-import { describeOperation, type SchemaOperation } from '../domain/schema-operation.js';
+import { describeOperation, droppedFrom, type SchemaOperation } from '../domain/schema-operation.js';
 import { GodwitError } from '../errors.js';
 import { formatDuration, formatShare } from '../kernel/units.js';
 import { storeSchema } from '../mongo/runs.js';
@@ -71,9 +71,28 @@ export class SchemaWork {
 
   /** Does what is not done at this place. @throws GodwitError GODWIT_SCHEMA when the database is not as it must be */
   async forwards(at: number): Promise<void> {
+    await patiently(this.context, () => this.#lookAhead(at));
     for (const index of this.#at(at)) {
       if (this.context.signal.aborted) throw this.context.signal.reason;
       await patiently(this.context, () => this.#do(index));
+    }
+  }
+
+  /**
+   * An index that is dropped for another one stays where that cannot be built.
+   *
+   * @throws GodwitError GODWIT_SCHEMA
+   */
+  async #lookAhead(at: number): Promise<void> {
+    const open = this.#at(at).filter((index) => this.#records[index]?.state === 'open');
+    const operations = open.map((index) => this.#of(index).operation);
+    const isMade = ({ collection }: SchemaOperation): boolean =>
+      operations.some((other) => other.kind === 'createCollection' && other.collection === collection);
+    for (const operation of operations) {
+      const gone = droppedFrom(operation.collection, operations);
+      if (operation.kind !== 'createIndex' || gone.size === 0 || isMade(operation)) continue;
+      const outlook = await lookAt(this.context.db, operation, gone);
+      if (outlook.refusal !== null) throw refusedStep(operation, refusalOf(operation, outlook), this.context);
     }
   }
 

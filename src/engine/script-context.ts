@@ -1,10 +1,13 @@
 /** What a script is given, in a run and in a look ahead: its helpers, one after the other. */
 
+import type { ObjectId } from 'bson';
 import { broken } from '../domain/author-checks.js';
 import type { ReadOnlyDb } from '../domain/migration.js';
 import { insertStep, removeStep, replaceStep, updateStep } from '../domain/script-helpers.js';
 import type { HelperStep, ScriptContext, ScriptResult, ScriptStep } from '../domain/script-step.js';
 import { GodwitError, isGodwitError } from '../errors.js';
+import { sha256 } from '../kernel/raw-bson.js';
+import { objectIdFrom, toBytes } from '../kernel/values.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import type { Locate } from './apply-transform.js';
 import { storedGiven } from './given.js';
@@ -14,8 +17,34 @@ export type Helper = (step: HelperStep) => Promise<ScriptResult>;
 
 type InTurn = (collection: string, stepOf: () => HelperStep) => Promise<ScriptResult>;
 
-const contextOf = (db: ReadOnlyDb, inTurn: InTurn): ScriptContext => ({
+/** Where a script is called. */
+export interface ScriptPlace {
+  readonly db: ReadOnlyDb;
+  /** The migration: seeds of different ones make different `_id`s. */
+  readonly scope: string;
+}
+
+/** Bytes of an ObjectId. */
+const ID_BYTES = 12;
+
+/** Of the bytes of the seeds: the beginning of their SHA-256. */
+function idFrom(scope: string, seed: readonly unknown[]): ObjectId {
+  if (seed.length === 0) throw broken('a value at least in ctx.id()', 'none');
+  return objectIdFrom(
+    sha256(
+      toBytes(
+        new Map<string, unknown>([
+          ['scope', scope],
+          ['seed', seed],
+        ]),
+      ),
+    ).subarray(0, ID_BYTES),
+  );
+}
+
+const contextOf = ({ db, scope }: ScriptPlace, inTurn: InTurn): ScriptContext => ({
   db,
+  id: (...seed) => idFrom(scope, seed),
   update: (collection, filter, change) => inTurn(collection, () => updateStep(collection, filter, change)),
   replace: (collection, document) => inTurn(collection, () => replaceStep(collection, document)),
   remove: (collection, filter) => inTurn(collection, () => removeStep(collection, filter)),
@@ -29,7 +58,7 @@ const contextOf = (db: ReadOnlyDb, inTurn: InTurn): ScriptContext => ({
 });
 
 /** Calls `up`; what its author has not waited for, is waited for. @throws what `up` throws, or a helper that failed */
-export async function callScript(script: ScriptStep, db: ReadOnlyDb, helper: Helper): Promise<void> {
+export async function callScript(script: ScriptStep, place: ScriptPlace, helper: Helper): Promise<void> {
   const { collections } = script;
   let turn: Promise<unknown> = Promise.resolve();
   let isOver = false;
@@ -47,7 +76,7 @@ export async function callScript(script: ScriptStep, db: ReadOnlyDb, helper: Hel
     return work;
   };
   try {
-    await script.up(contextOf(db, inTurn));
+    await script.up(contextOf(place, inTurn));
   } finally {
     // What is begun there may begin more.
     for (let last: Promise<unknown> | undefined; last !== turn; ) {

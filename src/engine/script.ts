@@ -99,7 +99,7 @@ export async function runScript(
     return carryOut(place, step, session);
   };
   try {
-    await callScript(script, patientDb(lead), helper);
+    await callScript(script, { db: patientDb(lead), scope: lead.run.migration }, helper);
   } catch (error) {
     if (lead.signal.aborted) throw lead.signal.reason;
     if (!mayGoOn(lead)) return;

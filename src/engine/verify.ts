@@ -31,7 +31,7 @@ async function inspectAll(
   const planned = facts.run.steps[index];
   if (!step || !planned)
     throw new GodwitError('GODWIT_CHECKSUM', `wanted step ${index + 1} of the plan in the migration, found none`);
-  const { uuid } = await requireTarget(facts.db, step.collection, 'read');
+  const { uuid } = await requireTarget(facts.db, step.collection);
   if (step.kind === 'merge') return proveMerge(facts, index, { step, uuid, before });
   if (step.kind === 'script' || step.kind === 'given')
     return {
@@ -142,7 +142,7 @@ async function brokenAt(state: State, chunk: Chunk): Promise<number | null> {
 
 /** What the validator refuses fails the proof; what it only warns of is listed. */
 async function checkValidator(db: Db, collection: string): Promise<Check[]> {
-  const { validator, validationLevel, validationAction } = await requireTarget(db, collection, 'read');
+  const { validator, validationLevel, validationAction } = await requireTarget(db, collection);
   if (!validator || validationLevel === 'off') return [];
   const against = { $nor: [validator] } as Filter<Document>;
   const found = await db.collection(collection).countDocuments(against);

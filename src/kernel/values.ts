@@ -31,10 +31,26 @@ export function toTyped(bytes: Uint8Array): Doc {
 /** @param bytes the 12 of its value, which are copied */
 export const objectIdFrom = (bytes: Uint8Array): BSON.ObjectId => new BSON.ObjectId(Uint8Array.from(bytes));
 
-/** BSON bytes of a document (an object, or a Map where the order of integer-like names matters). */
+/** Thrown for a document that does not fit what `bson` writes into (17 MiB), and so no server. */
+export class TooLargeForBson extends Error {}
+
+/**
+ * BSON bytes of a document (an object, or a Map where the order of integer-like names matters).
+ *
+ * @throws TooLargeForBson where `bson` would say that an offset is out of range, or write only a part
+ */
 export function toBytes(document: Doc | Map<string, unknown>): Buffer {
-  const bytes = BSON.serialize(document as BSON.Document, { ignoreUndefined: true });
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let bytes: Uint8Array;
+  try {
+    bytes = BSON.serialize(document as BSON.Document, { ignoreUndefined: true });
+  } catch (error) {
+    if (error instanceof RangeError && /out of range|out of bounds|outside/i.test(error.message))
+      throw new TooLargeForBson();
+    throw error;
+  }
+  const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (whole.readInt32LE(0) !== whole.length) throw new TooLargeForBson();
+  return whole;
 }
 
 /** Extended JSON v2, canonical (every type is kept): for files and for `--json`. */

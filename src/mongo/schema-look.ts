@@ -78,28 +78,96 @@ async function countDoubles(db: Db, { collection, key, options }: Of<'createInde
 
 /** Options that make an index another one: the server compares them, too. */
 const TELLING = ['unique', 'sparse', 'partialFilterExpression', 'expireAfterSeconds', 'hidden'];
+/** … and those by which it may stand beside another one of the same key (as measured on MongoDB 6.0.5). */
+const APART = ['unique', 'sparse', 'partialFilterExpression', 'collation'];
 
-function isSameIndex(there: Document, { key, options }: Of<'createIndex'>): boolean {
-  const plain = (value: unknown): string => JSON.stringify(value ?? null);
-  const isSameKey = plain(Object.entries(there['key'])) === plain(Object.entries(key));
-  return isSameKey && TELLING.every((name) => plain(there[name] || null) === plain(options[name] || null));
+const plain = (value: unknown): string => JSON.stringify(value ?? null);
+
+const isSameKey = (there: Document, { key }: Of<'createIndex'>): boolean =>
+  plain(Object.entries(there['key'])) === plain(Object.entries(key));
+
+const isSameIndex = (there: Document, operation: Of<'createIndex'>): boolean =>
+  isSameKey(there, operation) &&
+  TELLING.every((name) => plain(there[name] || null) === plain(operation.options[name] || null));
+
+/** The server fills a collation in: what was asked for is compared. */
+function isSameOption(there: unknown, wanted: unknown): boolean {
+  if (there === null || typeof there !== 'object' || wanted === null || typeof wanted !== 'object')
+    return plain(there || null) === plain(wanted || null);
+  return Object.entries(wanted).every(([name, value]) => plain((there as Document)[name]) === plain(value));
 }
 
-async function lookAtIndex(db: Db, operation: Of<'createIndex'>): Promise<Outlook> {
-  const { collection, name, options } = operation;
+const isText = (key: Document): boolean => Object.values(key).includes('text');
+
+/** An index that the server would not have beside the wanted one; undefined: none. */
+function inTheWay(indexes: readonly Document[], operation: Of<'createIndex'>): string | undefined {
+  const { options, key } = operation;
+  const twin = indexes.find(
+    (index) => isSameKey(index, operation) && APART.every((name) => isSameOption(index[name], options[name])),
+  );
+  if (twin) return `found the index ${twin['name']} with the same key`;
+  const text = isText(key) ? indexes.find((index) => index['key']['_fts'] === 'text') : undefined;
+  return text && `found the text index ${text['name']}: a collection has one at most`;
+}
+
+/** How many arrays a document has in the key, as an expression: values inside one array are in one. */
+function arraysIn(key: Document): Document {
+  const tops = new Map<string, string[]>();
+  for (const path of Object.keys(key)) {
+    const [top = path] = path.split('.');
+    tops.set(top, [...(tops.get(top) ?? []), path]);
+  }
+  const one = (path: string): Document => ({ $cond: [{ $isArray: `$${path}` }, 1, 0] });
+  return {
+    $add: [...tops].map(([top, paths]) => ({ $cond: [{ $isArray: `$${top}` }, 1, { $add: paths.map(one) }] })),
+  };
+}
+
+/** Documents that an index cannot take, by what is in them; null where every one can be. */
+async function arraysInTheWay(db: Db, { collection, key }: Of<'createIndex'>): Promise<Outlook | null> {
+  const isHashed = Object.values(key).includes('hashed');
+  const isCompound = Object.keys(key).length > 1 && !isText(key) && !('$**' in key);
+  if (!isHashed && !isCompound) return null;
+  const filter = { $expr: { $gt: [arraysIn(key), isHashed ? 0 : 1] } } as Filter<Document>;
+  const count = await db.collection(collection).countDocuments(filter);
+  if (count === 0) return null;
+  const first = await db
+    .collection(collection)
+    .find(filter, { projection: { _id: 1 }, promoteValues: false, limit: MAX_FIRST })
+    .toArray();
+  const documents = `${formatCount(count)} ${count === 1 ? 'document' : 'documents'} of ${collection}`;
+  const refusal = `found ${documents} with ${isHashed ? 'an array' : 'arrays in two of its fields'}, which the index cannot take`;
+  return { ...CLEAR, refusal, first: first.map(({ _id }) => _id), isOfDocuments: true };
+}
+
+async function doublesInTheWay(db: Db, operation: Of<'createIndex'>): Promise<Outlook | null> {
+  if (!operation.options['unique']) return null;
+  const { keys, first } = await countDoubles(db, operation);
+  if (keys === 0) return null;
+  const several = keys === 1 ? 'a key' : `${formatCount(keys)} keys`;
+  const refusal = `found ${several} in ${operation.collection} that more than one document has`;
+  return { ...CLEAR, refusal, first, isOfDocuments: true };
+}
+
+const isOfPlaces = ({ key }: Of<'createIndex'>): boolean =>
+  Object.values(key).some((kind) => kind === '2dsphere' || kind === '2d');
+
+async function lookAtIndex(db: Db, operation: Of<'createIndex'>, gone: ReadonlySet<string>): Promise<Outlook> {
+  const { collection, name } = operation;
   // The server would make one.
   if (!(await readCollection(db, collection))) return missing(collection);
-  const named = (await readIndexes(db, collection)).find((index) => String(index['name']) === name);
+  const indexes = (await readIndexes(db, collection)).filter((index) => !gone.has(String(index['name'])));
+  const named = indexes.find((index) => String(index['name']) === name);
   if (named)
     return isSameIndex(named, operation)
       ? { ...CLEAR, isThere: true }
       : refused(`found another index of that name on ${collection}`);
-  if (!options['unique']) return CLEAR;
-  const { keys, first } = await countDoubles(db, operation);
-  if (keys === 0) return CLEAR;
-  const several = keys === 1 ? 'a key' : `${formatCount(keys)} keys`;
-  const refusal = `found ${several} in ${collection} that more than one document has`;
-  return { ...CLEAR, refusal, first, isOfDocuments: true };
+  const other = inTheWay(indexes, operation);
+  if (other !== undefined) return refused(other);
+  const documents = (await arraysInTheWay(db, operation)) ?? (await doublesInTheWay(db, operation));
+  if (documents) return documents;
+  const unseen = `not checked: whether every document of ${collection} has a place that the index can take`;
+  return isOfPlaces(operation) ? { ...CLEAR, warnings: [unseen] } : CLEAR;
 }
 
 async function lookAtDrop(db: Db, { collection, name }: Of<'dropIndex'>): Promise<Outlook> {
@@ -136,15 +204,24 @@ async function lookAtValidator(db: Db, operation: Of<'setValidator'>): Promise<O
   return { ...CLEAR, before, warnings: [then], first: found.map(({ _id }) => _id) };
 }
 
-/** @throws what the server says of a validator or a filter that it does not understand */
-export async function lookAt(db: Db, operation: SchemaOperation): Promise<Outlook> {
+const NO_INDEXES: ReadonlySet<string> = new Set();
+
+/**
+ * @param gone names of indexes that will be dropped before
+ * @throws what the server says of a validator or a filter that it does not understand
+ */
+export async function lookAt(
+  db: Db,
+  operation: SchemaOperation,
+  gone: ReadonlySet<string> = NO_INDEXES,
+): Promise<Outlook> {
   switch (operation.kind) {
     case 'createCollection':
       return lookAtCreation(db, operation);
     case 'renameCollection':
       return lookAtRename(db, operation);
     case 'createIndex':
-      return lookAtIndex(db, operation);
+      return lookAtIndex(db, operation, gone);
     case 'dropIndex':
       return lookAtDrop(db, operation);
     default:

@@ -41,10 +41,15 @@ function toTarget(listed: Listed): Target {
   };
 }
 
+async function findListed(db: Db, name: string): Promise<Listed | undefined> {
+  const [listed] = await db.listCollections({ name }, { nameOnly: false }).toArray();
+  return listed as unknown as Listed | undefined;
+}
+
 /** The collection of this name as the server lists it, or null. */
 export async function findTarget(db: Db, name: string): Promise<Target | null> {
-  const [listed] = await db.listCollections({ name }, { nameOnly: false }).toArray();
-  return listed ? toTarget(listed as unknown as Listed) : null;
+  const listed = await findListed(db, name);
+  return listed ? toTarget(listed) : null;
 }
 
 /** Bytes of a collection's documents, not compressed; null where that may not be asked. */
@@ -57,6 +62,8 @@ export async function readDataBytes(db: Db, name: string): Promise<number | null
     .catch(() => []);
   return found ? Number(found['size']) : null;
 }
+
+const KINDS = { view: 'view', timeseries: 'time-series collection', capped: 'capped collection' } as const;
 
 const WAYS_OUT: Readonly<Record<'view' | 'timeseries' | 'capped', string>> = {
   view: 'migrate the collection that the view reads',
@@ -114,9 +121,33 @@ async function notThere(db: Db, name: string, key: string): Promise<GodwitError>
   );
 }
 
-/** A collection that is only looked up must be there: without it, nothing would be found, and that be written. */
-export async function requireThere(db: Db, name: string): Promise<void> {
-  if (!(await findTarget(db, name))) throw await notThere(db, name, 'lookup.from` or `to');
+const notOrdinary = (db: Db, name: string, kind: Exclude<Target['kind'], 'collection'>): GodwitError =>
+  new GodwitError(
+    'GODWIT_TARGET',
+    `wanted an ordinary collection, found that ${db.databaseName}.${name} is a ${KINDS[kind]}`,
+    { next: [WAYS_OUT[kind]] },
+  );
+
+/** Views of views, at most: the server's own bound is 20. */
+const MAX_VIEWS = 20;
+
+/**
+ * A collection that is only looked up: it must be there, since without it nothing would be found, and that be written;
+ * and be one that transactions can read. A view reads what it is of.
+ *
+ * @throws GodwitError GODWIT_TARGET
+ */
+export async function requireReadable(db: Db, name: string): Promise<void> {
+  let at = name;
+  for (let depth = 0; depth < MAX_VIEWS; depth += 1) {
+    const listed = await findListed(db, at);
+    if (!listed && depth === 0) throw await notThere(db, name, 'lookup.from` or `to');
+    if (!listed) return;
+    const { kind } = toTarget(listed);
+    if (kind === 'capped') throw notOrdinary(db, at, kind);
+    if (kind !== 'view') return;
+    at = String(listed.options?.['viewOn']);
+  }
 }
 
 /**
@@ -126,28 +157,19 @@ export async function requireThere(db: Db, name: string): Promise<void> {
  */
 export async function requireTargetOrNew(db: Db, name: string, created: ReadonlySet<string>): Promise<Target> {
   if (created.has(name) && !(await findTarget(db, name))) return newTarget(name);
-  return requireTarget(db, name, 'write');
+  return requireTarget(db, name);
 }
 
 /**
- * The collection, if its documents can be read one by one; for writing it must be an ordinary one.
+ * The collection, if its documents can be migrated one by one: an ordinary one. The same for a run, for what a dry run
+ * looks at, and for the collections of a merge: all of them are read in transactions.
  *
  * @throws GodwitError GODWIT_TARGET
  */
-export async function requireTarget(db: Db, name: string, purpose: 'read' | 'write'): Promise<Target> {
+export async function requireTarget(db: Db, name: string): Promise<Target> {
   const target = await findTarget(db, name);
   if (!target) throw await notThere(db, name, 'collection');
-  if (target.kind !== 'collection' && (purpose === 'write' || target.kind !== 'capped')) {
-    const kind =
-      target.kind === 'timeseries' ? 'time-series collection' : target.kind === 'capped' ? 'capped collection' : 'view';
-    throw new GodwitError(
-      'GODWIT_TARGET',
-      `wanted an ordinary collection, found that ${db.databaseName}.${name} is a ${kind}`,
-      {
-        next: [WAYS_OUT[target.kind]],
-      },
-    );
-  }
+  if (target.kind !== 'collection') throw notOrdinary(db, name, target.kind);
   await requireReadableIds(db, name, target);
   return target;
 }

@@ -2,6 +2,7 @@
  * The dry run: every document read by the keyset path of a run, transformed as in a run, and then only counted. No
  * statement that writes is ever built here: the room of statements that write is not imported.
  */
+import { createHash } from 'node:crypto';
 import { deflateSync } from 'node:zlib';
 import type { Db } from 'mongodb';
 import type { Change, Decision } from '../domain/change.js';
@@ -26,7 +27,7 @@ import { walk } from '../engine/walk.js';
 import type { Events } from '../events.js';
 import { bothFilters, type CanonicalsOf, type ReadFrom, readBatch } from '../mongo/read-batch.js';
 import { sampleDocumentIds } from '../mongo/sample-ids.js';
-import { requireTarget, type Target } from '../mongo/target.js';
+import { requireTargetOrNew, type Target } from '../mongo/target.js';
 import { refusedByValidator } from '../mongo/validator-probe.js';
 import { Collisions } from './collisions.js';
 import { Disappearances } from './disappearances.js';
@@ -54,6 +55,8 @@ export interface DryRunFacts {
   readonly signal: AbortSignal;
   /** Documents to look at, chosen at random; all when left out. */
   readonly sample?: number;
+  /** What was found is to be compared with a second look. */
+  readonly isCompared?: true;
 }
 
 /** `_id`s listed for each kind of finding; all are counted. */
@@ -102,8 +105,11 @@ export class StepAnalysis {
   readonly references = new Map<TransformStep, ReferencesFound>();
   readonly validationFailures: Listed[] = [];
   validationCount = 0;
+  /** Of a script: documents that an earlier call would have inserted, and that this one cannot see. */
+  unseen = 0;
   isValidatorUnknown = false;
   readonly #choice = new SampleChoice();
+  readonly #print = createHash('sha256');
 
   constructor(
     readonly step: Unit,
@@ -112,6 +118,18 @@ export class StepAnalysis {
     private readonly visibility: Visibility,
   ) {
     this.disappearances = new Disappearances(step.drops);
+  }
+
+  /** The same for the same decisions. */
+  fingerprint(): string {
+    return this.#print.copy().digest('hex');
+  }
+
+  /** Called where two looks are to be compared. */
+  print(decisions: readonly Decision[]): void {
+    for (const decision of decisions)
+      if (decision.kind === 'changed') this.#print.update(decision.change.before.key).update(decision.change.hash);
+      else this.#print.update(`${decision.kind} ${decision.document.key}`);
   }
 
   take(decisions: readonly Decision[]): void {
@@ -188,6 +206,7 @@ async function takeBatch(
     if (isReferences(part)) analysis.addReferences(part, await lookAtReferences(from, part, met));
   });
   analysis.take(decisions);
+  if (facts.isCompared) analysis.print(decisions);
   await judge(facts, analysis, decisions, { again, ...(await evaluateBack(how, changesIn(decisions))) });
 }
 
@@ -266,15 +285,18 @@ async function* sampledDocuments(
   }
 }
 
+/** Of a collection that the migration makes, there are none. */
+export const collisionsIn = ({ db }: DryRunFacts, { name, uuid }: Target): Promise<Collisions> =>
+  uuid === '' ? Promise.resolve(Collisions.none()) : Collisions.of(db.collection(name));
+
 /** Looks at one step. `done` is how many documents earlier steps have taken, for the progress. */
 export async function analyseStep(
   facts: DryRunFacts,
   step: DocumentUnit,
   progress: (scanned: number) => void,
 ): Promise<StepAnalysis> {
-  const target = await requireTarget(facts.db, step.collection, 'read');
-  const collection = facts.db.collection(step.collection);
-  const analysis = new StepAnalysis(step, target, await Collisions.of(collection), facts.visibility);
+  const target = await requireTargetOrNew(facts.db, step.collection, facts.created);
+  const analysis = new StepAnalysis(step, target, await collisionsIn(facts, target), facts.visibility);
   const { db, canonicals } = facts;
   const from: ReadFrom = { db, collection: step.collection, uuid: target.uuid, canonicals };
   // A merge is looked at whole, and so is what it leaves behind.

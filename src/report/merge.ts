@@ -10,8 +10,7 @@ import { grouped } from '../kernel/grouped.js';
 import { keyOf } from '../mongo/lookups.js';
 import type { CanonicalsOf } from '../mongo/read-batch.js';
 import { requireTargetOrNew } from '../mongo/target.js';
-import { Collisions } from './collisions.js';
-import { type DryRunFacts, judge, StepAnalysis } from './dry-run.js';
+import { collisionsIn, type DryRunFacts, judge, StepAnalysis } from './dry-run.js';
 import { type Duplicate, duplicateOf } from './duplicates.js';
 import type { Double } from './merge-report.js';
 
@@ -70,12 +69,7 @@ export async function analyseMerge(
   const target = await requireTargetOrNew(db, step.collection, created);
   const plan = await planMerge(step, { db, signal, created, ...author });
   const groups = groupsOf(plan, step);
-  const analysis = new StepAnalysis(
-    step,
-    target,
-    target.uuid === '' ? Collisions.none() : await Collisions.of(db.collection(step.collection)),
-    facts.visibility,
-  );
+  const analysis = new StepAnalysis(step, target, await collisionsIn(facts, target), facts.visibility);
   const gathered = new Gathered(step);
   const rowsOf = async (ids: readonly unknown[]): Promise<MemberRow[]> =>
     ids.flatMap((id) => groups.get(keyOf(id)) ?? []);

@@ -1,17 +1,16 @@
 /** The dry run of a script: it is run for real, with helpers that only look. */
 
 import { coveringRanges } from '../domain/chunk.js';
-import type { DocumentStep } from '../domain/migration.js';
 import type { GivenStep, HelperStep, ScriptPart, ScriptResult } from '../domain/script-step.js';
-import { type StoredDocument, typedId } from '../domain/stored-document.js';
+import { type StoredDocument, storedDocument, typedId } from '../domain/stored-document.js';
 import { decideGiven, readPlaces } from '../engine/given.js';
 import { callScript, scriptError } from '../engine/script-context.js';
 import { walk } from '../engine/walk.js';
+import { elementsOf } from '../kernel/raw-bson.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import { readOnlyDb } from '../mongo/read-only-db.js';
-import { requireTarget } from '../mongo/target.js';
-import { Collisions } from './collisions.js';
-import { analyseStep, type DryRunFacts, judge, StepAnalysis } from './dry-run.js';
+import { requireTargetOrNew } from '../mongo/target.js';
+import { analyseStep, collisionsIn, type DryRunFacts, judge, StepAnalysis } from './dry-run.js';
 
 async function* documentsFor(
   facts: DryRunFacts,
@@ -28,59 +27,121 @@ async function* documentsFor(
     yield await readPlaces(from, ids.slice(at, at + facts.batchSize));
 }
 
+/** Documents that earlier calls of the script would have inserted, by their collections. */
+type Made = Map<string, Map<string, StoredDocument>>;
+
+const madeIn = (made: Made, collection: string): Map<string, StoredDocument> => {
+  const own = made.get(collection) ?? new Map<string, StoredDocument>();
+  made.set(collection, own);
+  return own;
+};
+
 async function analyseGiven(
   facts: DryRunFacts,
   step: GivenStep,
+  made: Made,
   progress: (scanned: number) => void,
 ): Promise<StepAnalysis> {
   const { db, visibility, signal } = facts;
-  const target = await requireTarget(db, step.collection, 'read');
-  const collisions = await Collisions.of(db.collection(step.collection));
-  const analysis = new StepAnalysis(step, target, collisions, visibility);
+  const target = await requireTargetOrNew(db, step.collection, facts.created);
+  const analysis = new StepAnalysis(step, target, await collisionsIn(facts, target), visibility);
   const from: ReadFrom = { db, collection: step.collection, uuid: target.uuid };
-  for await (const documents of documentsFor(facts, from, step)) {
+  const own = madeIn(made, step.collection);
+  if (!step.insert) analysis.unseen = own.size;
+  for await (const found of documentsFor(facts, from, step)) {
     if (signal.aborted) throw signal.reason;
+    const documents = step.insert ? found.map((document) => own.get(document.key) ?? document) : found;
     const decisions = decideGiven(step, documents);
+    for (const decision of decisions)
+      if (decision.kind === 'changed' && decision.change.kind === 'insert')
+        own.set(decision.change.before.key, storedDocument(decision.change.after));
     analysis.take(decisions);
+    analysis.print(decisions);
     await judge(facts, analysis, decisions, { again: null, results: [], back: null });
     progress(analysis.scanned);
   }
   return analysis;
 }
 
-const analyseOne = (
-  facts: DryRunFacts,
-  step: DocumentStep | GivenStep,
-  progress: (scanned: number) => void,
-): Promise<StepAnalysis> =>
-  step.kind === 'given' ? analyseGiven(facts, step, progress) : analyseStep(facts, step, progress);
+/** One call of a helper. */
+interface HelperCall {
+  readonly step: HelperStep;
+  readonly analysis: StepAnalysis;
+}
 
-/**
- * Looks at a script: one analysis for each call of a helper.
- *
- * @throws GodwitError GODWIT_SCRIPT, and what a helper finds wrong
- */
-export async function analyseScript(
+async function lookOnce(
   facts: DryRunFacts,
   { script }: ScriptPart,
   progress: (scanned: number) => void,
-): Promise<StepAnalysis[]> {
+): Promise<HelperCall[]> {
   // A part of the documents would let it come to other conclusions.
-  const { sample: _, ...whole } = facts;
-  const analyses: StepAnalysis[] = [];
+  const { sample: _, ...all } = facts;
+  const whole: DryRunFacts = { ...all, isCompared: true };
+  const calls: HelperCall[] = [];
+  const made: Made = new Map();
   let before = 0;
   const helper = async (step: HelperStep): Promise<ScriptResult> => {
-    const analysis = await analyseOne(whole, step, (scanned) => progress(before + scanned));
-    analyses.push(analysis);
+    const told = (scanned: number): void => progress(before + scanned);
+    const analysis =
+      step.kind === 'given' ? await analyseGiven(whole, step, made, told) : await analyseStep(whole, step, told);
+    if (step.kind !== 'given') analysis.unseen = madeIn(made, step.collection).size;
+    calls.push({ step, analysis });
     before += analysis.scanned;
     const { scanned, wouldChange, wouldInsert, wouldDelete } = analysis;
     return { scanned, written: wouldChange + wouldInsert + wouldDelete };
   };
   try {
-    await callScript(script, readOnlyDb(facts.db, 'typed'), helper);
+    await callScript(script, { db: readOnlyDb(facts.db, 'typed'), scope: facts.migration }, helper);
   } catch (error) {
     if (facts.signal.aborted) throw facts.signal.reason;
     throw scriptError(error, facts.locate);
   }
-  return analyses;
+  return calls;
+}
+
+const givenTo = ({ step }: HelperCall): StoredDocument[] =>
+  step.kind === 'given' && step.insert ? [...step.insert.values()] : [];
+
+/** Names of fields in which the documents differ that two looks would insert, in their order. */
+function differingFields(a: HelperCall, b: HelperCall): string[] {
+  const others = givenTo(b);
+  const names = givenTo(a).flatMap(({ bytes }, at) => {
+    const [own, other] = [elementsOf(bytes), elementsOf(others[at]?.bytes ?? NO_DOCUMENT)];
+    return [...new Set([...own.keys(), ...other.keys()])].filter(
+      (name) => !own.get(name)?.equals(other.get(name) ?? NO_DOCUMENT),
+    );
+  });
+  return [...new Set(names)];
+}
+
+const NO_DOCUMENT = Buffer.from([5, 0, 0, 0, 0]);
+
+const isSameCall = (a: HelperCall, b: HelperCall | undefined): boolean =>
+  b !== undefined &&
+  a.step.kind === b.step.kind &&
+  a.step.collection === b.step.collection &&
+  a.analysis.fingerprint() === b.analysis.fingerprint();
+
+/**
+ * Looks at a script, twice, since it begins anew after a stop: one analysis for each call of a helper, with what the
+ * second look found otherwise.
+ *
+ * @throws GodwitError GODWIT_SCRIPT, and what a helper finds wrong
+ */
+export async function analyseScript(
+  facts: DryRunFacts,
+  part: ScriptPart,
+  progress: (scanned: number) => void,
+): Promise<StepAnalysis[]> {
+  const calls = await lookOnce(facts, part, progress);
+  const again = await lookOnce(facts, part, () => undefined);
+  for (const [at, call] of calls.entries()) {
+    const other = again[at];
+    if (isSameCall(call, other)) continue;
+    call.analysis.notDeterministic += 1;
+    for (const name of other ? differingFields(call, other) : []) call.analysis.purityFields.add(name);
+  }
+  const last = calls.at(-1);
+  if (last && again.length > calls.length) last.analysis.notDeterministic += 1;
+  return calls.map(({ analysis }) => analysis);
 }

@@ -76,7 +76,12 @@ export async function warningsOf(
 }
 
 export function notCheckedOf(steps: readonly StepAnalysis[]): string[] {
-  return steps.flatMap(({ step, collisions, isValidatorUnknown }, at) => [
+  return steps.flatMap(({ step, collisions, isValidatorUnknown, unseen }, at) => [
+    ...(unseen === 0
+      ? []
+      : [
+          `what a script does to the ${unseen} documents that it inserts into ${step.collection} before: they are not there yet`,
+        ]),
     ...collisions.unchecked.map(
       (index) =>
         `unique index ${step.collection}.${index}: partial, collated or over arrays, so collisions show only in the run`,

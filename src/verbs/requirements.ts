@@ -10,7 +10,7 @@ import type { LoadedMigration } from '../migration/load.js';
 import { refusedFilter, refusedPipeline } from '../mongo/evaluate.js';
 import { listCurrentRuns } from '../mongo/runs.js';
 import { isOwn } from '../mongo/state.js';
-import { requireTarget, requireThere } from '../mongo/target.js';
+import { requireReadable, requireTarget, requireTargetOrNew } from '../mongo/target.js';
 import { createdBy } from './schema.js';
 import type { Session } from './session.js';
 
@@ -33,8 +33,8 @@ export function requireForeignTargets(session: Session, loaded: LoadedMigration)
 }
 
 /**
- * What the steps need of the server, whatever documents there are: it understands the pipelines, and what is looked up
- * is there.
+ * What the steps need of the server, whatever documents there are: their collections can be migrated, it understands the
+ * pipelines, and what is looked up is there. The same for a dry run and a run.
  *
  * @throws GodwitError GODWIT_MIGRATION_BROKEN, GODWIT_TARGET
  */
@@ -43,13 +43,14 @@ export async function requireSteps(session: Session, loaded: LoadedMigration): P
   const { id, units } = loaded;
   const created = createdBy(loaded);
   await requireMerged(session, loaded);
+  for (const { collection } of units) await requireTargetOrNew(db, collection, created);
   for (const unit of units.filter(({ kind }) => kind === 'series'))
     for (const step of partsOf(unit)) await requireFilter(db, id, step);
   for (const step of units.flatMap(partsOf)) {
     if (step.kind === 'pipeline') await requirePipeline(db, id, step);
-    if (step.kind === 'merge') for (const from of readBy(step)) await requireTarget(db, from, 'read');
+    if (step.kind === 'merge') for (const from of readBy(step)) await requireTarget(db, from);
     const lookedUp = new Set(Object.values<StepLookup>(step.lookup).map(({ from }) => from));
-    for (const from of lookedUp) if (!created.has(from)) await requireThere(db, from);
+    for (const from of lookedUp) if (!created.has(from)) await requireReadable(db, from);
   }
 }
 
@@ -90,7 +91,7 @@ async function requireFilter(
 }
 
 async function requirePipeline(db: Db, id: string, { collection, update }: PipelineStep): Promise<void> {
-  const { uuid } = await requireTarget(db, collection, 'read');
+  const { uuid } = await requireTarget(db, collection);
   const refusal = await refusedPipeline({ db, collection, uuid }, update);
   if (refusal !== null)
     throw new GodwitError(

@@ -19,7 +19,6 @@ import { findCurrentRun } from '../mongo/runs.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { readReplicaSetId, readServerTime } from '../mongo/server-facts.js';
 import { ensureIdMap } from '../mongo/state.js';
-import { requireTargetOrNew } from '../mongo/target.js';
 import { ShownId } from '../report/shown-id.js';
 import { loadById, loadDue } from './by-id.js';
 import { requireContract } from './contract.js';
@@ -27,7 +26,7 @@ import { idsOf } from './document-id.js';
 import { requireDependencies } from './order.js';
 import { requireForeignTargets, requireSteps } from './requirements.js';
 import { requireRoom } from './room.js';
-import { createdBy, requireSchema, type SchemaView, schemaViews } from './schema.js';
+import { requireSchema, type SchemaView, schemaViews } from './schema.js';
 import {
   gitCommit,
   readyState,
@@ -154,6 +153,12 @@ async function requireWindow({ client, config }: Session, { id }: LoadedMigratio
   );
 }
 
+/** The state as a run of this migration needs it. */
+async function makeReady(session: Session, { units }: LoadedMigration): Promise<void> {
+  await readyState(session);
+  if (units.some(({ kind }) => kind === 'merge')) await ensureIdMap(session.state);
+}
+
 /** The run to carry on: the current one, or a new one. @param room asked before anything is written for it */
 async function planOrResume(
   session: Session,
@@ -169,11 +174,13 @@ async function planOrResume(
   if (!current) {
     await requireSchema(session, loaded);
     const note = await room(null);
+    await makeReady(session, loaded);
     return { run: await planRun(await planFactsOf(session, facts)), isNew: true, note };
   }
   requireSameFile(loaded, current);
   if (current.direction === 'down') throw rollbackUnderWay(current);
   await requireGround(facts, current);
+  await makeReady(session, loaded);
   return { run: current, isNew: false, note: current.state === 'completed' ? null : await room(current) };
 }
 
@@ -214,8 +221,6 @@ async function prepare(session: Session, id: string, options: RunOptions): Promi
   // First: what it finds missing may be what one before it makes.
   await requireDependencies(session, loaded);
   requireForeignTargets(session, loaded);
-  const created = createdBy(loaded);
-  for (const step of loaded.units) await requireTargetOrNew(session.db, step.collection, created);
   await requireSteps(session, loaded);
   if (loaded.phase === 'contract') await requireContract(session, loaded, options.signal);
   return loaded;
@@ -249,8 +254,6 @@ export function startRun(session: Session, id: string, options: RunOptions = {})
       isForwards: true,
     });
     const only = options.only === undefined ? undefined : await idsOf(session, loaded, options.only);
-    await readyState(session);
-    if (loaded.units.some(({ kind }) => kind === 'merge')) await ensureIdMap(session.state);
     const facts = runFacts(session, loaded, settings, {
       signal: options.signal,
       onSessions: (own) => {

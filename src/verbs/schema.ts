@@ -1,7 +1,7 @@
 /** What the schema steps of a migration would meet, looked for before anything is touched. */
 import type { Db, Document, Filter } from 'mongodb';
 import type { RunDocument, SchemaRecord } from '../domain/run.js';
-import { describeOperation, type PlacedSchemaStep, type SchemaOperation } from '../domain/schema-operation.js';
+import { describeOperation, droppedFrom, type SchemaOperation } from '../domain/schema-operation.js';
 import { GodwitError } from '../errors.js';
 import type { LoadedMigration } from '../migration/load.js';
 import { refusedFilter } from '../mongo/evaluate.js';
@@ -43,13 +43,12 @@ export const createdBy = ({ schema }: LoadedMigration): ReadonlySet<string> =>
   );
 
 /** What it will find depends on a schema step before it. */
-function isDecidedLater(earlier: readonly PlacedSchemaStep[], operation: SchemaOperation): boolean {
-  return earlier.some(({ step: { operation: other } }) => {
-    if (other.collection !== operation.collection) return false;
-    if (other.kind === 'createCollection') return true;
-    return other.kind === 'dropIndex' && operation.kind === 'createIndex' && other.name === operation.name;
-  });
-}
+const isDecidedLater = (earlier: readonly SchemaOperation[], { collection }: SchemaOperation): boolean =>
+  earlier.some(
+    (other) =>
+      (other.kind === 'createCollection' && other.collection === collection) ||
+      (other.kind === 'renameCollection' && other.to === collection),
+  );
 
 /** Validators and partial filters are expressions of the server's. @throws GodwitError GODWIT_MIGRATION_BROKEN */
 async function requireFilters(db: Db, operation: SchemaOperation): Promise<void> {
@@ -91,11 +90,12 @@ export async function foresee(
     await requireFilters(db, operation);
     const told = { kind, collection, text: describeOperation(operation), missingRights };
     const isDone = ['done', 'there'].includes(records[index]?.state ?? '');
-    if (isDone || isDecidedLater(schema.slice(0, index), operation)) {
+    const earlier = schema.slice(0, index).map((placed) => placed.step.operation);
+    if (isDone || isDecidedLater(earlier, operation)) {
       forecasts.push({ ...told, verdict: isDone ? 'there' : 'later', refusal: null, warnings: [], first: [] });
       continue;
     }
-    const outlook = await lookAt(db, operation);
+    const outlook = await lookAt(db, operation, droppedFrom(collection, earlier));
     const mayBeMended = at > 0 && outlook.isOfDocuments;
     const refusal = outlook.refusal === null ? null : refusalOf(operation, outlook);
     const now = mayBeMended && refusal !== null ? [`as the documents are now: ${refusal}`] : [];

@@ -31,6 +31,7 @@ export { pauseRun, resumeRun, stopRun, throttleRun } from './verbs/control.js';
 export { createMigration } from './verbs/create.js';
 export { doctor, doctorWithout } from './verbs/doctor.js';
 export { dryRun, isClean } from './verbs/dry-run.js';
+export { dryRunAll } from './verbs/dry-run-all.js';
 export { initProject } from './verbs/init.js';
 export { purge } from './verbs/purge.js';
 export { startRollback } from './verbs/rollback.js';

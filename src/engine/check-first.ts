@@ -30,9 +30,12 @@ export async function checkFirst(
   const judged = [...decisions];
   for (const [index, second] of results.entries()) {
     const first = checked[index];
-    if (!first || second.kind !== 'changed') continue;
-    const fields = [...second.change.set.keys(), ...second.change.unset].join(', ');
-    const message = `wanted ${name} to leave its own result as it is, found that it changes it again: ${fields}`;
+    if (!first || (second.kind !== 'changed' && second.kind !== 'failed')) continue;
+    const found =
+      second.kind === 'failed'
+        ? `fails on it: ${second.failure.message}`
+        : `changes it again: ${[...second.change.set.keys(), ...second.change.unset].join(', ')}`;
+    const message = `wanted ${name} to leave its own result as it is, found that it ${found}`;
     judged[first.at] = {
       kind: 'failed',
       document: first.change.before,

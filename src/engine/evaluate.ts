@@ -3,7 +3,8 @@ import type { ClientSession } from 'mongodb';
 import { isDocumentCarried } from '../domain/carried.js';
 import type { Change, Decision } from '../domain/change.js';
 import type { LegacyStep } from '../domain/legacy-step.js';
-import type { Step, TransformFunction, TransformStep } from '../domain/migration.js';
+import type { DocumentStep, Step, TransformFunction, TransformStep } from '../domain/migration.js';
+import type { PipelineStep } from '../domain/pipeline-step.js';
 import { type DocumentUnit, decideSeries, downsOf, partsOf, type SeriesStep } from '../domain/series-step.js';
 import { type StoredDocument, storedDocument } from '../domain/stored-document.js';
 import { chosenAmong } from '../mongo/evaluate.js';
@@ -103,6 +104,16 @@ const series = (
   met?: Met,
 ): Promise<Decision[]> => applySeries(partsOfSeries(how), step, documents, session, met);
 
+/** A document as it comes to one of the steps of its unit: what those before it have made of it. */
+export async function asMet(how: Evaluation, part: Step, document: StoredDocument): Promise<StoredDocument> {
+  if (how.step.kind !== 'series') return document;
+  let found = document;
+  await series(how, how.step, [document], undefined, async (step, [met]) => {
+    if (step === part && met) found = met;
+  });
+  return found;
+}
+
 const NOTHING_MERGED: MergedLook = async () => new Map();
 
 const legacy = (
@@ -176,7 +187,7 @@ export async function evaluateBack(
     return { results, back: downsOf(step) ? await backThrough(how, documents) : null };
   }
   const [results = [], back = []] = await transformBy(how, step, [step.up, step.down], documents);
-  return { results, back };
+  return { results: await leftByFilter(how, step, results), back };
 }
 
 /** Through the inverses of a series, last step first. */
@@ -197,25 +208,53 @@ async function backThrough(how: Evaluation, documents: readonly StoredDocument[]
 }
 
 /**
- * The step applied to its own results. Those of a pipeline that its filter no longer chooses are left alone by it; those
- * that JavaScript cannot carry are not asked about, and called unchanged.
+ * The step applied to its own results: filter and function together. Those that its filter no longer chooses are left
+ * alone by it; those that JavaScript cannot carry cannot be asked about, and stay as they were decided.
  */
 export async function evaluateResults(
   how: Evaluation,
   changes: readonly Change[],
   session?: ClientSession,
 ): Promise<Decision[]> {
-  const { step, from } = how;
+  const { step } = how;
   if (step.kind === 'legacy') return [];
   const results = changes.map(({ after }) => storedDocument(after));
-  if (step.kind === 'transform') return (await transformBy(how, step, [step.up], results, session))[0] ?? [];
   if (step.kind === 'series') return series(how, step, results, session);
-  const carried = results.filter(isDocumentCarried);
-  // All, where the filter cannot be asked about documents that are stored nowhere (`$text`).
-  const open = await chosen(how, step, carried).catch((error: unknown) => {
-    if (pipelineRefusal(error)) return carried;
+  if (step.kind === 'pipeline') return pipelineResults(how, step, results);
+  return leftByFilter(how, step, (await transformBy(how, step, [step.up], results, session))[0] ?? []);
+}
+
+/** All, where the filter cannot be asked about documents that are stored nowhere (`$text`). */
+const stillChosen = (how: Evaluation, step: DocumentStep, documents: readonly StoredDocument[]) =>
+  chosen(how, step, documents).catch((error: unknown) => {
+    if (pipelineRefusal(error)) return documents;
     throw error;
   });
-  const decided = await applyGiven(from, step, open);
+
+async function pipelineResults(
+  how: Evaluation,
+  step: PipelineStep,
+  results: readonly StoredDocument[],
+): Promise<Decision[]> {
+  const open = await stillChosen(how, step, results.filter(isDocumentCarried));
+  const decided = await applyGiven(how.from, step, open);
   return inPlace(results, open, decided, (document) => ({ kind: 'unchanged', document }));
+}
+
+const documentOf = (decision: Decision): StoredDocument =>
+  decision.kind === 'changed' ? decision.change.before : decision.document;
+
+/** Only what the function would not leave alone is asked about: mostly nothing. */
+async function leftByFilter(how: Evaluation, step: TransformStep, decisions: Decision[]): Promise<Decision[]> {
+  const open = decisions
+    .filter(({ kind }) => kind === 'changed' || kind === 'failed')
+    .map(documentOf)
+    .filter(isDocumentCarried);
+  if (!step.filter || open.length === 0) return decisions;
+  const there = new Set(await stillChosen(how, step, open));
+  const left = new Set(open.filter((document) => !there.has(document)));
+  return decisions.map((decision) => {
+    const document = documentOf(decision);
+    return left.has(document) ? { kind: 'unchanged', document } : decision;
+  });
 }

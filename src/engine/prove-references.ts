@@ -4,7 +4,7 @@ import { decodeEntries } from '../domain/audit-entry.js';
 import { plainOf } from '../domain/change.js';
 import { coveringRanges } from '../domain/chunk.js';
 import type { TransformStep } from '../domain/migration.js';
-import { typedId } from '../domain/stored-document.js';
+import { type StoredDocument, typedId } from '../domain/stored-document.js';
 import { valuesAt } from '../kernel/paths.js';
 import { auditAround } from '../mongo/audit-entries.js';
 import { keyOf } from '../mongo/lookups.js';
@@ -42,6 +42,8 @@ export interface ProofFacts {
   /** Which documents are looked at; all when left out. */
   readonly filter: Filter<Document> | undefined;
   readonly signal: AbortSignal;
+  /** A document of before the run as it came to the step: what the steps before it had made of it. */
+  readonly asMet: (before: StoredDocument) => Promise<StoredDocument>;
 }
 
 /** Looks at every reference of a step: which name nothing, and which of these the run, or what came after it, broke. */
@@ -62,9 +64,9 @@ export async function proveReferences(facts: ProofFacts): Promise<ReferenceProof
   return { counts, broken, listed };
 }
 
-/** True when a value that names nothing is not one that the document had before the run. */
+/** True when a value that names nothing is not one that the step met, and left as it was. */
 async function wasBroken(
-  { state, run, step, stepIndex }: ProofFacts,
+  { state, run, step, stepIndex, asMet }: ProofFacts,
   { document, values }: Unresolved,
 ): Promise<boolean> {
   const batches = await auditAround(state, run, typedId(document));
@@ -74,6 +76,7 @@ async function wasBroken(
   );
   // What the run has not changed is as it was, or the application's.
   if (!first || !step.refers) return false;
-  const had = new Set(valuesAt(plainOf(first.before), step.refers.path.split('.')).map(keyOf));
+  const path = step.refers.path.split('.');
+  const had = new Set(valuesAt(plainOf(await asMet(first.before)), path).map(keyOf));
   return values.some((value) => !had.has(keyOf(value)));
 }

@@ -3,6 +3,8 @@ import type { Db, Document, Filter } from 'mongodb';
 import { chainAfter } from '../domain/audit-entry.js';
 import { type Chunk, sumOfCounters, writtenOf } from '../domain/chunk.js';
 import type { VerifyContext } from '../domain/migration.js';
+import type { DocumentUnit, Unit } from '../domain/series-step.js';
+import type { StoredDocument } from '../domain/stored-document.js';
 import { GodwitError } from '../errors.js';
 import { locateIn } from '../migration/load.js';
 import { auditOfChunk, auditTotals } from '../mongo/audit-entries.js';
@@ -13,6 +15,7 @@ import { readOnlyDb } from '../mongo/read-only-db.js';
 import type { State } from '../mongo/state.js';
 import { requireTarget } from '../mongo/target.js';
 import { type Check, equal, MAX_LISTED, type Verification, type VerifyFacts } from './checks.js';
+import { asMet } from './evaluate.js';
 import { inspectStep } from './inspect.js';
 import { mergedFor } from './legacy.js';
 import { proveMerge } from './prove-merge.js';
@@ -70,6 +73,9 @@ async function inspectAll(
   return { checks, checked };
 }
 
+const isOfDocuments = (unit: Unit): unit is DocumentUnit =>
+  ['transform', 'pipeline', 'series', 'legacy'].includes(unit.kind);
+
 /** Of the steps that `references()` made. */
 async function checkReferences(facts: VerifyFacts, stepIndex: number, uuid: string): Promise<Check[]> {
   const unit = facts.loaded.units[stepIndex];
@@ -79,7 +85,11 @@ async function checkReferences(facts: VerifyFacts, stepIndex: number, uuid: stri
     const from = { db, collection: step.collection, uuid, canonicals: canonicalsIn(state) };
     // What the other steps of a series have made of a document may be what its filter was about.
     const filter = unit?.kind === 'series' ? undefined : step.filter;
-    const proof = await proveReferences({ db, state, run: run._id, step, stepIndex, from, filter, signal });
+    const met = (before: StoredDocument): Promise<StoredDocument> =>
+      unit && isOfDocuments(unit)
+        ? asMet({ step: unit, from, locate: locateIn(facts.loaded), timeoutMs: facts.transformTimeoutMs }, step, before)
+        : Promise.resolve(before);
+    const proof = await proveReferences({ db, state, run: run._id, step, stepIndex, from, filter, signal, asMet: met });
     const name = `${step.collection}.${step.refers?.path}: documents with a reference`;
     checks.push(
       {

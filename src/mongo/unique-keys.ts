@@ -15,19 +15,20 @@ export interface UniqueIndexes {
   readonly unchecked: readonly string[];
 }
 
-export async function readUniqueIndexes(collection: Collection): Promise<UniqueIndexes> {
-  const unique = (await collection.indexes()).filter((index) => index['unique'] === true && index.name !== '_id_');
+/** @param indexes as the server lists them, or as they will be made */
+export function uniqueAmong(indexes: readonly Document[]): UniqueIndexes {
+  const unique = indexes.filter((index) => index['unique'] === true && index['name'] !== '_id_');
   const isCheckable = (index: Document): boolean =>
     !index['partialFilterExpression'] &&
     !index['collation'] &&
     Object.values(index['key'] as Document).every((kind) => kind === 1 || kind === -1);
   return {
     checkable: unique.filter(isCheckable).map((index) => ({
-      name: String(index.name),
-      fields: Object.keys(index.key as Document),
+      name: String(index['name']),
+      fields: Object.keys(index['key'] as Document),
       sparse: index['sparse'] === true,
     })),
-    unchecked: unique.filter((index) => !isCheckable(index)).map((index) => String(index.name)),
+    unchecked: unique.filter((index) => !isCheckable(index)).map((index) => String(index['name'])),
   };
 }
 

@@ -1,9 +1,17 @@
 /** Two documents that a unique index would not take both: found before anything is written. */
 import type { Collection } from 'mongodb';
 import type { Change } from '../domain/change.js';
+import { droppedFrom, type SchemaOperation } from '../domain/schema-operation.js';
 import { type StoredDocument, storedDocument, typedId } from '../domain/stored-document.js';
 import { toPlain } from '../kernel/values.js';
-import { holdersOf, type IndexKey, keyOf, readUniqueIndexes, type UniqueIndex } from '../mongo/unique-keys.js';
+import {
+  holdersOf,
+  type IndexKey,
+  keyOf,
+  type UniqueIndex,
+  type UniqueIndexes,
+  uniqueAmong,
+} from '../mongo/unique-keys.js';
 import { ShownId } from './shown-id.js';
 
 export interface Collision {
@@ -80,6 +88,26 @@ class IndexWatch {
   }
 }
 
+/** What of a collection's indexes will be otherwise than it is now. */
+export interface IndexesToBe {
+  /** False: a migration makes the collection. */
+  readonly isThere: boolean;
+  /** Operations on it that come before. */
+  readonly schema: readonly SchemaOperation[];
+  /** An earlier step writes its documents: who has which key by then, nobody can tell. */
+  readonly isUnsure: boolean;
+}
+
+async function indexesToBe(collection: Collection, { isThere, schema }: IndexesToBe): Promise<UniqueIndexes> {
+  const now = isThere ? await collection.indexes() : [];
+  const made = schema.flatMap((operation) =>
+    operation.kind === 'createIndex' ? { ...operation.options, key: operation.key, name: operation.name } : [],
+  );
+  const gone = droppedFrom(collection.collectionName, schema);
+  const left = now.filter(({ name }) => !gone.has(String(name)) && !made.some((one) => one.name === name));
+  return uniqueAmong([...left, ...made]);
+}
+
 export class Collisions {
   readonly found: Collision[] = [];
   count = 0;
@@ -87,12 +115,9 @@ export class Collisions {
   private constructor(
     private readonly watches: readonly IndexWatch[],
     private readonly uncheckable: readonly string[],
+    /** Those that cannot be told yet. */
+    readonly unsure: readonly string[],
   ) {}
-
-  /** Of a collection without unique indexes. */
-  static none(): Collisions {
-    return new Collisions([], []);
-  }
 
   /** Names of unique indexes that were not checked. */
   get unchecked(): readonly string[] {
@@ -100,12 +125,24 @@ export class Collisions {
     return [...this.uncheckable, ...several];
   }
 
-  static async of(collection: Collection): Promise<Collisions> {
-    const { checkable, unchecked } = await readUniqueIndexes(collection);
+  static async of(collection: Collection, toBe: IndexesToBe): Promise<Collisions> {
+    const { checkable, unchecked } = await indexesToBe(collection, toBe);
+    if (toBe.isUnsure)
+      return new Collisions(
+        [],
+        unchecked,
+        checkable.map(({ name }) => name),
+      );
     return new Collisions(
       checkable.map((index) => new IndexWatch(index, collection)),
       unchecked,
+      [],
     );
+  }
+
+  /** Indexes that were looked at. */
+  get checked(): number {
+    return this.watches.length;
   }
 
   #take(collisions: readonly Collision[]): void {

@@ -2,42 +2,28 @@
  * The dry run: every document read by the keyset path of a run, transformed as in a run, and then only counted. No
  * statement that writes is ever built here: the room of statements that write is not imported.
  */
-import { createHash } from 'node:crypto';
-import { deflateSync } from 'node:zlib';
 import type { Db } from 'mongodb';
 import type { Change, Decision } from '../domain/change.js';
 import { coveringRanges } from '../domain/chunk.js';
-import { differencesOf } from '../domain/differences.js';
-import type { TransformStep } from '../domain/migration.js';
-import { NumberTypes } from '../domain/number-types.js';
+import type { StepLookup } from '../domain/migration.js';
+import type { SchemaOperation } from '../domain/schema-operation.js';
 import type { DocumentUnit, Unit } from '../domain/series-step.js';
 import { isReferences } from '../domain/step-order.js';
-import { type StoredDocument, typedId } from '../domain/stored-document.js';
+import type { StoredDocument } from '../domain/stored-document.js';
 import type { Locate } from '../engine/apply-transform.js';
 import { evaluateBack, evaluateTwice } from '../engine/evaluate.js';
 import { mergedAsPlanned } from '../engine/legacy.js';
-import {
-  addReferenceCounts,
-  lookAtReferences,
-  NO_REFERENCES,
-  type ReferenceCounts,
-  type ReferenceLook,
-} from '../engine/references.js';
+import { lookAtReferences } from '../engine/references.js';
 import { walk } from '../engine/walk.js';
 import type { Events } from '../events.js';
-import { bothFilters, type CanonicalsOf, type ReadFrom, readBatch } from '../mongo/read-batch.js';
+import { bothFilters, type CanonicalsOf, type ReadFrom, readBatch, readByIds } from '../mongo/read-batch.js';
 import { sampleDocumentIds } from '../mongo/sample-ids.js';
 import { requireTargetOrNew, type Target } from '../mongo/target.js';
 import { refusedByValidator } from '../mongo/validator-probe.js';
 import { Collisions } from './collisions.js';
-import { Disappearances } from './disappearances.js';
-import type { Duplicate } from './duplicates.js';
-import { FailureGroups } from './failure-groups.js';
-import { FieldHistogram } from './fields.js';
-import type { MergeReport } from './merge-report.js';
 import { checkPurity, type Evidence } from './purity.js';
-import { type Sample, SampleChoice, sampleOf, type Visibility } from './samples.js';
-import { ShownId } from './shown-id.js';
+import type { Visibility } from './samples.js';
+import { StepAnalysis } from './step-analysis.js';
 
 export interface DryRunFacts {
   readonly db: Db;
@@ -55,141 +41,50 @@ export interface DryRunFacts {
   readonly signal: AbortSignal;
   /** Documents to look at, chosen at random; all when left out. */
   readonly sample?: number;
+  /** These documents only. */
+  readonly only?: readonly unknown[];
+  /** Changes after which the look ends, as a run would. */
+  readonly limit?: number;
   /** What was found is to be compared with a second look. */
   readonly isCompared?: true;
+  /** What comes before the step, and is not there yet. */
+  readonly earlier: Earlier;
 }
 
-/** `_id`s listed for each kind of finding; all are counted. */
-const MAX_LISTED = 1_000;
-
-export interface Listed {
-  readonly _id: ShownId;
-  readonly message: string;
+/** What a step will find otherwise than it is now. */
+export interface Earlier {
+  readonly schema: readonly SchemaOperation[];
+  /** Collections whose documents earlier steps write. */
+  readonly written: ReadonlySet<string>;
 }
 
-export interface ReferencesFound {
-  readonly counts: ReferenceCounts;
-  /** Documents with values that name none or several. */
-  readonly first: readonly ShownId[];
-}
-
-/** Everything that a dry run finds in one step. */
-export class StepAnalysis {
-  scanned = 0;
-  wouldChange = 0;
-  wouldInsert = 0;
-  wouldDelete = 0;
-  unchanged = 0;
-  skipped = 0;
-  bytesDelta = 0;
-  auditBytes = 0;
-  oplogBytes = 0;
-  notIdempotent = 0;
-  notDeterministic = 0;
-  notInverse = 0;
-  readonly purityFields = new Set<string>();
-  readonly failures = new FailureGroups();
-  readonly fields = new FieldHistogram();
-  readonly types = new NumberTypes();
-  readonly disappearances: Disappearances;
-  readonly samples: Sample[] = [];
-  /** The same with values: for a terminal, never for a file. Empty unless values were asked for. */
-  readonly clearSamples: Sample[] = [];
-  /** Of a merge. */
-  merge: MergeReport | undefined;
-  /** Groups of a merge that are made of two documents or more. */
-  duplicates: readonly Duplicate[] = [];
-  /** What a merge would make of documents. */
-  canonicals: CanonicalsOf | undefined;
-  /** Of the steps that `references()` made. */
-  readonly references = new Map<TransformStep, ReferencesFound>();
-  readonly validationFailures: Listed[] = [];
-  validationCount = 0;
-  /** Of a script: documents that an earlier call would have inserted, and that this one cannot see. */
-  unseen = 0;
-  isValidatorUnknown = false;
-  readonly #choice = new SampleChoice();
-  readonly #print = createHash('sha256');
-
-  constructor(
-    readonly step: Unit,
-    readonly target: Target,
-    readonly collisions: Collisions,
-    private readonly visibility: Visibility,
-  ) {
-    this.disappearances = new Disappearances(step.drops);
-  }
-
-  /** The same for the same decisions. */
-  fingerprint(): string {
-    return this.#print.copy().digest('hex');
-  }
-
-  /** Called where two looks are to be compared. */
-  print(decisions: readonly Decision[]): void {
-    for (const decision of decisions)
-      if (decision.kind === 'changed') this.#print.update(decision.change.before.key).update(decision.change.hash);
-      else this.#print.update(`${decision.kind} ${decision.document.key}`);
-  }
-
-  take(decisions: readonly Decision[]): void {
-    this.scanned += decisions.length;
-    for (const decision of decisions) {
-      if (decision.kind === 'unchanged') this.unchanged += 1;
-      else if (decision.kind === 'skipped') this.skipped += 1;
-      else if (decision.kind === 'failed') this.failures.add(decision.failure, new ShownId(typedId(decision.document)));
-      else this.#takeChange(decision.change);
+/** The collection as it will be: its validator is the last one that an earlier step sets. */
+export function asItWillBe(target: Target, { schema }: Earlier): Target {
+  let found = target;
+  for (const operation of schema) {
+    if (operation.collection !== target.name) continue;
+    if (operation.kind === 'setValidator') {
+      const { validator, level, action } = operation;
+      found = { ...found, validator, validationLevel: level, validationAction: action };
+    } else if (operation.kind === 'createCollection' && target.uuid === '') {
+      const { validator = null, validationLevel, validationAction } = operation.options;
+      found = {
+        ...found,
+        ...{ validator, validationLevel: validationLevel ?? 'strict', validationAction: validationAction ?? 'error' },
+      };
     }
   }
+  return found;
+}
 
-  #takeChange(change: Change): void {
-    this.bytesDelta += change.after.length - change.before.bytes.length;
-    // Which of its values are nowhere else, its merge knows.
-    if (change.kind === 'delete') {
-      this.wouldDelete += 1;
-      return;
-    }
-    if (change.kind === 'insert') this.wouldInsert += 1;
-    else this.wouldChange += 1;
-    const differences = differencesOf(change);
-    this.fields.add(differences);
-    this.disappearances.add(change, differences);
-    this.types.add(differences);
-    if (!this.#choice.take(differences)) return;
-    this.samples.push(sampleOf(this.step.collection, change, differences, { ...this.visibility, showValues: false }));
-    if (this.visibility.showValues)
-      this.clearSamples.push(sampleOf(this.step.collection, change, differences, this.visibility));
-  }
+/** Looked up in a collection that an earlier step writes: what it would find, nobody can tell yet. */
+const isUnsure = ({ earlier }: DryRunFacts, step: DocumentUnit): boolean =>
+  Object.values<StepLookup>(step.lookup).some(({ from }) => earlier.written.has(from));
 
-  addReferences(step: TransformStep, { counts, unresolved }: ReferenceLook): void {
-    const earlier = this.references.get(step) ?? { counts: NO_REFERENCES, first: [] };
-    const more = unresolved.slice(0, MAX_LISTED - earlier.first.length);
-    this.references.set(step, {
-      counts: addReferenceCounts(earlier.counts, counts),
-      first: [...earlier.first, ...more.map(({ document }) => new ShownId(typedId(document)))],
-    });
-  }
-
-  /** The audit is compressed as a run would, so that the projection is no guess. */
-  weigh(changes: readonly Change[]): void {
-    if (changes.length === 0) return;
-    const images = deflateSync(Buffer.concat(changes.map(({ before }) => before.bytes)), { level: 1 }).length;
-    const patches = changes.map((change) => change.patch);
-    const patch = deflateSync(Buffer.concat(patches), { level: 1 }).length;
-    const audit = images + patch + 32 * changes.length + 400;
-    this.auditBytes += audit;
-    // In the oplog: the audit once more, a diff for each document (its patch and about 90 bytes), the checkpoint.
-    this.oplogBytes += audit + patches.reduce((sum, { length }) => sum + length + 90, 0) + 300;
-  }
-
-  listInvalid(change: Change): void {
-    this.validationCount += 1;
-    if (this.validationFailures.length < MAX_LISTED)
-      this.validationFailures.push({
-        _id: new ShownId(typedId(change.before)),
-        message: "the collection's validator would refuse it",
-      });
-  }
+/** As many decisions as a run would take that may make so many changes. */
+function within(decisions: readonly Decision[], left: number): readonly Decision[] {
+  const changed = decisions.flatMap(({ kind }, at) => (kind === 'changed' ? at : []));
+  return decisions.slice(0, changed[left] ?? decisions.length);
 }
 
 async function takeBatch(
@@ -205,9 +100,10 @@ async function takeBatch(
   const { decisions, again } = await evaluateTwice(how, documents, async (part, met) => {
     if (isReferences(part)) analysis.addReferences(part, await lookAtReferences(from, part, met));
   });
-  analysis.take(decisions);
-  if (facts.isCompared) analysis.print(decisions);
-  await judge(facts, analysis, decisions, { again, ...(await evaluateBack(how, changesIn(decisions))) });
+  const taken = within(decisions, (facts.limit ?? Number.POSITIVE_INFINITY) - analysis.written);
+  analysis.take(taken);
+  if (facts.isCompared) analysis.print(taken);
+  await judge(facts, analysis, taken, { again, ...(await evaluateBack(how, changesIn(taken))) });
 }
 
 const changesIn = (decisions: readonly Decision[]): Change[] =>
@@ -222,6 +118,11 @@ export async function judge(
 ): Promise<void> {
   const changes = changesIn(decisions);
   analysis.weigh(changes);
+  const done = decisions.filter(({ kind }) => kind !== 'failed').length;
+  // A pipeline that gives something else each time is refused when its file is loaded.
+  if (evidence.again || analysis.step.kind === 'pipeline') analysis.comparedTwice += done;
+  // What the step leaves alone, it leaves alone once more.
+  if (analysis.appliesAgain) analysis.appliedTwice += done - changes.length + evidence.results.length;
   const findings = checkPurity(decisions, evidence);
   for (const { kind, fields } of [...findings.values()].flat()) {
     if (kind === 'not-idempotent') analysis.notIdempotent += 1;
@@ -259,6 +160,16 @@ async function probeValidator(facts: DryRunFacts, analysis: StepAnalysis, change
   for (const change of suspects) if (!already?.has(change.before.key)) analysis.listInvalid(change);
 }
 
+async function* onlyDocuments(
+  facts: DryRunFacts,
+  from: ReadFrom,
+  step: Unit,
+  ids: readonly unknown[],
+): AsyncGenerator<readonly StoredDocument[]> {
+  const documents = await readByIds(from, ids, step.filter ? { filter: step.filter } : {});
+  for (let at = 0; at < documents.length; at += facts.batchSize) yield documents.slice(at, at + facts.batchSize);
+}
+
 async function* allDocuments(
   facts: DryRunFacts,
   from: ReadFrom,
@@ -285,9 +196,20 @@ async function* sampledDocuments(
   }
 }
 
-/** Of a collection that the migration makes, there are none. */
-export const collisionsIn = ({ db }: DryRunFacts, { name, uuid }: Target): Promise<Collisions> =>
-  uuid === '' ? Promise.resolve(Collisions.none()) : Collisions.of(db.collection(name));
+/** In the unique indexes that there will be. */
+export const collisionsIn = ({ db, earlier }: DryRunFacts, { name, uuid }: Target): Promise<Collisions> =>
+  Collisions.of(db.collection(name), {
+    isThere: uuid !== '',
+    schema: earlier.schema.filter(({ collection }) => collection === name),
+    isUnsure: earlier.written.has(name),
+  });
+
+function portionsOf(facts: DryRunFacts, from: ReadFrom, step: DocumentUnit): AsyncGenerator<readonly StoredDocument[]> {
+  if (facts.only) return onlyDocuments(facts, from, step, facts.only);
+  // A merge is looked at whole, and so is what it leaves behind.
+  if (facts.sample === undefined || step.kind === 'legacy') return allDocuments(facts, from, step);
+  return sampledDocuments(facts, from, step, facts.sample);
+}
 
 /** Looks at one step. `done` is how many documents earlier steps have taken, for the progress. */
 export async function analyseStep(
@@ -295,19 +217,17 @@ export async function analyseStep(
   step: DocumentUnit,
   progress: (scanned: number) => void,
 ): Promise<StepAnalysis> {
-  const target = await requireTargetOrNew(facts.db, step.collection, facts.created);
+  const target = asItWillBe(await requireTargetOrNew(facts.db, step.collection, facts.created), facts.earlier);
   const analysis = new StepAnalysis(step, target, await collisionsIn(facts, target), facts.visibility);
+  analysis.isUnsure = isUnsure(facts, step);
   const { db, canonicals } = facts;
   const from: ReadFrom = { db, collection: step.collection, uuid: target.uuid, canonicals };
-  // A merge is looked at whole, and so is what it leaves behind.
-  const portions =
-    facts.sample === undefined || step.kind === 'legacy'
-      ? allDocuments(facts, from, step)
-      : sampledDocuments(facts, from, step, facts.sample);
+  const portions = portionsOf(facts, from, step);
   for await (const documents of portions) {
     if (facts.signal.aborted) throw facts.signal.reason;
     await takeBatch(facts, from, { analysis, step }, documents);
     progress(analysis.scanned);
+    if (analysis.written >= (facts.limit ?? Number.POSITIVE_INFINITY)) break;
   }
   return analysis;
 }

@@ -10,9 +10,10 @@ import { grouped } from '../kernel/grouped.js';
 import { keyOf } from '../mongo/lookups.js';
 import type { CanonicalsOf } from '../mongo/read-batch.js';
 import { requireTargetOrNew } from '../mongo/target.js';
-import { collisionsIn, type DryRunFacts, judge, StepAnalysis } from './dry-run.js';
+import { asItWillBe, collisionsIn, type DryRunFacts, judge } from './dry-run.js';
 import { type Duplicate, duplicateOf } from './duplicates.js';
 import type { Double } from './merge-report.js';
+import { StepAnalysis } from './step-analysis.js';
 
 /** Groups that the report lists. */
 const MAX_LISTED = 1_000;
@@ -66,7 +67,7 @@ export async function analyseMerge(
   const { db, signal, locate, transformTimeoutMs: timeoutMs } = facts;
   const author = { locate, timeoutMs };
   const { created } = facts;
-  const target = await requireTargetOrNew(db, step.collection, created);
+  const target = asItWillBe(await requireTargetOrNew(db, step.collection, created), facts.earlier);
   const plan = await planMerge(step, { db, signal, created, ...author });
   const groups = groupsOf(plan, step);
   const analysis = new StepAnalysis(step, target, await collisionsIn(facts, target), facts.visibility);
@@ -97,6 +98,7 @@ export async function analyseMerge(
       for (const [at, { document, members }] of met.entries()) lost(analysis, decisions[at], document, members);
     await judge(facts, analysis, decisions, { again: again.map(({ decision }) => decision), results: [], back: null });
     progress(analysis.scanned);
+    if (analysis.written >= (facts.limit ?? Number.POSITIVE_INFINITY)) break;
   }
   const { sources, conflicts, largest, duplicates } = gathered;
   analysis.duplicates = duplicates;

@@ -10,7 +10,8 @@ import { elementsOf } from '../kernel/raw-bson.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import { readOnlyDb } from '../mongo/read-only-db.js';
 import { requireTargetOrNew } from '../mongo/target.js';
-import { analyseStep, collisionsIn, type DryRunFacts, judge, StepAnalysis } from './dry-run.js';
+import { analyseStep, asItWillBe, collisionsIn, type DryRunFacts, judge } from './dry-run.js';
+import { StepAnalysis } from './step-analysis.js';
 
 async function* documentsFor(
   facts: DryRunFacts,
@@ -43,7 +44,7 @@ async function analyseGiven(
   progress: (scanned: number) => void,
 ): Promise<StepAnalysis> {
   const { db, visibility, signal } = facts;
-  const target = await requireTargetOrNew(db, step.collection, facts.created);
+  const target = asItWillBe(await requireTargetOrNew(db, step.collection, facts.created), facts.earlier);
   const analysis = new StepAnalysis(step, target, await collisionsIn(facts, target), visibility);
   const from: ReadFrom = { db, collection: step.collection, uuid: target.uuid };
   const own = madeIn(made, step.collection);
@@ -75,15 +76,18 @@ async function lookOnce(
   progress: (scanned: number) => void,
 ): Promise<HelperCall[]> {
   // A part of the documents would let it come to other conclusions.
-  const { sample: _, ...all } = facts;
+  const { sample: _sample, limit: _limit, only: _only, ...all } = facts;
   const whole: DryRunFacts = { ...all, isCompared: true };
   const calls: HelperCall[] = [];
   const made: Made = new Map();
+  const written = new Set(facts.earlier.written);
   let before = 0;
   const helper = async (step: HelperStep): Promise<ScriptResult> => {
     const told = (scanned: number): void => progress(before + scanned);
+    const own: DryRunFacts = { ...whole, earlier: { ...whole.earlier, written: new Set(written) } };
+    written.add(step.collection);
     const analysis =
-      step.kind === 'given' ? await analyseGiven(whole, step, made, told) : await analyseStep(whole, step, told);
+      step.kind === 'given' ? await analyseGiven(own, step, made, told) : await analyseStep(own, step, told);
     if (step.kind !== 'given') analysis.unseen = madeIn(made, step.collection).size;
     calls.push({ step, analysis });
     before += analysis.scanned;
@@ -137,6 +141,7 @@ export async function analyseScript(
   const again = await lookOnce(facts, part, () => undefined);
   for (const [at, call] of calls.entries()) {
     const other = again[at];
+    call.analysis.comparedTwice += call.analysis.scanned;
     if (isSameCall(call, other)) continue;
     call.analysis.notDeterministic += 1;
     for (const name of other ? differingFields(call, other) : []) call.analysis.purityFields.add(name);

@@ -5,9 +5,10 @@ import { type LoadedMigration, locateIn } from '../migration/load.js';
 import { canonicalsIn } from '../mongo/id-map.js';
 import type { CanonicalsOf } from '../mongo/read-batch.js';
 import { listCurrentRuns } from '../mongo/runs.js';
-import { analyseStep, type DryRunFacts, type StepAnalysis } from '../report/dry-run.js';
+import { analyseStep, type DryRunFacts, type Earlier } from '../report/dry-run.js';
 import { analyseMerge } from '../report/merge.js';
 import { analyseScript } from '../report/script.js';
+import type { StepAnalysis } from '../report/step-analysis.js';
 import { createdBy } from './schema.js';
 import { runSettings, type Session } from './session.js';
 
@@ -27,6 +28,10 @@ const NEVER = new AbortController().signal;
 export interface AnalysisOptions {
   /** Documents to look at, chosen at random; all when left out. */
   readonly sample?: number | undefined;
+  /** `_id`s of the only documents to look at. */
+  readonly ids?: readonly unknown[] | undefined;
+  /** Changes after which the look ends, as a run with this limit would. */
+  readonly limit?: number | undefined;
   readonly showValues?: boolean | undefined;
   readonly batchSize?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -87,6 +92,12 @@ async function analyseUnit(
   return step.kind === 'given' ? [] : [await analyseStep(facts, step, told)];
 }
 
+/** What of the database will be otherwise by the time of a unit. */
+const earlierThan = ({ units, schema }: LoadedMigration, index: number): Earlier => ({
+  schema: schema.filter(({ at }) => at <= index).map(({ step }) => step.operation),
+  written: new Set(units.slice(0, index).map(({ collection }) => collection)),
+});
+
 /** @param progress told how many documents were looked at so far */
 export async function analyse(
   session: Session,
@@ -113,13 +124,19 @@ export async function analyse(
     transformTimeoutMs: settings.transformTimeoutMs,
     visibility: { showValues: options.showValues ?? false, redact: session.config.settings.redact },
     signal: options.signal ?? NEVER,
+    earlier: earlierThan(loaded, 0),
     ...(options.sample === undefined ? {} : { sample: options.sample }),
+    ...(options.ids === undefined ? {} : { only: options.ids }),
   };
   let before = 0;
-  for (const step of loaded.units) {
+  let left = options.limit;
+  for (const [index, step] of loaded.units.entries()) {
+    if (left !== undefined && left <= 0) break;
     const told = (scanned: number): void => progress(before + scanned);
-    const analyses = await analyseUnit(facts, step, told);
+    const own = { ...facts, earlier: earlierThan(loaded, index), ...(left === undefined ? {} : { limit: left }) };
+    const analyses = await analyseUnit(own, step, told);
     before += sum(analyses, ({ scanned }) => scanned);
+    if (left !== undefined) left -= sum(analyses, ({ written }) => written);
     steps.push(...analyses);
   }
   return steps;

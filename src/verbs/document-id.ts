@@ -98,3 +98,16 @@ export async function idsOf(
     },
   );
 }
+
+/** Groups of a merge, and what a script does, cannot be asked for by an `_id`. @throws GodwitError GODWIT_USAGE */
+export function requireDocuments({ id, units }: LoadedMigration): void {
+  const found = units.find(({ kind }) => kind === 'merge' || kind === 'script');
+  if (!found) return;
+  throw new GodwitError(
+    'GODWIT_USAGE',
+    `wanted a migration without merges and scripts for --only, found a ${found.kind} in ${id}`,
+    {
+      next: [`godwit run ${id} --limit 100   a part of it`, `godwit run ${id} --dry-run     what would become of them`],
+    },
+  );
+}

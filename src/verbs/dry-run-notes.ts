@@ -4,7 +4,7 @@ import type { StepLookup } from '../domain/migration.js';
 import { looksUp } from '../domain/series-step.js';
 import { overlaps } from '../kernel/paths.js';
 import type { LoadedMigration } from '../migration/load.js';
-import type { StepAnalysis } from '../report/dry-run.js';
+import type { StepAnalysis } from '../report/step-analysis.js';
 import type { Session } from './session.js';
 
 /** Paths that a step changes or removes, as filters name them. */
@@ -76,12 +76,21 @@ export async function warningsOf(
 }
 
 export function notCheckedOf(steps: readonly StepAnalysis[]): string[] {
-  return steps.flatMap(({ step, collisions, isValidatorUnknown, unseen }, at) => [
+  return steps.flatMap(({ step, collisions, isValidatorUnknown, unseen, unsureFailures }, at) => [
     ...(unseen === 0
       ? []
       : [
           `what a script does to the ${unseen} documents that it inserts into ${step.collection} before: they are not there yet`,
         ]),
+    ...collisions.unsure.map(
+      (index) => `unique index ${step.collection}.${index}: an earlier step decides who has which key`,
+    ),
+    ...unsureFailures
+      .list()
+      .map(
+        ({ count, code, message }) =>
+          `${count} documents of ${step.collection}: they would fail now (${code}: ${message}), but an earlier step writes what they look up`,
+      ),
     ...collisions.unchecked.map(
       (index) =>
         `unique index ${step.collection}.${index}: partial, collated or over arrays, so collisions show only in the run`,

@@ -11,23 +11,27 @@ import type { LoadedMigration } from '../migration/load.js';
 import { findStandingRun } from '../mongo/runs.js';
 import { readReplicaSetId } from '../mongo/server-facts.js';
 import type { Collision } from '../report/collisions.js';
-import type { Listed, StepAnalysis } from '../report/dry-run.js';
 import { duplicatesCsv } from '../report/duplicates.js';
 import type { FailureGroup } from '../report/failure-groups.js';
 import type { FieldCounts } from '../report/fields.js';
 import type { MergeReport } from '../report/merge-report.js';
 import type { Sample } from '../report/samples.js';
 import type { ShownId } from '../report/shown-id.js';
+import type { Listed, StepAnalysis } from '../report/step-analysis.js';
 import { type AnalysisOptions, analyse, type Estimate, estimateOf, scaleOf, sum } from './analysis.js';
 import { loadDue } from './by-id.js';
 import { contractWarnings } from './contract.js';
+import { idsOf, requireDocuments } from './document-id.js';
 import { notCheckedOf, warningsOf } from './dry-run-notes.js';
+import { dependencyNotes } from './order.js';
 import { requireForeignTargets, requireSteps } from './requirements.js';
 import { foresee, isRefused, type SchemaForecast } from './schema.js';
 import { type Session, VERSION } from './session.js';
 import { writeWhole } from './write-file.js';
 
-export interface DryRunOptions extends AnalysisOptions {
+export interface DryRunOptions extends Omit<AnalysisOptions, 'ids'> {
+  /** The `_id` of the only document to look at, as a text. */
+  readonly only?: string | undefined;
   /** Of a migration in phases. Default: the first that is not completed. */
   readonly phase?: MigrationPhase | undefined;
   /** Where the report is also written. */
@@ -44,6 +48,10 @@ export interface DryRunReport {
   readonly godwit: string;
   /** Null when every document was read. */
   readonly sample: number | null;
+  /** Changes after which the look ended; null: none were set. */
+  readonly limit: number | null;
+  /** True when one document only was looked at. */
+  readonly isOnly: boolean;
   readonly scanned: number;
   readonly wouldChange: number;
   readonly wouldInsert: number;
@@ -60,8 +68,10 @@ export interface DryRunReport {
   /** Values of removed fields found nowhere afterwards, by path, but for those that `drops` names. */
   readonly disappearing: Readonly<Record<string, number>>;
   readonly samples: readonly Sample[];
-  readonly idempotent: boolean;
-  readonly deterministic: boolean;
+  /** Null: not checked, since no document went through a step that could be applied again. */
+  readonly idempotent: boolean | null;
+  /** Null: not checked, since no document went through. */
+  readonly deterministic: boolean | null;
   /** Fields that differ on the second application. */
   readonly impureFields: readonly string[];
   /** `audit` always; `audit and down` when the migration's own inverse was checked too. */
@@ -69,6 +79,8 @@ export interface DryRunReport {
   readonly bytesDelta: number;
   readonly uniqueCollisions: readonly Collision[];
   readonly uniqueCollisionCount: number;
+  /** Unique indexes in which collisions were looked for, and those in which they could not be (see `notChecked`). */
+  readonly uniqueIndexes: { readonly checked: number; readonly notChecked: number };
   readonly validationFailures: readonly Listed[];
   readonly validationFailureCount: number;
   /** What could not be checked, and why. */
@@ -125,6 +137,10 @@ function mergeFields(steps: readonly StepAnalysis[]): Record<string, FieldCounts
     added: a.added && b.added,
   }));
 }
+
+/** Of what was compared: nothing says nothing. */
+const verdictOf = (differing: number, compared: number): boolean | null =>
+  differing > 0 ? false : compared > 0 ? true : null;
 
 function reversibility(steps: readonly StepAnalysis[]): DryRunReport['reversible'] {
   if (steps.every(({ step }) => !downsOf(step))) return 'audit';
@@ -206,8 +222,8 @@ export interface DryRunOutcome {
 /** True when a run would go through as it is: nothing fails, collides, or is impure. */
 export const isClean = (report: DryRunReport): boolean =>
   report.wouldFail === 0 &&
-  report.idempotent &&
-  report.deterministic &&
+  report.idempotent !== false &&
+  report.deterministic !== false &&
   report.uniqueCollisionCount === 0 &&
   report.validationFailureCount === 0 &&
   !report.schema.some(isRefused) &&
@@ -231,7 +247,9 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
   const loaded = await loadDue(session, id, options.phase);
   requireForeignTargets(session, loaded);
   await requireSteps(session, loaded);
-  const steps = await analyse(session, loaded, options, await progressOf(session, loaded, options.sample));
+  if (options.only !== undefined) requireDocuments(loaded);
+  const ids = options.only === undefined ? undefined : await idsOf(session, loaded, options.only);
+  const steps = await analyse(session, loaded, { ...options, ids }, await progressOf(session, loaded, options.sample));
   const scanned = sum(steps, (step) => step.scanned);
   const scale = options.sample === undefined ? 1 : await scaleOf(session, loaded, scanned);
   const report: Omit<DryRunReport, 'hash' | 'files'> = {
@@ -247,6 +265,8 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
     takenAt: new Date(Date.now() - session.server.clockOffsetMs).toISOString(),
     godwit: VERSION,
     sample: options.sample ?? null,
+    limit: options.limit ?? null,
+    isOnly: options.only !== undefined,
     scanned,
     wouldChange: sum(steps, (step) => step.wouldChange),
     wouldInsert: sum(steps, (step) => step.wouldInsert),
@@ -263,17 +283,31 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
       plus,
     ),
     samples: steps.flatMap((step) => step.samples),
-    idempotent: steps.every((step) => step.notIdempotent === 0),
-    deterministic: steps.every((step) => step.notDeterministic === 0),
+    idempotent: verdictOf(
+      sum(steps, (step) => step.notIdempotent),
+      sum(steps, (step) => step.appliedTwice),
+    ),
+    deterministic: verdictOf(
+      sum(steps, (step) => step.notDeterministic),
+      sum(steps, (step) => step.comparedTwice),
+    ),
     impureFields: [...new Set(steps.flatMap((step) => [...step.purityFields]))],
     reversible: reversibility(steps),
     bytesDelta: sum(steps, (step) => step.bytesDelta),
     uniqueCollisions: steps.flatMap((step) => step.collisions.found),
     uniqueCollisionCount: sum(steps, (step) => step.collisions.count),
+    uniqueIndexes: {
+      checked: sum(steps, ({ collisions }) => collisions.checked),
+      notChecked: sum(steps, ({ collisions }) => collisions.unchecked.length + collisions.unsure.length),
+    },
     validationFailures: steps.flatMap((step) => step.validationFailures),
     validationFailureCount: sum(steps, (step) => step.validationCount),
     notChecked: notCheckedOf(steps),
-    warnings: [...(await warningsOf(session, loaded, steps)), ...(await contractWarnings(session, loaded))],
+    warnings: [
+      ...(await dependencyNotes(session, loaded)),
+      ...(await warningsOf(session, loaded, steps)),
+      ...(await contractWarnings(session, loaded)),
+    ],
     references: referencesOf(steps),
     merges: steps.flatMap(({ merge }) => merge ?? []),
     schema: await foresee(session, loaded, await recordsOf(session, loaded)),

@@ -5,6 +5,7 @@ import { GodwitError } from '../errors.js';
 import { didYouMean } from '../kernel/nearest.js';
 import { findMigrations } from '../migration/find.js';
 import { type LoadedMigration, loadPhases } from '../migration/load.js';
+import { countFailures } from '../mongo/failures.js';
 import { findCurrentRun, listDependants } from '../mongo/runs.js';
 import type { Session } from './session.js';
 
@@ -51,20 +52,54 @@ export function inOrder(all: readonly LoadedMigration[]): LoadedMigration[] {
   return [...done];
 }
 
-/** Every migration that must come first is completed. @throws GodwitError GODWIT_DEPENDENCY */
-export async function requireDependencies({ state, config }: Session, loaded: LoadedMigration): Promise<void> {
+/** What is missing of a migration that must come first: null where it is completed, all of it. */
+async function missingOf(
+  { state }: Session,
+  id: string,
+): Promise<{ readonly found: string; readonly next: string } | null> {
+  // Who depends on a migration in phases, depends on what it has migrated.
+  const run = (await findCurrentRun(state, id)) ?? (await findCurrentRun(state, phaseId(id, 'migrate')));
+  if (run?.state !== 'completed') return { found: run?.state ?? 'not run', next: `godwit run ${id}` };
+  const failed = await countFailures(state, run._id);
+  if (failed === 0) return null;
+  const documents = failed === 1 ? '1 document' : `${failed} documents`;
+  return { found: `completed with ${documents} in quarantine`, next: `godwit retry ${id}` };
+}
+
+async function requireKnown({ config }: Session, loaded: LoadedMigration, id: string): Promise<void> {
+  const known = (await findMigrations(config.migrationsFolder)).map((file) => file.id);
+  if (!known.includes(splitPhaseId(id)?.migration ?? id)) throw unknown(loaded.id, id, known);
+}
+
+/**
+ * Every migration that must come first is completed, with every document.
+ *
+ * @throws GodwitError GODWIT_DEPENDENCY
+ */
+export async function requireDependencies(session: Session, loaded: LoadedMigration): Promise<void> {
   for (const id of dependenciesOf(loaded)) {
-    // Who depends on a migration in phases, depends on what it has migrated.
-    const run = (await findCurrentRun(state, id)) ?? (await findCurrentRun(state, phaseId(id, 'migrate')));
-    if (run?.state === 'completed') continue;
-    const known = (await findMigrations(config.migrationsFolder)).map((file) => file.id);
-    if (!run && !known.includes(splitPhaseId(id)?.migration ?? id)) throw unknown(loaded.id, id, known);
+    const missing = await missingOf(session, id);
+    if (!missing) continue;
+    if (missing.found === 'not run') await requireKnown(session, loaded, id);
     throw new GodwitError(
       'GODWIT_DEPENDENCY',
-      `wanted ${id} completed before ${loaded.id}, found it ${run?.state ?? 'not run'}`,
-      { next: [`godwit run ${id}`, 'godwit run --all   runs what is pending, in its order'] },
+      `wanted ${id} completed before ${loaded.id}, found it ${missing.found}`,
+      {
+        next: [missing.next, 'godwit run --all   runs what is pending, in its order'],
+      },
     );
   }
+}
+
+/** The same for a dry run, which may be made before. @throws GodwitError GODWIT_DEPENDENCY for one that nobody knows */
+export async function dependencyNotes(session: Session, loaded: LoadedMigration): Promise<string[]> {
+  const notes: string[] = [];
+  for (const id of dependenciesOf(loaded)) {
+    const missing = await missingOf(session, id);
+    if (missing?.found === 'not run') await requireKnown(session, loaded, id);
+    if (missing) notes.push(`a run would be refused now: it depends on ${id}, which is ${missing.found}`);
+  }
+  return notes;
 }
 
 /** Nothing that was run builds on what is to be taken back. @throws GodwitError GODWIT_DEPENDENCY */

@@ -48,7 +48,7 @@ const entry = ({ id }: LoadedMigration, share: Share, result: RunResult | null =
 type Standing = 'pending' | 'done' | 'left';
 
 /** What was completed by a file that is another one by now is no longer known to be done. */
-async function standingOf({ state }: Session, loaded: LoadedMigration): Promise<Standing> {
+export async function standingOf({ state }: Session, loaded: LoadedMigration): Promise<Standing> {
   const run = await findCurrentRun(state, loaded.id);
   // What takes the old shape away is somebody's own decision.
   const pending = loaded.phase === 'contract' ? 'left' : 'pending';

@@ -22,7 +22,7 @@ import { ensureIdMap } from '../mongo/state.js';
 import { ShownId } from '../report/shown-id.js';
 import { loadById, loadDue } from './by-id.js';
 import { requireContract } from './contract.js';
-import { idsOf } from './document-id.js';
+import { idsOf, requireDocuments } from './document-id.js';
 import { requireDependencies } from './order.js';
 import { requireForeignTargets, requireSteps } from './requirements.js';
 import { requireRoom } from './room.js';
@@ -194,19 +194,6 @@ async function requireQuarantine(session: Session, migration: string): Promise<v
     `wanted documents of ${migration} in quarantine to take up again, found none (${run.state})`,
     {
       next: [`godwit status ${migration}`],
-    },
-  );
-}
-
-/** Groups of a merge, and what a script does, cannot be asked for by an `_id`. @throws GodwitError GODWIT_USAGE */
-function requireDocuments({ id, units }: LoadedMigration): void {
-  const found = units.find(({ kind }) => kind === 'merge' || kind === 'script');
-  if (!found) return;
-  throw new GodwitError(
-    'GODWIT_USAGE',
-    `wanted a migration without merges and scripts for --only, found a ${found.kind} in ${id}`,
-    {
-      next: [`godwit run ${id} --limit 100   a part of it`, `godwit run ${id} --dry-run     what would become of them`],
     },
   );
 }

@@ -245,8 +245,8 @@ export const MUTANTS: readonly Mutant[] = [
       },
       {
         file: 'domain/carried.ts',
-        find: 'if (!isCarried(document, field)) throw new NotCarried(',
-        replace: 'if (field.start < 0) throw new NotCarried(',
+        find: '(name === undefined || field.name === name) && !isCarried(document, field)',
+        replace: 'field.start < 0 && name !== undefined',
       },
     ],
     focus: { fields: ['odd'], migrations: ['rename', 'whole', 'set'], minDocs: 20, maxFaults: 1 },

@@ -1,4 +1,6 @@
 /** `run --all`: pending migrations in their order, and the way back against it. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { beforeEach, describe, expect, inject, test } from 'vitest';
 import { runCommand, runJson } from '../support/command.js';
 import { audited } from '../support/crash.js';
@@ -54,6 +56,51 @@ describe('run --all', () => {
     expect([again.code, told(again.json)]).toEqual([0, ['a done -', 'c done -', 'b done -']]);
     const { stdout } = await runCommand(ALL, place);
     expect(stdout).toContain('NOTHING TO RUN: no migration is pending.');
+  });
+
+  test('looks at what is pending with --dry-run, writes nothing, and status --check tells CI what is not done', async () => {
+    const bad = "(doc) => { if (doc._id === 2) throw new Error('no'); return { ...doc, c: true }; }";
+    const place = await inProject(file('a'), file('b', "dependsOn: ['a'],"), file('c', '', bad));
+    const look = await runJson(['run', '--all', '--dry-run', '--progress', 'none'], place);
+    const looks = look.json['migrations'] as { migration: string; report: { wouldFail: number; warnings: string[] } }[];
+    expect([
+      look.code,
+      look.json['ok'],
+      looks.map(({ migration, report }) => `${migration} ${report.wouldFail}`),
+    ]).toEqual([4, false, ['a 0', 'b 0', 'c 1']]);
+    expect(looks[1]?.report.warnings).toEqual(['a run would be refused now: it depends on a, which is not run']);
+    expect(await at.db.listCollections({ name: /^migrations/ }).toArray()).toEqual([]);
+    const { stdout } = await runCommand(['run', '--all', '--dry-run', '--progress', 'none'], place);
+    expect(stdout).toMatch(/3 pending: not all would go through\.\n/);
+    expect(stdout).toMatch(/c +FAIL +1 +1\n/);
+    const check = async () => {
+      const { code, json } = await runJson(['status', '--check'], place);
+      return [
+        code,
+        (json['found'] as { migration: string; because: string }[]).map((one) => Object.values(one).join(' ')),
+      ];
+    };
+    expect(await check()).toEqual([6, ['a pending', 'b pending', 'c pending']]);
+    await runJson([...ALL, '--max-failures', '1'], place);
+    expect(await check()).toEqual([6, ['c 1 in quarantine']]);
+    await writeFile(join(place.cwd, 'scripts/migrations/a.mjs'), `${Object.values(file('a'))[0]}\n// changed`);
+    expect(await check()).toEqual([6, ['a its file was changed since it ran', 'c 1 in quarantine']]);
+    expect((await runCommand(['status', 'b', '--check'], place)).code).toBe(0);
+  });
+
+  test('takes a dependency for done only without documents in quarantine', async () => {
+    const bad = "(doc) => { if (doc._id === 2) throw new Error('no'); return { ...doc, a: true }; }";
+    const place = await inProject(file('a', '', bad), file('b', "dependsOn: ['a'],"));
+    expect((await runJson(['run', 'a', '--max-failures', '1', '--progress', 'none'], place)).code).toBe(4);
+    const { code, json } = await runJson(['run', 'b', '--progress', 'none'], place);
+    expect([code, (json['error'] as { message: string }).message]).toEqual([
+      2,
+      'wanted a completed before b, found it completed with 1 document in quarantine',
+    ]);
+    const look = await runJson(['run', 'b', '--dry-run', '--progress', 'none'], place);
+    expect(look.json['warnings']).toEqual([
+      'a run would be refused now: it depends on a, which is completed with 1 document in quarantine',
+    ]);
   });
 
   test('stops at the first that does not end well, and goes on from there', async () => {
@@ -145,7 +192,7 @@ describe('run --all', () => {
 
   test.each([
     [['run', '--all', 'a'], /found a beside it/],
-    [['run', '--all', '--dry-run'], /found --dry-run beside it/],
+    [['run', '--all', '--dry-run', '--only', '5'], /found --only beside it/],
     [['run', '--all', '--limit', '5'], /found --limit beside it/],
     [['run'], /the id of a migration, or --all, found neither/],
   ])('is by itself: %j', async (args, says) => {

@@ -209,4 +209,190 @@ export default defineMigration({ description: 'a test', steps: [${steps}] });
         expect(await db.collection<{ _id: string }>('people').findOne({ _id: 'a' })).toEqual({ _id: 'a', n: 1 });
     });
   });
+
+  describe('say no only where the run would fail:', () => {
+    const VALIDATED = async (db: Db): Promise<void> => {
+      await db.createCollection('people', { validator: { mark: { $exists: false } } });
+      await people()(db);
+    };
+    const REPLACED = "schema.setValidator({ collection: 'people', validator: { mark: 1 }, level: 'moderate' })";
+
+    test.each<[string, string, (db: Db) => Promise<unknown>, RegExp | null]>([
+      [
+        'a validator that is replaced before',
+        `${REPLACED}, transform({ collection: 'people', up: ${UP} })`,
+        VALIDATED,
+        null,
+      ],
+      [
+        'unique keys that a call of a script frees before another',
+        "script({ collections: ['people'], async up(ctx) { await ctx.remove('people', { _id: 0 }); await ctx.insert('people', [{ _id: 2, key: 0 }]); await ctx.update('people', { _id: 1 }, (doc) => ({ ...doc, key: 7 })); } })",
+        async (db) => {
+          await insert('people', [
+            { _id: 0, key: 0 },
+            { _id: 1, key: 1 },
+          ])(db);
+          await db.collection('people').createIndex({ key: 1 }, { unique: true });
+        },
+        /unique index people.key_1: an earlier step decides who has which key/,
+      ],
+      [
+        'a unique index that is dropped before',
+        "schema.dropIndex({ collection: 'people', name: 'key_1' }), transform({ collection: 'people', up: (doc) => ({ ...doc, key: 'x' }) })",
+        async (db) => {
+          await insert('people', [
+            { _id: 0, key: 0 },
+            { _id: 1, key: 1 },
+          ])(db);
+          await db.collection('people').createIndex({ key: 1 }, { unique: true });
+        },
+        null,
+      ],
+      [
+        'references to what an earlier step inserts',
+        "script({ collections: ['teams'], async up(ctx) { await ctx.insert('teams', [{ _id: 'a', n: 0 }, { _id: 'b', n: 1 }]); } }), references({ collection: 'people', path: 'key', to: 'teams', by: 'n', dangling: 'reject' })",
+        async (db) => {
+          await people()(db);
+          await db.createCollection('teams');
+        },
+        /3 documents of people: they would fail now/,
+      ],
+      [
+        'an up() that throws on its own result, which its filter does not choose',
+        "transform({ collection: 'people', filter: { old: { $exists: true } }, up: ({ old, ...doc }) => ({ ...doc, name: old.trim() }) })",
+        insert('people', [
+          { _id: 1, old: ' Ana ' },
+          { _id: 2, old: 'Bo' },
+        ]),
+        null,
+      ],
+      [
+        'an up() that changes its own result, which its filter does not choose',
+        "transform({ collection: 'people', filter: { version: { $ne: 2 } }, up: (doc) => ({ ...doc, n: doc.n + 1, version: 2 }) })",
+        insert('people', [
+          { _id: 1, n: 1 },
+          { _id: 2, n: 5 },
+        ]),
+        null,
+      ],
+    ])('%s', async (_, steps, fill, notChecked) => {
+      const { dry, run, verify, rollback } = await place(steps, fill);
+      const found = await dry();
+      expect(found.error).toEqual({});
+      expect([
+        found.exit,
+        found.json['wouldFail'],
+        found.json['uniqueCollisionCount'],
+        found.json['validationFailureCount'],
+      ]).toEqual([0, 0, 0, 0]);
+      const unchecked = JSON.stringify(found.json['notChecked']);
+      if (notChecked) expect(unchecked).toMatch(notChecked);
+      expect((await run()).exit).toBe(0);
+      expect((await verify()).exit).toBe(0);
+      expect((await rollback()).json).toMatchObject({ identical: true });
+    });
+
+    test.each<[string, string, RegExp]>([
+      [
+        'a unique index that is made before',
+        `${INDEX}, transform({ collection: 'people', up: (doc) => ({ ...doc, key: 'x' }) })`,
+        /uniqueCollisionCount":1/,
+      ],
+      [
+        'a validator that is set before',
+        `${REPLACED.replace("'moderate'", "'strict'").replace('mark: 1', 'mark: 2')}, transform({ collection: 'people', up: ${UP} })`,
+        /validationFailureCount":2/,
+      ],
+    ])('and it is said where it would: %s', async (_, steps, says) => {
+      const { dry, run } = await place(
+        steps,
+        insert('people', [
+          { _id: 0, key: 0 },
+          { _id: 1, key: 1 },
+        ]),
+      );
+      const found = await dry();
+      expect([found.exit, JSON.stringify(found.json)]).toEqual([4, expect.stringMatching(says)]);
+      const done = await run('--max-failures', '5');
+      expect(done.exit).toBe(4);
+    });
+  });
+
+  describe('claim nothing that was not checked:', () => {
+    test.each<[string, string, object]>([
+      [
+        'every document failed',
+        "transform({ collection: 'people', up: () => { throw new Error('no'); } })",
+        { idempotent: null, deterministic: null },
+      ],
+      [
+        'nothing is there',
+        `transform({ collection: 'people', filter: { none: 1 }, up: ${UP} })`,
+        { idempotent: null, deterministic: null },
+      ],
+      [
+        'a fresh ObjectId in what a script inserts',
+        "script({ collections: ['people'], async up(ctx) { await ctx.insert('people', [{ _id: Math.random(), n: 1 }]); } })",
+        { deterministic: false, impureFields: ['_id'] },
+      ],
+      [
+        'a script that goes another way each time',
+        "script({ collections: ['people'], async up(ctx) { globalThis.turn = 1 + (globalThis.turn ?? 0); await ctx.update('people', { _id: globalThis.turn % 2 }, (doc) => ({ ...doc, mark: 1 })); } })",
+        { deterministic: false },
+      ],
+      [
+        'an _id by its seed',
+        "script({ collections: ['people'], async up(ctx) { for (const { _id } of await ctx.db.find('people')) await ctx.insert('people', [{ _id: ctx.id('copy', _id), n: 1 }]); } })",
+        { deterministic: true, wouldInsert: 3 },
+      ],
+    ])('%s', async (_, steps, report) => {
+      const { dry } = await place(steps, people());
+      expect((await dry()).json).toMatchObject(report);
+    });
+
+    test('a script with _ids by their seeds inserts each once, however often it is stopped', async () => {
+      const { db, run } = await place(
+        "script({ collections: ['copies'], async up(ctx) { await ctx.insert('copies', (await ctx.db.find('people')).map(({ _id }) => ({ _id: ctx.id(_id), of: _id }))); } })",
+        async (base) => {
+          await people(40)(base);
+          await base.createCollection('copies');
+        },
+      );
+      expect((await run('--limit', '10', '--batch-size', '7')).exit).toBe(7);
+      expect((await run()).exit).toBe(0);
+      expect(await db.collection('copies').countDocuments()).toBe(40);
+    });
+  });
+
+  test('--only and --limit are obeyed by a dry run as by a run', async () => {
+    const { dry, run, db } = await place(`transform({ collection: 'people', up: ${UP} })`, people(20));
+    expect((await dry()).json).toMatchObject({ wouldChange: 20, limit: null });
+    const [only, limit] = [
+      ['--only', '7'],
+      ['--limit', '5'],
+    ];
+    const look = async (more: readonly string[]) => (await run('--dry-run', ...more)).json;
+    expect(await look(only as string[])).toMatchObject({ scanned: 1, wouldChange: 1, isOnly: true });
+    expect(await look(limit as string[])).toMatchObject({ scanned: 5, wouldChange: 5, limit: 5 });
+    expect((await run(...(limit as string[]))).json).toMatchObject({ changed: 5 });
+    expect(await db.collection('people').countDocuments({ mark: 1 })).toBe(5);
+  });
+
+  test('what a transform has copied and references leave dangling, as announced, is not held against the run', async () => {
+    const { db, dry, run, verify } = await place(
+      "transform({ collection: 'people', up: (doc) => (doc.team === undefined ? { ...doc, team: doc.key } : doc) }), references({ collection: 'people', path: 'team', to: 'teams', by: 'n' })",
+      async (base) => {
+        await people(4)(base);
+        await insert('teams', [
+          { _id: 'zero', n: 0 },
+          { _id: 'other', n: 7 },
+        ])(base);
+      },
+    );
+    expect((await dry()).json['references']).toMatchObject([{ keys: 2, dangling: 2 }]);
+    expect((await run()).exit).toBe(0);
+    expect((await verify()).json).toMatchObject({ ok: true });
+    await db.collection<{ _id: string }>('teams').deleteOne({ _id: 'zero' });
+    expect((await verify()).exit).toBe(6);
+  });
 });

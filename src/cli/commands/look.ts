@@ -14,7 +14,9 @@ import {
   statusWithReadiness,
   verify,
 } from '../../godwit.js';
+import { formatCount } from '../../kernel/units.js';
 import type { DoctorResult } from '../../verbs/doctor.js';
+import type { MigrationStatus } from '../../verbs/status.js';
 import { action, type Call, type Invocation, whereLine } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { countingNumber, durationOption } from '../options.js';
@@ -52,6 +54,34 @@ async function watch(invocation: Invocation, session: Session, id: string | unde
   return EXIT.interrupted;
 }
 
+/** What keeps a migration from being called done; null: nothing. */
+function undone({ state, fileUnchanged, failed }: MigrationStatus): string | null {
+  if (fileUnchanged === false) return 'its file was changed since it ran';
+  if (state !== 'completed') return state;
+  return failed > 0 ? `${formatCount(failed)} in quarantine` : null;
+}
+
+async function check(invocation: Invocation, id: string | undefined): Promise<number> {
+  const { io } = invocation;
+  return invocation.withSession(async (session) => {
+    const rows = id === undefined ? await listMigrations(session) : [await statusOf(session, id)];
+    const found = rows.flatMap((row) => {
+      const because = undone(row);
+      return because === null ? [] : { migration: row.id, because };
+    });
+    io.json({ migrations: rows, ok: found.length === 0, found });
+    io.print([
+      whereLine(session),
+      '',
+      found.length === 0
+        ? `${io.paint('ok', 'ALL DONE')}: ${formatCount(rows.length)} migrations are completed.`
+        : `${io.paint('fail', 'NOT DONE')}: ${formatCount(found.length)} of ${formatCount(rows.length)} migrations.`,
+      ...found.map(({ migration, because }) => `  x ${migration}   ${because}`),
+    ]);
+    return found.length === 0 ? EXIT.done : EXIT.found;
+  });
+}
+
 export function addLook(program: Command, call: Call): void {
   const show = (invocation: Invocation, id: string | undefined, isWatched: boolean): Promise<number> =>
     invocation.withSession(async (session) => {
@@ -67,9 +97,10 @@ export function addLook(program: Command, call: Call): void {
     .command('status [id]')
     .description('one migration in full, or all: state, progress, lease, failures, history')
     .option('--watch', 'redraw every second until Ctrl-C')
+    .option('--check', 'for CI: exit 6 when something is pending, under way, failed, or changed since it ran')
     .action(
-      action<[string | undefined, { watch?: boolean }]>(call, (invocation, _options, id, flags) =>
-        show(invocation, id, flags.watch === true),
+      action<[string | undefined, { watch?: boolean; check?: boolean }]>(call, (invocation, _options, id, flags) =>
+        flags.check ? check(invocation, id) : show(invocation, id, flags.watch === true),
       ),
     );
   addVerify(program, call);

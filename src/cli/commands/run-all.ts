@@ -1,11 +1,12 @@
 /** `run --all`. */
 import { GodwitError } from '../../errors.js';
-import { type Session, startAll } from '../../godwit.js';
+import { dryRunAll, type Session, startAll } from '../../godwit.js';
+import type { DryRunAllResult } from '../../verbs/dry-run-all.js';
 import type { RunAllResult } from '../../verbs/run-all.js';
 import { type Invocation, whereLine } from '../command.js';
 import { EXIT, restingExit } from '../exit-codes.js';
 import { errorJson, showError } from '../output/errors.js';
-import { renderAll } from '../render/run-all.js';
+import { renderAll, renderAllLooks } from '../render/run-all.js';
 
 export interface AllFlags {
   readonly batchSize?: number;
@@ -15,7 +16,7 @@ export interface AllFlags {
 }
 
 /** What is asked about one migration only. */
-const OF_ONE = ['dryRun', 'sample', 'out', 'showValues', 'limit', 'only', 'follow', 'phase'] as const;
+const OF_ONE = ['sample', 'out', 'showValues', 'limit', 'only', 'follow', 'phase'] as const;
 
 /** @throws GodwitError GODWIT_USAGE for an id, or for what only one migration can be asked */
 export function requireAllAlone(id: string | undefined, flags: Readonly<Record<string, unknown>>): void {
@@ -33,6 +34,28 @@ function exitOf({ migrations, error }: RunAllResult): number {
   if (last && last.state === 'failed') return EXIT.failed;
   if (last && last.state !== 'completed') return restingExit(last.state);
   return migrations.some(({ result }) => result !== null && result.failed > 0) ? EXIT.withFailures : EXIT.done;
+}
+
+const exitOfLook = ({ ok, migrations }: DryRunAllResult): number => {
+  if (ok) return EXIT.done;
+  return migrations.find(({ error }) => error !== null)?.error?.exitCode ?? EXIT.withFailures;
+};
+
+/** `run --all --dry-run`: a report of each that is pending. */
+export async function lookDryAtAll(invocation: Invocation, session: Session, flags: AllFlags): Promise<number> {
+  const { io } = invocation;
+  const progress = invocation.progress(session, 'all that is pending (dry run)');
+  const { batchSize } = flags;
+  const all = await dryRunAll(session, { batchSize, signal: invocation.interrupts.signal }).finally(() =>
+    progress.stop(),
+  );
+  io.json({
+    ...all,
+    migrations: all.migrations.map(({ error, ...one }) => ({ ...one, ...(error ? errorJson(error) : {}) })),
+  });
+  const where = whereLine(session);
+  io.print([where, '', ...renderAllLooks(all, io.paint, io.columns)]);
+  return exitOfLook(all);
 }
 
 export async function runAll(invocation: Invocation, session: Session, flags: AllFlags): Promise<number> {

@@ -9,7 +9,7 @@ import { countingNumber, wholeNumber } from '../options.js';
 import { errorJson, showError } from '../output/errors.js';
 import { renderDryRun } from '../render/dry-run.js';
 import { renderFailures, renderRun } from '../render/run.js';
-import { requireAllAlone, runAll } from './run-all.js';
+import { lookDryAtAll, requireAllAlone, runAll } from './run-all.js';
 
 interface RunFlags {
   readonly all?: boolean;
@@ -35,6 +35,8 @@ async function lookDry(invocation: Invocation, session: Session, id: string, fla
   const { report, clearSamples } = await dryRun(session, id, {
     phase: flags.phase,
     sample: flags.sample,
+    only: flags.only,
+    limit: flags.limit,
     batchSize: flags.batchSize,
     out: flags.out,
     showValues,
@@ -138,6 +140,7 @@ export function addRun(program: Command, call: Call): void {
       action<[string | undefined, RunFlags]>(call, async (invocation, _options, id, flags) => {
         if (flags.all) {
           requireAllAlone(id, { ...flags });
+          if (flags.dryRun) return invocation.withSession((session) => lookDryAtAll(invocation, session, flags));
           return invocation.withSession((session) => runAll(invocation, session, flags), true);
         }
         if (id === undefined)

@@ -25,8 +25,15 @@ export interface DryRunView {
 const MAX_FIELDS = 12;
 const MAX_GROUPS = 8;
 
+/** What was looked at, where that is not all. */
+function partOf({ sample, limit, isOnly, scanned }: DryRunReport): string {
+  if (isOnly) return ' (--only)';
+  if (limit !== null) return ` (as far as --limit ${formatCount(limit)})`;
+  return sample === null ? '' : ` (a sample of ${formatCount(scanned)})`;
+}
+
 function verdict({ report, paint }: DryRunView): string {
-  const of = report.sample === null ? '' : ` (a sample of ${formatCount(report.scanned)})`;
+  const of = partOf(report);
   const { wouldChange, wouldInsert, wouldDelete, scanned, wouldFail, validationFailureCount, uniqueCollisionCount } =
     report;
   const inserts = wouldInsert > 0 ? ` and ${formatCount(wouldInsert)} be inserted` : '';
@@ -38,10 +45,23 @@ function verdict({ report, paint }: DryRunView): string {
   if (uniqueCollisionCount > 0) bad.push(`${formatCount(uniqueCollisionCount)} would COLLIDE in a unique index`);
   const refused = report.schema.filter(isRefused).length;
   if (refused > 0) bad.push(`${formatCount(refused)} schema ${refused === 1 ? 'step' : 'steps'} would be REFUSED`);
-  if (!report.idempotent) bad.push('up() is NOT IDEMPOTENT');
-  if (!report.deterministic) bad.push('up() is NOT DETERMINISTIC');
+  if (report.idempotent === false) bad.push('up() is NOT IDEMPOTENT');
+  if (report.deterministic === false) bad.push('up() is NOT DETERMINISTIC');
   const tail = bad.length === 0 ? 'nothing would fail.' : paint('fail', `${bad.join(', ')}.`);
   return `${paint('bold', 'NOTHING WAS WRITTEN.')} ${changes}; ${tail}`;
+}
+
+/** What is not known is not called good. */
+const said = (verdict: boolean | null, yes: string, no: string): string =>
+  verdict === null ? 'not checked' : verdict ? yes : no;
+
+function collisionsIn({
+  uniqueCollisionCount,
+  uniqueIndexes: { checked, notChecked },
+}: DryRunReport): [string, string] {
+  if (uniqueCollisionCount > 0) return [`${formatCount(uniqueCollisionCount)} collisions`, 'FAIL'];
+  if (checked + notChecked === 0) return ['none there', 'ok'];
+  return notChecked === 0 ? ['0 collisions', 'ok'] : [`${notChecked} not checked`, 'WARN'];
 }
 
 function safety(report: DryRunReport): string[][] {
@@ -49,16 +69,14 @@ function safety(report: DryRunReport): string[][] {
   return [
     [
       'applied twice',
-      report.idempotent ? 'same result' : `differs: ${report.impureFields.slice(0, 3).join(', ')}`,
-      report.idempotent ? 'ok' : 'FAIL',
+      report.idempotent === false
+        ? `differs: ${report.impureFields.slice(0, 3).join(', ')}`
+        : said(report.idempotent, 'same result', ''),
+      said(report.idempotent, 'ok', 'FAIL'),
     ],
-    ['deterministic', report.deterministic ? 'yes' : 'no', report.deterministic ? 'ok' : 'FAIL'],
+    ['deterministic', said(report.deterministic, 'yes', 'no'), said(report.deterministic, 'ok', 'FAIL')],
     ['reversible', `from the ${report.reversible}`, report.reversible.includes('not') ? 'FAIL' : 'ok'],
-    [
-      'unique indexes',
-      `${formatCount(report.uniqueCollisionCount)} collisions`,
-      report.uniqueCollisionCount === 0 ? 'ok' : 'FAIL',
-    ],
+    ['unique indexes', ...collisionsIn(report)],
     ['validator', `${formatCount(report.validationFailureCount)} refused`, validator],
     [
       'values that disappear',

@@ -1,8 +1,10 @@
 /** How a run of everything that was pending ended. */
 import { formatCount, formatDuration } from '../../kernel/units.js';
+import { isClean } from '../../verbs/dry-run.js';
+import type { DryRunAllResult } from '../../verbs/dry-run-all.js';
 import type { RunAllEntry, RunAllResult } from '../../verbs/run-all.js';
 import type { Paint } from '../output/io.js';
-import { nextLines, table } from '../output/layout.js';
+import { nextLines, table, wrap } from '../output/layout.js';
 
 const STANDS: Readonly<Record<Exclude<RunAllEntry['share'], 'ran'>, string>> = {
   done: 'completed before',
@@ -45,5 +47,34 @@ export function renderAll(all: RunAllResult, paint: Paint): string[] {
     ...lines.map((line) => `  ${line}`),
     ...(rows.length === 0 ? [] : ['']),
     ...nextLines(nextOf(all)),
+  ];
+}
+
+/** What a dry run of everything that is pending has found, a line each. */
+export function renderAllLooks({ migrations, ok }: DryRunAllResult, paint: Paint, columns: number): string[] {
+  const [first] = migrations;
+  if (!first) return ['NOTHING TO LOOK AT: no migration is pending.', '', ...nextLines(['godwit list'])];
+  const rows = migrations.map(({ migration, report, error }) => [
+    migration,
+    error ? 'refused' : report && isClean(report) ? 'ok' : 'FAIL',
+    report ? formatCount(report.wouldChange + report.wouldInsert + report.wouldDelete) : '',
+    report ? formatCount(report.wouldFail) : '',
+  ]);
+  const notes = migrations.flatMap(({ migration, error, report }) => [
+    ...(error ? wrap(`  x ${migration}: ${error.message}`, columns, '      ') : []),
+    ...(report?.notChecked ?? []).flatMap((what) => wrap(`  ? ${migration}: not checked: ${what}`, columns, '      ')),
+  ]);
+  const after =
+    migrations.length > 1
+      ? wrap('  ? each was looked at with the database as it is now: those before it have not run', columns, '      ')
+      : [];
+  return [
+    `${paint('bold', 'NOTHING WAS WRITTEN.')} ${formatCount(migrations.length)} pending: ${ok ? 'nothing would fail.' : paint('fail', 'not all would go through.')}`,
+    '',
+    ...table([['migration', '', 'would change', 'would fail'], ...rows], [2, 3]).map((line) => `  ${line}`),
+    '',
+    ...notes,
+    ...after,
+    ...nextLines([`godwit run ${first.migration} --dry-run   the report of one`, ...(ok ? ['godwit run --all'] : [])]),
   ];
 }

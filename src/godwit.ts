@@ -15,7 +15,8 @@ import {
   throttleRun,
 } from './verbs/control.js';
 import { type DoctorResult, doctor } from './verbs/doctor.js';
-import { type DryRunOptions, type DryRunReport, dryRun } from './verbs/dry-run.js';
+import { type DryRunOptions, dryRun } from './verbs/dry-run.js';
+import type { DryRunReport } from './verbs/dry-run-report.js';
 import { type PurgeOptions, type PurgeResult, purge } from './verbs/purge.js';
 import { type RollbackOptions, type RollbackResult, startRollback } from './verbs/rollback.js';
 import { type RunOptions, type RunResult, startRun } from './verbs/run.js';
@@ -30,8 +31,9 @@ export { waive } from './verbs/contract.js';
 export { pauseRun, resumeRun, stopRun, throttleRun } from './verbs/control.js';
 export { createMigration } from './verbs/create.js';
 export { doctor, doctorWithout } from './verbs/doctor.js';
-export { dryRun, isClean } from './verbs/dry-run.js';
+export { dryRun } from './verbs/dry-run.js';
 export { dryRunAll } from './verbs/dry-run-all.js';
+export { isClean } from './verbs/dry-run-report.js';
 export { initProject } from './verbs/init.js';
 export { purge } from './verbs/purge.js';
 export { startRollback } from './verbs/rollback.js';

@@ -1,7 +1,7 @@
 /** The demo's own look at the database, independent of the runner. */
 import { randomBytes } from 'node:crypto';
 import { type Db, MongoClient } from 'mongodb';
-import { requireVersion } from '../mongo/connect.js';
+import { requireVersion } from '../kernel/server-version.js';
 
 /** A name that nobody has: on a server that is not ours, nothing else is touched. */
 const newDatabase = (): string => `godwit_demo_${randomBytes(4).toString('hex')}`;

@@ -29,7 +29,7 @@ import type { Author } from './map-sources.js';
 import { planMerge } from './merge-plan.js';
 import { rangeChunks, singleChunks } from './new-chunks.js';
 import { currentOwner, whoami } from './owner.js';
-import { newRecords } from './schema-work.js';
+import { newRecords } from './schema-records.js';
 
 /** Documents in a chunk, about: small enough to spread over workers, large enough that a chunk outlives its set-up. */
 const CHUNK_DOCUMENTS = 10_000;

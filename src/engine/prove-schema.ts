@@ -2,7 +2,7 @@
 import type { SchemaOperation } from '../domain/schema-operation.js';
 import { isCarriedOut } from '../mongo/schema-look.js';
 import { type Check, equal, type VerifyFacts } from './checks.js';
-import { beforeOf } from './schema-work.js';
+import { beforeOf } from './schema-records.js';
 
 /** Two steps about one index, or one validator: the later one decides. */
 function isSameThing(a: SchemaOperation, b: SchemaOperation): boolean {

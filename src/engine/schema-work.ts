@@ -19,7 +19,6 @@ import {
   readCollection,
   rename,
   setValidator,
-  unpacked,
 } from '../mongo/schema.js';
 import { hasIndex, hasValidator, isCarriedOut, lookAt, refusalOf, wantedValidator } from '../mongo/schema-look.js';
 import { classifyBatchError, isDuplicateKey, isNetworkError, translateServerError } from '../mongo/server-errors.js';
@@ -27,25 +26,11 @@ import { leaseLost } from './doubt.js';
 import { faultPoint } from './fault-points.js';
 import { patiently } from './patiently.js';
 import type { RunContext } from './run-context.js';
+import { beforeOf, NOTHING, refusedStep } from './schema-records.js';
 import type { RunFacts } from './with-lease.js';
 
 /** How often the build of an index is looked at, in ms. */
 const BUILD_LOOK_MS = 5_000;
-
-const NOTHING = new Binary(packed({}));
-
-/** The plan of a migration's schema steps. */
-export const newRecords = ({ loaded }: Pick<RunFacts, 'loaded'>): SchemaRecord[] =>
-  loaded.schema.map(({ at, step: { operation } }) => ({
-    at,
-    kind: operation.kind,
-    collection: operation.collection,
-    text: describeOperation(operation),
-    ...{ state: 'open', before: null, left: null },
-  }));
-
-/** What was there before a schema step. */
-export const beforeOf = ({ before }: SchemaRecord): Document => (before ? unpacked(before.buffer) : {});
 
 export class SchemaWork {
   readonly #records: SchemaRecord[];
@@ -295,12 +280,3 @@ export class SchemaWork {
     return null;
   }
 }
-
-const refusedStep = (operation: SchemaOperation, message: string, { run }: RunContext): GodwitError =>
-  new GodwitError('GODWIT_SCHEMA', message, {
-    next: [
-      `mend what was found in ${operation.collection}`,
-      `godwit run ${run.migration}        goes on from here`,
-      `godwit rollback ${run.migration}   goes back`,
-    ],
-  });

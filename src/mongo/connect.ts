@@ -8,6 +8,7 @@ import {
 } from 'mongodb';
 import { GodwitError } from '../errors.js';
 import { redactUris } from '../kernel/redact.js';
+import { requireVersion } from '../kernel/server-version.js';
 import { addressesOf, isLoopback } from './addresses.js';
 import { listenToHeartbeats } from './heartbeats.js';
 import { translateServerError } from './server-errors.js';
@@ -121,17 +122,6 @@ async function inWords(error: unknown, uri: string): Promise<GodwitError> {
 export async function reconnect(client: MongoClient): Promise<void> {
   await client.close();
   await client.connect();
-}
-
-/** `collectionUUID`, which every read carries, came with MongoDB 6.0. */
-const OLDEST_MAJOR = 6;
-
-/** @throws GodwitError GODWIT_SERVER_VERSION */
-export function requireVersion(version: string): void {
-  if (Number.parseInt(version, 10) >= OLDEST_MAJOR) return;
-  throw new GodwitError('GODWIT_SERVER_VERSION', `wanted MongoDB ${OLDEST_MAJOR}.0 or later, found ${version}`, {
-    next: ['update the server'],
-  });
 }
 
 interface Hello {

@@ -1,7 +1,8 @@
 /** `run --all --dry-run`: a dry run of every migration that is pending, in their order, each of the database as it is now. */
 import type { GodwitError } from '../errors.js';
 import { translateServerError } from '../mongo/server-errors.js';
-import { type DryRunReport, dryRun, isClean } from './dry-run.js';
+import { dryRun } from './dry-run.js';
+import { type DryRunReport, isClean } from './dry-run-report.js';
 import { inOrder, loadAll } from './order.js';
 import { standingOf } from './run-all.js';
 import type { Session } from './session.js';

@@ -35,7 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'events.ts',
   ],
   'godwit.ts': ['verbs', 'errors.ts', 'events.ts'],
-  demo: ['embedded', 'errors.ts'],
+  demo: ['kernel', 'embedded', 'errors.ts'],
   cli: ['kernel', 'domain', 'config', 'report', 'verbs', 'godwit.ts', 'demo', 'errors.ts', 'events.ts'],
   'index.ts': ['domain', 'verbs', 'godwit.ts', 'errors.ts', 'events.ts'],
 };

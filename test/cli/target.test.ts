@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { DemoServer } from '../../src/demo/server.js';
-import { requireVersion } from '../../src/mongo/connect.js';
+import { requireVersion } from '../../src/kernel/server-version.js';
 import { type CommandOptions, runCommand, runJson } from '../support/command.js';
 import { useDatabase } from '../support/database.js';
 import { makeProject } from '../support/project.js';

@@ -1,7 +1,8 @@
 /** Fields under other names, on a real server: the very same values, and back to the same bytes. */
 import { Decimal128, Double, Long, UUID } from 'mongodb';
 import { describe, expect, inject, test } from 'vitest';
-import { dryRun, isClean } from '../../src/verbs/dry-run.js';
+import { dryRun } from '../../src/verbs/dry-run.js';
+import { isClean } from '../../src/verbs/dry-run-report.js';
 import { startRollback } from '../../src/verbs/rollback.js';
 import { startRun } from '../../src/verbs/run.js';
 import { closeSession, openSession } from '../../src/verbs/session.js';

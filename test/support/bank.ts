@@ -2,7 +2,8 @@
 import { fileURLToPath } from 'node:url';
 import type { Db, Document } from 'mongodb';
 import { expect } from 'vitest';
-import { dryRun, isClean } from '../../src/verbs/dry-run.js';
+import { dryRun } from '../../src/verbs/dry-run.js';
+import { isClean } from '../../src/verbs/dry-run-report.js';
 import { startRollback } from '../../src/verbs/rollback.js';
 import { startRun } from '../../src/verbs/run.js';
 import { closeSession, openSession } from '../../src/verbs/session.js';

@@ -2,7 +2,7 @@
 import { formatBytes, formatCount, formatDuration, formatShare } from '../../kernel/units.js';
 import type { FieldCounts } from '../../report/fields.js';
 import type { Sample } from '../../report/samples.js';
-import { type DryRunReport, isClean } from '../../verbs/dry-run.js';
+import { type DryRunReport, isClean } from '../../verbs/dry-run-report.js';
 import { isRefused } from '../../verbs/schema.js';
 import type { Paint } from '../output/io.js';
 import { bar, cutEnd, cutMiddle, nextLines, padEnd, table, wrap } from '../output/layout.js';

@@ -1,7 +1,7 @@
 /** How a run of everything that was pending ended. */
 import { formatCount, formatDuration } from '../../kernel/units.js';
-import { isClean } from '../../verbs/dry-run.js';
 import type { DryRunAllResult } from '../../verbs/dry-run-all.js';
+import { isClean } from '../../verbs/dry-run-report.js';
 import type { RunAllEntry, RunAllResult } from '../../verbs/run-all.js';
 import type { Paint } from '../output/io.js';
 import { nextLines, table, wrap } from '../output/layout.js';

@@ -17,6 +17,7 @@ import {
 import { type DoctorResult, doctor } from './verbs/doctor.js';
 import { type DryRunOptions, dryRun } from './verbs/dry-run.js';
 import type { DryRunReport } from './verbs/dry-run-report.js';
+import { type ForgetResult, forget } from './verbs/forget.js';
 import { type PurgeOptions, type PurgeResult, purge } from './verbs/purge.js';
 import { type RollbackOptions, type RollbackResult, startRollback } from './verbs/rollback.js';
 import { type RunOptions, type RunResult, startRun } from './verbs/run.js';
@@ -34,6 +35,7 @@ export { doctor, doctorWithout } from './verbs/doctor.js';
 export { dryRun } from './verbs/dry-run.js';
 export { dryRunAll } from './verbs/dry-run-all.js';
 export { isClean } from './verbs/dry-run-report.js';
+export { forget } from './verbs/forget.js';
 export { initProject } from './verbs/init.js';
 export { purge } from './verbs/purge.js';
 export { startRollback } from './verbs/rollback.js';
@@ -152,6 +154,11 @@ export class Godwit implements AsyncDisposable {
 
   amend(id: string, because: string): Promise<AmendResult> {
     return amend(this.session, id, because);
+  }
+
+  /** Closes a run that nobody can finish. */
+  forget(id: string, because: string): Promise<ForgetResult> {
+    return forget(this.session, id, because);
   }
 
   /** Answers for what must hold before a `contract` phase and cannot be looked at: readers, watch, backup. */

@@ -8,7 +8,7 @@ import { addLook } from './commands/look.js';
 import { addProject } from './commands/project.js';
 import { addRollback } from './commands/rollback.js';
 import { addRun } from './commands/run.js';
-import { addWaive } from './commands/waive.js';
+import { addForget, addWaive } from './commands/waive.js';
 
 export function buildProgram(call: Call): Command {
   const { stdout } = call.surroundings;
@@ -43,6 +43,7 @@ export function buildProgram(call: Call): Command {
   addRun(program, call);
   addControl(program, call);
   addWaive(program, call);
+  addForget(program, call);
   addRollback(program, call);
   addDemo(program, call);
   for (const command of program.commands) command.exitOverride().configureOutput(output);

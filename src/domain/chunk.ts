@@ -134,6 +134,8 @@ export interface UndoCounters {
   readonly reinserted: number;
   /** Restored field by field: later edits of the application are kept. */
   readonly keptFields: number;
+  /** Restored over later edits of the same fields, as was asked for. */
+  readonly overwritten: number;
   /** Found as before the run already. */
   readonly alreadyBack: number;
   /** Deleted by the application since. */
@@ -143,7 +145,7 @@ export interface UndoCounters {
 }
 
 export const NO_UNDO: UndoCounters = {
-  ...{ restored: 0, removed: 0, reinserted: 0, keptFields: 0 },
+  ...{ restored: 0, removed: 0, reinserted: 0, keptFields: 0, overwritten: 0 },
   ...{ alreadyBack: 0, goneSince: 0, conflicts: 0 },
 };
 

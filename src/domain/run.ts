@@ -154,6 +154,8 @@ export interface SchemaRecord {
   readonly collection: string;
   /** In words. */
   readonly text: string;
+  /** As BSON: it is taken back without the migration's file, too. Missing in runs of older versions. */
+  readonly operation?: Binary;
   readonly state: SchemaState;
   /** What was there before, as BSON; null before it was looked at. */
   readonly before: Binary | null;

@@ -96,7 +96,7 @@ function insertedRow(entry: AuditEntry, current: StoredDocument, options: UndoOp
   const restore: Restore = { change: removalOf(current), how: 'removed', order: [] };
   if (sha256(current.bytes).equals(entry.hash)) return { restore, counts: 'removed' };
   if (options.onConflict === 'force')
-    return { restore, conflict: conflictOf(current, namesOf(current), OVERWRITTEN, options), counts: 'keptFields' };
+    return { restore, conflict: conflictOf(current, namesOf(current), OVERWRITTEN, options), counts: 'overwritten' };
   const because = 'the run inserted it, and the application changed it since';
   return { conflict: conflictOf(current, [], because, options), counts: 'conflicts' };
 }
@@ -121,7 +121,7 @@ function deletedRow({ before }: AuditEntry, current: StoredDocument | undefined,
     return {
       restore: { change: replacement(before, current), how: 'whole', order: [] },
       conflict,
-      counts: 'keptFields',
+      counts: 'overwritten',
     };
   }
   const because = 'the run deleted it, and the application has inserted another one with its _id since';
@@ -159,7 +159,7 @@ function updatedRow(entry: AuditEntry, current: StoredDocument, options: UndoOpt
   if (inverse.conflicts.length === 0) return { restore, counts: 'keptFields' };
   const fields = inverse.conflicts.map(({ field }) => field);
   if (options.onConflict === 'force') {
-    return { restore, conflict: conflictOf(current, fields, OVERWRITTEN, options), counts: 'keptFields' };
+    return { restore, conflict: conflictOf(current, fields, OVERWRITTEN, options), counts: 'overwritten' };
   }
   const byDown = options.down?.(current);
   if (byDown) return { restore: byFields(byDown), counts: 'keptFields' };

@@ -197,6 +197,19 @@ export async function rollBackOnly(
   };
 }
 
+/**
+ * Overwrites, in a run that is rolled back, what its rollback has left in conflict, and nothing else.
+ *
+ * @returns what was done with these; what the rollback had done before, where it has left none
+ */
+export async function forceLeft(facts: RunFacts, run: RunDocument, dryRun: boolean): Promise<RollbackOutcome> {
+  const before = await storedOutcome(facts, run);
+  const left = before.conflicts.filter(({ because }) => because !== OVERWRITTEN);
+  if (left.length === 0) return before;
+  const byKey = new Map(left.map(({ id }) => [keyOf(id), id]));
+  return rollBackOnly(facts, run, [...byKey.values()], { onConflict: 'force', dryRun });
+}
+
 /** A context for looking only: without a lease. */
 export const lookingContext = (facts: RunFacts, run: RunDocument): RunContext => ({
   ...facts,

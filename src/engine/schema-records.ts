@@ -17,8 +17,13 @@ export const newRecords = ({ loaded }: Pick<RunFacts, 'loaded'>): SchemaRecord[]
     kind: operation.kind,
     collection: operation.collection,
     text: describeOperation(operation),
+    operation: new Binary(packed({ operation })),
     ...{ state: 'open', before: null, left: null },
   }));
+
+/** What a schema step does, from the record of it; null in runs of older versions. */
+export const operationOf = ({ operation }: SchemaRecord): SchemaOperation | null =>
+  operation ? (unpacked(operation.buffer)['operation'] as SchemaOperation) : null;
 
 /** What was there before a schema step. */
 export const beforeOf = ({ before }: SchemaRecord): Document => (before ? unpacked(before.buffer) : {});

@@ -169,6 +169,26 @@ function moved(chunk: Chunk, seq: number, undone: UndoBatch): ChunkUndo {
   };
 }
 
+/**
+ * A document goes back to what it was, whatever a validator says that came since; where the user may not pass it by, the
+ * document is a conflict.
+ */
+export class Bypass {
+  #state: 'no' | 'yes' | 'denied' = 'no';
+
+  get isBypassed(): boolean {
+    return this.#state === 'yes';
+  }
+
+  /** True for an error after which the next try is another one. */
+  takes(error: unknown): boolean {
+    if (this.#state === 'no' && error instanceof RefusedDocument && codeOf(error.cause) === 121) this.#state = 'yes';
+    else if (this.#state === 'yes' && codeOf(causeOf(error)) === 13) this.#state = 'denied';
+    else return false;
+    return true;
+  }
+}
+
 /** Undoes the newest batch of the chunk that is not undone yet; redone until it is committed. */
 export async function undoBatch(
   context: StepContext,
@@ -178,7 +198,7 @@ export async function undoBatch(
 ): Promise<UndoOutcome> {
   const effort = new Effort(context.settings.batchSize, { ...context.settings, target: context.target });
   const seq = nextUndo(chunk);
-  let bypass: 'no' | 'yes' | 'denied' = 'no';
+  const validator = new Bypass();
   let outcome: UndoOutcome | undefined;
   for (;;) {
     try {
@@ -186,7 +206,7 @@ export async function undoBatch(
       await faultPoint('rollback:before-read');
       outcome = await inTransaction(
         session,
-        () => body(context, chunk, seq, { onConflict, effort, session, bypass: bypass === 'yes' }),
+        () => body(context, chunk, seq, { onConflict, effort, session, bypass: validator.isBypassed }),
         commitPatience(context, session),
       ).finally(() => context.watch.release(session));
       await faultPoint('rollback:after-commit');
@@ -199,9 +219,7 @@ export async function undoBatch(
         return { undone: NO_UNDO_BATCH, chunk: isThere, redone: effort.redone };
       }
       context.activity.redone(error);
-      if (bypass === 'no' && error instanceof RefusedDocument && codeOf(error.cause) === 121) bypass = 'yes';
-      else if (bypass === 'yes' && codeOf(causeOf(error)) === 13) bypass = 'denied';
-      else if (!(error instanceof CheckpointMismatch))
+      if (!validator.takes(error) && !(error instanceof CheckpointMismatch))
         await effort.after(error, context.signal, commitPatience(context).note);
       if (context.signal.aborted) throw context.signal.reason;
     }

@@ -17,7 +17,7 @@ import { applyWrites } from '../mongo/write-batch.js';
 import { leaseLost } from './doubt.js';
 import { Effort } from './effort.js';
 import { commitPatience, isRange, readFrom, type StepContext } from './run-context.js';
-import { downOf, requireExact, restoreWrite, toDecided } from './undo-batch.js';
+import { Bypass, downOf, requireExact, restoreWrite, toDecided } from './undo-batch.js';
 
 type Decide = (session: ClientSession | undefined, effort: Effort) => Promise<UndoBatch>;
 
@@ -25,6 +25,7 @@ type Decide = (session: ClientSession | undefined, effort: Effort) => Promise<Un
 async function undoAside(context: StepContext, session: ClientSession, decide: Decide): Promise<UndoBatch> {
   const chunk: Chunk = await idsChunk(context.state, context.run._id, context.stepIndex, 'late', context.fence);
   const effort = new Effort(context.settings.batchSize, { ...context.settings, target: context.target });
+  const validator = new Bypass();
   for (;;) {
     try {
       return await inTransaction(
@@ -47,14 +48,18 @@ async function undoAside(context: StepContext, session: ClientSession, decide: D
           );
           effort.writing = undone.restores.map(({ change }) => change.before.key);
           context.watch.hold(session, effort.roundTripMs);
-          await applyWrites(context.target, undone.restores.map(restoreWrite), { session, isSingle: effort.isSingle });
+          await applyWrites(context.target, undone.restores.map(restoreWrite), {
+            session,
+            isSingle: effort.isSingle,
+            bypassDocumentValidation: validator.isBypassed,
+          });
           await requireExact(context, undone.restores, effort, session);
           return undone;
         },
         commitPatience(context, session),
       ).finally(() => context.watch.release(session));
     } catch (error) {
-      await effort.after(error, context.signal, commitPatience(context).note);
+      if (!validator.takes(error)) await effort.after(error, context.signal, commitPatience(context).note);
       if (context.signal.aborted) throw context.signal.reason;
     }
   }

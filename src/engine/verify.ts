@@ -108,7 +108,8 @@ async function checkReferences(facts: VerifyFacts, stepIndex: number, uuid: stri
   return checks;
 }
 
-async function checkAudit(facts: VerifyFacts): Promise<Check[]> {
+/** The audit of a run: whole, and as it was written. */
+export async function checkAudit(facts: VerifyFacts): Promise<Check[]> {
   const { run, state } = facts;
   if (run.purged) {
     const when = `purged on ${run.purged.at.toISOString().slice(0, 10)}: ${run.purged.because}`;

@@ -65,6 +65,12 @@ export async function retireRun(state: State, run: string, fence: string): Promi
   return (await state.runs.updateOne(underLease(run, fence), { $set: { current: false } })).matchedCount === 1;
 }
 
+/** Closes a run that nobody can finish: it no longer counts, and says why. @returns false where it is not the current one */
+export async function forgetRun(state: State, { _id, state: at }: RunDocument, note: Note): Promise<boolean> {
+  const change = [{ $set: { current: false, lease: null, ...noted(at, at, note) } }];
+  return (await state.runs.updateOne({ _id, current: true }, change)).matchedCount === 1;
+}
+
 /** Who did something to a run, and why. */
 interface Note {
   readonly by: string;

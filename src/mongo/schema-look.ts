@@ -149,6 +149,18 @@ async function doublesInTheWay(db: Db, operation: Of<'createIndex'>): Promise<Ou
   return { ...CLEAR, refusal, first, isOfDocuments: true };
 }
 
+/** Documents whose date has passed: an array counts by its least one. */
+async function countExpired(db: Db, { collection, key, options }: Of<'createIndex'>): Promise<number> {
+  const [path] = Object.keys(key);
+  const seconds: unknown = options['expireAfterSeconds'];
+  if (path === undefined || typeof seconds !== 'number') return 0;
+  const limit = { $subtract: ['$$NOW', seconds * 1_000] };
+  const partial = (options['partialFilterExpression'] ?? {}) as Document;
+  const date = { $cond: [{ $isArray: `$${path}` }, { $min: `$${path}` }, `$${path}`] };
+  const expired = { $expr: { $and: [{ $eq: [{ $type: date }, 'date'] }, { $lt: [date, limit] }] } };
+  return db.collection(collection).countDocuments({ $and: [partial, expired] } as Filter<Document>);
+}
+
 const isOfPlaces = ({ key }: Of<'createIndex'>): boolean =>
   Object.values(key).some((kind) => kind === '2dsphere' || kind === '2d');
 
@@ -166,6 +178,14 @@ async function lookAtIndex(db: Db, operation: Of<'createIndex'>, gone: ReadonlyS
   if (other !== undefined) return refused(other);
   const documents = (await arraysInTheWay(db, operation)) ?? (await doublesInTheWay(db, operation));
   if (documents) return documents;
+  const expired = await countExpired(db, operation);
+  if (expired > 0)
+    return {
+      ...CLEAR,
+      warnings: [
+        `${formatCount(expired)} ${expired === 1 ? 'document' : 'documents'} of ${collection} would be DELETED at once by this TTL index: the date has passed`,
+      ],
+    };
   const unseen = `not checked: whether every document of ${collection} has a place that the index can take`;
   return isOfPlaces(operation) ? { ...CLEAR, warnings: [unseen] } : CLEAR;
 }

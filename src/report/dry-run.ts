@@ -21,6 +21,7 @@ import { sampleDocumentIds } from '../mongo/sample-ids.js';
 import { requireTargetOrNew, type Target } from '../mongo/target.js';
 import { refusedByValidator } from '../mongo/validator-probe.js';
 import { Collisions } from './collisions.js';
+import { Expiring } from './expiring.js';
 import { checkPurity, type Evidence } from './purity.js';
 import type { Visibility } from './samples.js';
 import { StepAnalysis } from './step-analysis.js';
@@ -38,6 +39,8 @@ export interface DryRunFacts {
   readonly maxBatchBytes: number;
   readonly transformTimeoutMs: number;
   readonly visibility: Visibility;
+  /** The server's time, in ms. */
+  readonly nowMs: number;
   readonly signal: AbortSignal;
   /** Documents to look at, chosen at random; all when left out. */
   readonly sample?: number;
@@ -132,6 +135,7 @@ export async function judge(
   }
   const staying = changes.filter(({ kind }) => kind !== 'delete');
   await analysis.collisions.add(staying);
+  analysis.expiring.add(staying);
   await probeValidator(facts, analysis, staying);
 }
 
@@ -196,13 +200,17 @@ async function* sampledDocuments(
   }
 }
 
-/** In the unique indexes that there will be. */
-export const collisionsIn = ({ db, earlier }: DryRunFacts, { name, uuid }: Target): Promise<Collisions> =>
-  Collisions.of(db.collection(name), {
-    isThere: uuid !== '',
-    schema: earlier.schema.filter(({ collection }) => collection === name),
-    isUnsure: earlier.written.has(name),
-  });
+/** An empty one for a step. */
+export async function analysisOf(facts: DryRunFacts, step: Unit, target: Target): Promise<StepAnalysis> {
+  const { db, earlier, visibility, nowMs } = facts;
+  const toBe = {
+    isThere: target.uuid !== '',
+    schema: earlier.schema.filter(({ collection }) => collection === target.name),
+  };
+  const collection = db.collection(target.name);
+  const collisions = await Collisions.of(collection, { ...toBe, isUnsure: earlier.written.has(target.name) });
+  return new StepAnalysis(step, target, collisions, visibility, await Expiring.of(collection, { ...toBe, nowMs }));
+}
 
 function portionsOf(facts: DryRunFacts, from: ReadFrom, step: DocumentUnit): AsyncGenerator<readonly StoredDocument[]> {
   if (facts.only) return onlyDocuments(facts, from, step, facts.only);
@@ -218,7 +226,7 @@ export async function analyseStep(
   progress: (scanned: number) => void,
 ): Promise<StepAnalysis> {
   const target = asItWillBe(await requireTargetOrNew(facts.db, step.collection, facts.created), facts.earlier);
-  const analysis = new StepAnalysis(step, target, await collisionsIn(facts, target), facts.visibility);
+  const analysis = await analysisOf(facts, step, target);
   analysis.isUnsure = isUnsure(facts, step);
   const { db, canonicals } = facts;
   const from: ReadFrom = { db, collection: step.collection, uuid: target.uuid, canonicals };

@@ -10,10 +10,10 @@ import { grouped } from '../kernel/grouped.js';
 import { keyOf } from '../mongo/lookups.js';
 import type { CanonicalsOf } from '../mongo/read-batch.js';
 import { requireTargetOrNew } from '../mongo/target.js';
-import { asItWillBe, collisionsIn, type DryRunFacts, judge } from './dry-run.js';
+import { analysisOf, asItWillBe, type DryRunFacts, judge } from './dry-run.js';
 import { type Duplicate, duplicateOf } from './duplicates.js';
 import type { Double } from './merge-report.js';
-import { StepAnalysis } from './step-analysis.js';
+import type { StepAnalysis } from './step-analysis.js';
 
 /** Groups that the report lists. */
 const MAX_LISTED = 1_000;
@@ -70,7 +70,7 @@ export async function analyseMerge(
   const target = asItWillBe(await requireTargetOrNew(db, step.collection, created), facts.earlier);
   const plan = await planMerge(step, { db, signal, created, ...author });
   const groups = groupsOf(plan, step);
-  const analysis = new StepAnalysis(step, target, await collisionsIn(facts, target), facts.visibility);
+  const analysis = await analysisOf(facts, step, target);
   const gathered = new Gathered(step);
   const rowsOf = async (ids: readonly unknown[]): Promise<MemberRow[]> =>
     ids.flatMap((id) => groups.get(keyOf(id)) ?? []);

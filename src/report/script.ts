@@ -10,8 +10,8 @@ import { elementsOf } from '../kernel/raw-bson.js';
 import type { ReadFrom } from '../mongo/read-batch.js';
 import { readOnlyDb } from '../mongo/read-only-db.js';
 import { requireTargetOrNew } from '../mongo/target.js';
-import { analyseStep, asItWillBe, collisionsIn, type DryRunFacts, judge } from './dry-run.js';
-import { StepAnalysis } from './step-analysis.js';
+import { analyseStep, analysisOf, asItWillBe, type DryRunFacts, judge } from './dry-run.js';
+import type { StepAnalysis } from './step-analysis.js';
 
 async function* documentsFor(
   facts: DryRunFacts,
@@ -43,9 +43,9 @@ async function analyseGiven(
   made: Made,
   progress: (scanned: number) => void,
 ): Promise<StepAnalysis> {
-  const { db, visibility, signal } = facts;
+  const { db, signal } = facts;
   const target = asItWillBe(await requireTargetOrNew(db, step.collection, facts.created), facts.earlier);
-  const analysis = new StepAnalysis(step, target, await collisionsIn(facts, target), visibility);
+  const analysis = await analysisOf(facts, step, target);
   const from: ReadFrom = { db, collection: step.collection, uuid: target.uuid };
   const own = madeIn(made, step.collection);
   if (!step.insert) analysis.unseen = own.size;

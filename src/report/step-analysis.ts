@@ -13,6 +13,7 @@ import type { Target } from '../mongo/target.js';
 import type { Collisions } from './collisions.js';
 import { Disappearances } from './disappearances.js';
 import type { Duplicate } from './duplicates.js';
+import type { Expiring } from './expiring.js';
 import { FailureGroups } from './failure-groups.js';
 import { FieldHistogram } from './fields.js';
 import type { MergeReport } from './merge-report.js';
@@ -82,6 +83,7 @@ export class StepAnalysis {
     readonly target: Target,
     readonly collisions: Collisions,
     private readonly visibility: Visibility,
+    readonly expiring: Expiring,
   ) {
     this.disappearances = new Disappearances(step.drops);
   }

@@ -123,6 +123,7 @@ export async function analyse(
     maxBatchBytes: settings.maxBatchBytes,
     transformTimeoutMs: settings.transformTimeoutMs,
     visibility: { showValues: options.showValues ?? false, redact: session.config.settings.redact },
+    nowMs: Date.now() - session.server.clockOffsetMs,
     signal: options.signal ?? NEVER,
     earlier: earlierThan(loaded, 0),
     ...(options.sample === undefined ? {} : { sample: options.sample }),

@@ -55,12 +55,21 @@ function passedOver(analysis: StepAnalysis): string[] {
   );
 }
 
+/** The server would not wait for anybody. */
+const expiringIn = ({ step, expiring }: StepAnalysis): string[] =>
+  expiring
+    .list()
+    .map(
+      ({ index, documents }) =>
+        `${documents} ${documents === 1 ? 'document' : 'documents'} of ${step.collection} would be DELETED at once by the TTL index ${index}: the date has passed`,
+    );
+
 export async function warningsOf(
   session: Session,
   loaded: LoadedMigration,
   steps: readonly StepAnalysis[],
 ): Promise<string[]> {
-  const warnings = steps.flatMap((step) => [...lostKeys(step), ...passedOver(step)]);
+  const warnings = steps.flatMap((step) => [...lostKeys(step), ...passedOver(step), ...expiringIn(step)]);
   for (const step of loaded.units)
     for (const { from, foreignField, merged } of Object.values<StepLookup>(step.lookup)) {
       if (foreignField === '_id' || merged !== undefined) continue;

@@ -59,6 +59,8 @@ export interface DryRunReport {
   readonly uniqueIndexes: { readonly checked: number; readonly notChecked: number };
   readonly validationFailures: readonly Listed[];
   readonly validationFailureCount: number;
+  /** Documents that a TTL index would delete at once, since their key becomes a date that has passed. */
+  readonly wouldExpire: number;
   /** What could not be checked, and why. */
   readonly notChecked: readonly string[];
   readonly warnings: readonly string[];

@@ -162,6 +162,7 @@ export async function dryRun(session: Session, id: string, options: DryRunOption
     },
     validationFailures: steps.flatMap((step) => step.validationFailures),
     validationFailureCount: sum(steps, (step) => step.validationCount),
+    wouldExpire: sum(steps, ({ expiring }) => expiring.list().reduce((total, one) => total + one.documents, 0)),
     notChecked: notCheckedOf(steps),
     warnings: [
       ...(await dependencyNotes(session, loaded)),

@@ -1,4 +1,5 @@
 /** In which order migrations go: each after those that it depends on, otherwise by their ids; and back the other way. */
+import { writtenOf } from '../domain/chunk.js';
 import { phaseId, splitPhaseId } from '../domain/expand-contract.js';
 import type { RunDocument } from '../domain/run.js';
 import { GodwitError } from '../errors.js';
@@ -6,7 +7,7 @@ import { didYouMean } from '../kernel/nearest.js';
 import { findMigrations } from '../migration/find.js';
 import { type LoadedMigration, loadPhases } from '../migration/load.js';
 import { countFailures } from '../mongo/failures.js';
-import { findCurrentRun, listDependants } from '../mongo/runs.js';
+import { findCurrentRun, listCurrentRuns, listDependants } from '../mongo/runs.js';
 import type { Session } from './session.js';
 
 const dependenciesOf = ({ migration }: LoadedMigration): readonly string[] => migration.dependsOn ?? [];
@@ -110,5 +111,37 @@ export async function requireNoDependants({ state }: Session, { migration }: Run
     'GODWIT_DEPENDENCY',
     `wanted nothing that builds on ${migration} before it is rolled back, found ${last.migration} ${last.state}`,
     { next: [`godwit rollback ${last.migration}   first`, 'godwit list'] },
+  );
+}
+
+/** Runs that went forwards over collections of this one, later: the newest first. */
+export async function laterOn({ state }: Session, run: RunDocument): Promise<readonly RunDocument[]> {
+  const own = new Set(run.steps.map(({ uuid }) => uuid));
+  // Phases of one migration depend on each other: that is looked at already.
+  const baseOf = (id: string): string => splitPhaseId(id)?.migration ?? id;
+  const isLater = ({ migration, steps, direction, counters, startedAt }: RunDocument): boolean =>
+    baseOf(migration) !== baseOf(run.migration) &&
+    direction === 'up' &&
+    startedAt.getTime() > run.startedAt.getTime() &&
+    writtenOf(counters) > 0 &&
+    steps.some(({ uuid }) => own.has(uuid));
+  return (await listCurrentRuns(state)).filter(isLater).reverse();
+}
+
+/** What a later run has written would be taken for the application's. @throws GodwitError GODWIT_DEPENDENCY */
+export async function requireNoLater(session: Session, run: RunDocument): Promise<void> {
+  const [last] = await laterOn(session, run);
+  if (!last) return;
+  const collections = new Set(run.steps.map(({ collection }) => collection));
+  const shared = last.steps.flatMap(({ collection }) => (collections.has(collection) ? collection : []));
+  throw new GodwitError(
+    'GODWIT_DEPENDENCY',
+    `wanted no later run on the collections of ${run.migration} before it is rolled back, found ${last.migration} ${last.state} on ${[...new Set(shared)].join(', ')}`,
+    {
+      next: [
+        `godwit rollback ${last.migration}   first`,
+        `godwit rollback ${run.migration} --dry-run   looks at it all the same`,
+      ],
+    },
   );
 }

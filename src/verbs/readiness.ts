@@ -3,8 +3,8 @@ import { writtenOf } from '../domain/chunk.js';
 import type { RunDocument } from '../domain/run.js';
 import { readinessOf } from '../engine/readiness.js';
 import { isGodwitError } from '../errors.js';
-import { loadById } from './by-id.js';
 import { requireAuditKept, runFacts, runSettings, type Session } from './session.js';
+import { loadOrRecall } from './without-file.js';
 
 /** What a rollback would do now; of a large run as told by a sample of its batches. */
 export interface RollbackReadiness {
@@ -40,9 +40,9 @@ export async function rollbackReadiness(session: Session, run: RunDocument): Pro
   if (of === 0 || run.state === 'rolled-back') return null;
   try {
     requireAuditKept(run);
-    const loaded = await loadById(session, run.migration);
+    const { loaded } = await loadOrRecall(session, run.migration);
     const seen = await readinessOf(runFacts(session, loaded, runSettings(session.config)), run);
-    const { restored, removed, reinserted, ...counters } = seen.counters;
+    const { restored, removed, reinserted, overwritten: _none, ...counters } = seen.counters;
     const exactly = restored + removed + reinserted;
     return { sampled: seen.sampled, of, exactly, ...counters, noBefore: seen.noBefore, unknownBecause: null };
   } catch (error) {

@@ -4,15 +4,22 @@ import type { RunDocument, RunState } from '../domain/run.js';
 import { OVERWRITTEN } from '../domain/undo.js';
 import { requireGround } from '../engine/ground.js';
 import { isLeavingGround } from '../engine/lead.js';
-import { type RollbackOutcome, rollBack, rollBackDry, rollBackOnly, storedOutcome } from '../engine/rollback.js';
+import {
+  forceLeft,
+  type RollbackOutcome,
+  rollBack,
+  rollBackDry,
+  rollBackOnly,
+  storedOutcome,
+} from '../engine/rollback.js';
+import { operationOf } from '../engine/schema-records.js';
 import type { RunFacts } from '../engine/with-lease.js';
 import { requireTransactions } from '../mongo/connect.js';
 import { killSessions, sessionId } from '../mongo/leases.js';
 import { translateServerError } from '../mongo/server-errors.js';
 import { ShownId } from '../report/shown-id.js';
-import { loadById } from './by-id.js';
 import { idsOf } from './document-id.js';
-import { requireNoDependants } from './order.js';
+import { laterOn, requireNoDependants, requireNoLater } from './order.js';
 import { type SchemaView, schemaViews } from './schema.js';
 import {
   readyState,
@@ -23,6 +30,7 @@ import {
   runSettings,
   type Session,
 } from './session.js';
+import { loadOrRecall } from './without-file.js';
 
 export interface RollbackOptions {
   readonly dryRun?: boolean | undefined;
@@ -48,7 +56,7 @@ export interface ConflictView {
 export interface UndoneDocument {
   readonly collection: string;
   readonly id: ShownId;
-  readonly result: 'keptFields' | 'goneSince' | 'conflict' | 'noBefore';
+  readonly result: 'keptFields' | 'overwritten' | 'goneSince' | 'conflict' | 'noBefore';
 }
 
 export interface RollbackResult {
@@ -64,6 +72,8 @@ export interface RollbackResult {
   readonly reinserted: number;
   /** Restored field by field, later edits of other fields kept. */
   readonly keptFields: number;
+  /** Restored over what the application had written since, as was asked for. */
+  readonly overwritten: number;
   readonly alreadyBack: number;
   readonly goneSince: number;
   /** Documents that came later, have no before image, and were taken back by `down`. */
@@ -79,6 +89,8 @@ export interface RollbackResult {
   readonly insertsKnown: boolean;
   /** Its schema steps, and how far they are taken back. */
   readonly schema: readonly SchemaView[];
+  /** What else is to be known of it. */
+  readonly warnings: readonly string[];
   /** True when every document is byte for byte as before the run, and every collection and index. */
   readonly identical: boolean;
   readonly seconds: number;
@@ -90,15 +102,26 @@ function documentsOf({ conflicts, notes, newcomers }: RollbackOutcome): UndoneDo
     result: UndoneDocument['result'],
   ): UndoneDocument => ({ collection, id: new ShownId(id), result });
   return [
-    ...conflicts.map((one) => view(one, one.because === OVERWRITTEN ? 'keptFields' : 'conflict')),
+    ...conflicts.map((one) => view(one, one.because === OVERWRITTEN ? 'overwritten' : 'conflict')),
     ...notes.map((one) => view(one, one.result)),
     ...newcomers.listed.map((one) => view(one, 'noBefore')),
   ];
 }
 
-function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number): RollbackResult {
+/** What a TTL index has deleted while it was there, nobody knows. */
+const madeTimeIndex = ({ schema = [] }: RunDocument): boolean =>
+  schema.some((record) => {
+    const operation = operationOf(record);
+    const isMade = ['done', 'undoing', 'undone'].includes(record.state);
+    return isMade && operation?.kind === 'createIndex' && operation.options['expireAfterSeconds'] !== undefined;
+  });
+
+function resultOf(
+  outcome: RollbackOutcome,
+  { dryRun, elapsedMs, warnings }: Pick<RollbackResult, 'dryRun' | 'warnings'> & { readonly elapsedMs: number },
+): RollbackResult {
   const { run, counters, conflicts, newcomers } = outcome;
-  const { restored, removed, reinserted, keptFields, alreadyBack, goneSince } = counters;
+  const { restored, removed, reinserted, keptFields, overwritten, alreadyBack, goneSince } = counters;
   return {
     migration: run.migration,
     runId: run._id,
@@ -108,6 +131,7 @@ function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number):
     removed,
     reinserted,
     keptFields,
+    overwritten,
     alreadyBack,
     goneSince,
     byDown: newcomers.restored,
@@ -122,10 +146,12 @@ function resultOf(outcome: RollbackOutcome, dryRun: boolean, elapsedMs: number):
     documents: documentsOf(outcome),
     insertsKnown: newcomers.isSure,
     schema: schemaViews(run),
+    warnings,
     identical:
       newcomers.isSure &&
+      !madeTimeIndex(run) &&
       (run.schema ?? []).every(({ left }) => left === null) &&
-      keptFields + goneSince + counters.conflicts + newcomers.count === 0 &&
+      keptFields + overwritten + goneSince + counters.conflicts + newcomers.count === 0 &&
       // What down() took back was not there before the run.
       newcomers.restored === 0,
     seconds: elapsedMs / 1_000,
@@ -138,7 +164,7 @@ async function prepare(
   options: RollbackOptions,
   onSessions: RunFacts['onSessions'],
 ): Promise<{ facts: RunFacts; run: RunDocument }> {
-  const loaded = await loadById(session, id);
+  const { loaded } = await loadOrRecall(session, id);
   const run = await requireRun(session, loaded.id);
   requireAuditKept(run);
   requireSameFile(loaded, run);
@@ -159,10 +185,13 @@ async function carryOut(
     const ids = await idsOf(session, facts.loaded, options.only, run._id);
     return rollBackOnly(facts, run, ids, { onConflict, dryRun });
   }
-  // A second rollback has nothing to do but to say what was done, unless it may overwrite what the first one left.
-  if (run.state === 'rolled-back' && onConflict !== 'force') return storedOutcome(facts, run);
+  // Rolled back is rolled back: what the application has written since is its own. A second one says what was done, or
+  // overwrites what the first one has left.
+  if (run.state === 'rolled-back')
+    return onConflict === 'force' ? forceLeft(facts, run, dryRun) : storedOutcome(facts, run);
   if (dryRun) return rollBackDry(facts, run, { onConflict });
   await requireNoDependants(session, run);
+  await requireNoLater(session, run);
   if (!isLeavingGround(run)) await requireGround(facts, run);
   return rollBack(facts, run, { onConflict });
 }
@@ -183,7 +212,17 @@ export function startRollback(session: Session, id: string, options: RollbackOpt
     });
     if (!options.dryRun) await readyState(session);
     const outcome = await carryOut(session, facts, run, options);
-    return resultOf(outcome, options.dryRun ?? false, performance.now() - startedAt);
+    const later = await laterOn(session, run);
+    return resultOf(outcome, {
+      dryRun: options.dryRun ?? false,
+      warnings: [
+        ...later.map((one) => `${one.migration} has run later on the same collection: roll it back first`),
+        ...(madeTimeIndex(run)
+          ? ['the run made a TTL index: what it has deleted meanwhile is not known, and not back']
+          : []),
+      ],
+      elapsedMs: performance.now() - startedAt,
+    });
   };
   const result = work().catch((error: unknown) => {
     throw translateServerError(error);

@@ -42,6 +42,8 @@ export interface MigrationStatus extends Rate {
   readonly checksum: string | null;
   /** False when the file is not the one that the run began with. */
   readonly fileUnchanged: boolean | null;
+  /** `changed` since its run began; `missing`: the run is known from the state only. */
+  readonly file: 'there' | 'changed' | 'missing';
   readonly runId: string | null;
   readonly scanned: number;
   readonly changed: number;
@@ -159,6 +161,7 @@ function withRun(
     because,
     checksum: run.checksum,
     fileUnchanged: file ? file.checksum === run.checksum : null,
+    file: file ? (file.checksum === run.checksum || file.checksum === null ? 'there' : 'changed') : 'missing',
     runId: run._id,
     ...addCounters(NO_COUNTERS, run.counters),
     total,
@@ -199,6 +202,7 @@ function pending(id: string, file: FileFacts): MigrationStatus {
     because: file.broken,
     checksum: file.checksum,
     fileUnchanged: null,
+    file: 'there',
     runId: null,
     ...NO_COUNTERS,
     total: 0,

@@ -1,9 +1,11 @@
 /** `verify`: proves the migration's current run. */
 import type { Check, Verification } from '../engine/checks.js';
 import { verifyRun } from '../engine/verify.js';
+import { verifyFromState } from '../engine/verify-state.js';
 import { ShownId } from '../report/shown-id.js';
-import { loadById, requireNotContracted } from './by-id.js';
+import { requireNotContracted } from './by-id.js';
 import { requireRun, requireSameFile, runSettings, type Session } from './session.js';
+import { loadOrRecall } from './without-file.js';
 
 interface ShownCheck extends Omit<Check, 'listed'> {
   /** The first documents of a check that lists, and does not judge. */
@@ -26,14 +28,14 @@ export interface VerifyOptions {
 /** Reads everything, writes nothing. */
 export async function verify(session: Session, id: string, options: VerifyOptions = {}): Promise<VerifyResult> {
   const startedAt = performance.now();
-  const loaded = await loadById(session, id);
+  const { loaded, hasFile } = await loadOrRecall(session, id);
   const run = await requireRun(session, loaded.id);
   requireSameFile(loaded, run);
   await requireNotContracted(session, loaded);
   const { db, state, events, config } = session;
   const { transformTimeoutMs } = runSettings(config);
   const signal = options.signal ?? new AbortController().signal;
-  const verification = await verifyRun({
+  const verification = await (hasFile ? verifyRun : verifyFromState)({
     db,
     state,
     loaded,

@@ -55,7 +55,7 @@ const ROWS: readonly Row[] = [
     what: 'the same, forced: overwritten',
     act: (contacts) => contacts.updateOne(ONE, { $set: { mail: 'new@x.test' } }),
     options: { onConflict: 'force' },
-    counts: { restored: 1, keptFields: 1, conflicts: 0 },
+    counts: { restored: 1, overwritten: 1, keptFields: 0, conflicts: 0 },
     ends: { mail: 'Ada@X.test', note: 'n', fax: '1', first: 'Ada' },
   },
   {

@@ -88,14 +88,16 @@ export function renderFailures(failures: MigrationStatus['failures'], columns: n
 }
 
 function rollbackHeadline(result: RollbackResult, paint: Paint): string {
-  const { restored, removed, reinserted, keptFields, alreadyBack } = result;
-  const back = `${formatCount(restored + removed + reinserted + keptFields + alreadyBack)} documents`;
+  const { restored, removed, reinserted, keptFields, overwritten, alreadyBack } = result;
+  const back = `${formatCount(restored + removed + reinserted + keptFields + overwritten + alreadyBack)} documents`;
   const isOne = result.conflicts === 1;
   const left = `${result.dryRun ? 'would be' : isOne ? 'is' : 'are'} left as ${isOne ? 'it is' : 'they are'}`;
   const conflicts =
     result.conflicts > 0
       ? paint('fail', `${formatCount(result.conflicts)} ${isOne ? 'CONFLICTS' : 'CONFLICT'} and ${left}`)
-      : 'no conflict';
+      : overwritten > 0
+        ? `${formatCount(overwritten)} over later edits, as it was asked for`
+        : 'no conflict';
   if (result.dryRun) return `${paint('bold', 'NOTHING WAS WRITTEN.')} ${back} would be as before; ${conflicts}.`;
   if (result.state !== 'rolled-back')
     return `${paint('run', result.state.toUpperCase())}: ${back} are as before the run so far; ${conflicts}. It can be resumed.`;
@@ -112,6 +114,7 @@ export function renderRollback(
     ['ok inserted again', result.reinserted, 'removed by the run: byte for byte'],
     ['ok already back', result.alreadyBack, 'found as before the run'],
     ['~  restored, edits kept', result.keptFields, 'the application changed other fields since; those stay'],
+    ['!  overwritten', result.overwritten, 'the application had changed the same field since; as it was asked for'],
     ['x  conflict', result.conflicts, 'the application changed the same field since; left alone'],
     ['-  gone since', result.goneSince, 'deleted by the application; stays deleted'],
     ['~  back by down()', result.byDown, 'inserted since the run; the migration has an inverse'],
@@ -145,6 +148,7 @@ export function renderRollback(
       ? []
       : ['  ?  what was inserted while the run went on cannot be told: the change stream has lost its history']),
     identical,
+    ...result.warnings.flatMap((what) => wrap(`  ! ${what}`, options.columns, '      ')),
     '',
     ...nextLines(rollbackNext(result)),
   ];

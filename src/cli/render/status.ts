@@ -73,7 +73,7 @@ export function renderList(rows: readonly MigrationStatus[], where: string, pain
       paintState(row, paint),
       doneText(row),
       row.failed > 0 ? formatCount(row.failed) : '',
-      row.updatedAt ? formatTime(row.updatedAt) : '-',
+      row.file === 'there' ? (row.updatedAt ? formatTime(row.updatedAt) : '-') : paint('fail', `file ${row.file}`),
     ]),
   ]);
   const first = sorted[0];
@@ -170,6 +170,7 @@ export function renderStatus(
       'checksum',
       `${row.checksum.slice(0, 12)}${row.fileUnchanged === false ? '  (the FILE WAS CHANGED since: put it back, or godwit amend)' : ''}`,
     ]);
+  if (row.file === 'missing') facts.push(['file', 'missing: rollback and status need none, run and verify do']);
   if (row.runId)
     facts.push(
       ['run', row.runId],

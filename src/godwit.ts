@@ -53,8 +53,11 @@ export type GodwitOptions = Partial<
   readonly cwd?: string;
 };
 
-/** A run under way: its events, its progress, its result. */
-export class RunHandle<Result> {
+/**
+ * A run under way: its events, its progress, its result. It can be awaited as its result can; an error that nobody waits
+ * for is an unhandled rejection, as of any promise, and never lost.
+ */
+export class RunHandle<Result> implements PromiseLike<Result> {
   /** Scanned documents and the total, of the whole run. */
   progress: { readonly scanned: number; readonly total: number } = { scanned: 0, total: 0 };
   readonly #events: Events;
@@ -70,8 +73,15 @@ export class RunHandle<Result> {
     this.on('run:batch', ({ counters, total }) => {
       this.progress = { scanned: counters.scanned, total };
     });
-    // Whoever only listens to events need not handle the result as well.
-    result.catch(() => undefined);
+  }
+
+  /** `await g.run(id)` is `await g.run(id).result`. */
+  // biome-ignore lint/suspicious/noThenProperty: a handle is awaited as the promise of its result
+  then<Fulfilled = Result, Rejected = never>(
+    fulfilled?: ((result: Result) => Fulfilled | PromiseLike<Fulfilled>) | null,
+    rejected?: ((reason: unknown) => Rejected | PromiseLike<Rejected>) | null,
+  ): Promise<Fulfilled | Rejected> {
+    return this.result.then(fulfilled, rejected);
   }
 
   /** Listens to what happens; see EventMap for the names. */

@@ -25,6 +25,8 @@ export async function loadDefault(path: string, virtual: Readonly<Record<string,
     moduleCache: false,
     tryNative: false,
     interopDefault: false,
+    // `compilerOptions.paths` of the project.
+    tsconfigPaths: true,
   });
   const loaded: unknown = await jiti.import(path);
   if (loaded === null || typeof loaded !== 'object') return undefined;

@@ -1,11 +1,13 @@
 /**
- * What a migration's checksum covers: its file and every file that it imports by a relative path, directly or not.
+ * What a migration's checksum covers: its file and every file of the project that it imports, by a relative path or by one
+ * of `compilerOptions.paths`, directly or not.
  * SHA-256 over the LF-normalised sources, sorted by path. Packages are not followed.
  */
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, extname, relative, resolve } from 'node:path';
-import { GodwitError } from '../errors.js';
+import { createPathsMatcher, getTsconfig } from 'get-tsconfig';
+import { loadParser } from '../kernel/parser.js';
 
 export interface SourceFile {
   /** Relative to the migration's folder, with `/`. */
@@ -31,8 +33,7 @@ async function isFile(path: string): Promise<boolean> {
   );
 }
 
-async function resolveImport(from: string, specifier: string): Promise<string | undefined> {
-  const base = resolve(dirname(from), specifier);
+async function resolveFile(base: string): Promise<string | undefined> {
   const twin = TYPESCRIPT_TWINS[extname(base)];
   const candidates = [
     base,
@@ -44,24 +45,35 @@ async function resolveImport(from: string, specifier: string): Promise<string | 
   return undefined;
 }
 
-const REQUIRE = /\brequire\s*\(\s*(['"])(\.[^'"]*)\1\s*\)/g;
+const REQUIRE = /\brequire\s*\(\s*(['"])([^'"]+)\1\s*\)/g;
 
-type Parser = typeof import('oxc-parser');
+type Parser = Awaited<ReturnType<typeof loadParser>>;
 
-/** Loaded when first needed: its native part is an optional dependency, and `--help` must work without it. */
-async function loadParser(): Promise<Parser> {
+/** Where a specifier may lead by `compilerOptions.paths` of the project; nowhere without such. */
+type Paths = (specifier: string) => readonly string[];
+
+/** @throws nothing: a tsconfig.json that cannot be read is told when the file is loaded */
+function pathsOf(file: string): Paths {
   try {
-    return await import('oxc-parser');
-  } catch (error) {
-    throw new GodwitError('GODWIT_UNEXPECTED', 'wanted the native part of oxc-parser, found it not installed', {
-      next: ['npm install   without --omit=optional'],
-      cause: error,
-    });
+    const found = getTsconfig(dirname(file));
+    return (found && createPathsMatcher(found)) ?? (() => []);
+  } catch {
+    return () => [];
   }
 }
 
-/** Relative specifiers that the source imports, exports from, imports dynamically by a literal, or requires. */
-function relativeImports({ parseSync }: Parser, path: string, source: string): string[] {
+/** Packages lead to no file. */
+async function resolveImport(from: string, specifier: string, paths: Paths): Promise<string | undefined> {
+  const bases = specifier.startsWith('.') ? [resolve(dirname(from), specifier)] : paths(specifier);
+  for (const base of bases.filter((path) => !path.includes('/node_modules/'))) {
+    const found = await resolveFile(base);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** Specifiers that the source imports, exports from, imports dynamically by a literal, or requires. */
+function importsIn({ parseSync }: Parser, path: string, source: string): string[] {
   if (extname(path) === '.json') return [];
   const { module } = parseSync(path, source);
   const found = [
@@ -70,7 +82,7 @@ function relativeImports({ parseSync }: Parser, path: string, source: string): s
     ...module.dynamicImports.map((entry) => source.slice(entry.moduleRequest.start + 1, entry.moduleRequest.end - 1)),
     ...[...source.matchAll(REQUIRE)].map((match) => match[2] ?? ''),
   ];
-  return [...new Set(found.filter((specifier) => specifier.startsWith('.')))];
+  return [...new Set(found)];
 }
 
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex');
@@ -83,14 +95,15 @@ const hash = (text: string): string => createHash('sha256').update(text).digest(
 export async function checksumOf(file: string, more: readonly string[] = []): Promise<Checksum> {
   const parser = await loadParser();
   const root = dirname(file);
+  const paths = pathsOf(file);
   const sources = new Map<string, string>();
   const open = [file, ...more];
   for (let path = open.pop(); path !== undefined; path = open.pop()) {
     if (sources.has(path)) continue;
     const source = (await readFile(path, 'utf8')).replaceAll('\r\n', '\n');
     sources.set(path, hash(source));
-    for (const specifier of relativeImports(parser, path, source)) {
-      const next = await resolveImport(path, specifier);
+    for (const specifier of importsIn(parser, path, source)) {
+      const next = await resolveImport(path, specifier, paths);
       if (next !== undefined) open.push(next);
     }
   }

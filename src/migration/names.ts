@@ -1,4 +1,4 @@
-/** The name of a migration's file: the minute in which it was made, and words. */
+/** The name of a migration's file: the second in which it was made, and words. */
 import { GodwitError } from '../errors.js';
 
 /** Longest name in a file's name, in characters. */
@@ -9,7 +9,7 @@ const ODD_NAMES: readonly (readonly [RegExp, string])[] = [
   [/[/\\]/, 'a path'],
   [/\p{Cc}/u, 'a control character'],
   [/\.[cm]?[jt]s$/i, "a file's extension"],
-  [/^\d{8}T\d{4}-/, 'a date, which `create` puts in front by itself'],
+  [/^\d{8}T\d{4}(\d{2})?-/, 'a date, which `create` puts in front by itself'],
 ];
 
 function refuseName(found: string): GodwitError {
@@ -39,8 +39,26 @@ export function toKebabCase(name: string): string {
   return kebab;
 }
 
-/** `20261123T0900-unify-contacts`: the minute in UTC, then the name. */
-export function migrationId(name: string, now: Date): string {
-  const minute = now.toISOString().slice(0, 16).replace(/[-:]/g, '');
-  return `${minute}-${toKebabCase(name)}`;
+const STAMP = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})?-/;
+const SECOND_MS = 1_000;
+
+/** When a migration was made, as its id says it, in ms; null for an id without a date. */
+function madeAt(id: string): number | null {
+  const [all, year, month, day, hour, minute, second = '00'] = STAMP.exec(id) ?? [];
+  return all === undefined ? null : Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+}
+
+/**
+ * `20261123T090015-unify-contacts`: the second in UTC, then the name. Ids sort as they were made: behind a later one that
+ * is there already, of the same second or of a clock that is ahead, it takes the second after that.
+ *
+ * @param there ids of the project
+ */
+export function migrationId(name: string, now: Date, there: readonly string[] = []): string {
+  const last = Math.max(...there.flatMap((id) => madeAt(id) ?? []), 0);
+  // One far ahead is somebody's mistake, and no reason for another.
+  const isAhead =
+    last - now.getTime() < 60 * 60 * SECOND_MS && last >= Math.floor(now.getTime() / SECOND_MS) * SECOND_MS;
+  const at = isAhead ? new Date(last + SECOND_MS) : now;
+  return `${at.toISOString().slice(0, 19).replace(/[-:]/g, '')}-${toKebabCase(name)}`;
 }

@@ -4,7 +4,10 @@ import type { MigrationKind } from './scaffold.js';
 export interface TestFacts {
   readonly id: string;
   readonly kind: MigrationKind;
+  /** Of the test. */
   readonly language: 'ts' | 'mjs';
+  /** The extension of the migration. */
+  readonly migration: 'ts' | 'mts' | 'mjs';
   readonly runner: 'node:test' | 'vitest';
   /** The test's path, as it is given to the runner. */
   readonly path: string;
@@ -13,11 +16,8 @@ export interface TestFacts {
 /** Of a migration whose steps are about documents. */
 export type DocumentFacts = TestFacts & { readonly kind: Exclude<MigrationKind, 'schema'> };
 
-export function howToRun({ language, runner, path }: Omit<TestFacts, 'kind'>): string {
-  if (runner === 'vitest') return ` * Run it:  npx vitest run ${path}`;
-  if (language === 'mjs') return ` * Run it:  node --test ${path}`;
-  return ` * Run it:  node --import jiti/register --test ${path}\n * or, from Node 22.18 on:  node --test ${path}`;
-}
+export const howToRun = ({ runner, path }: Omit<TestFacts, 'kind'>): string =>
+  runner === 'vitest' ? ` * Run it:  npx vitest run ${path}` : ` * Run it:  node --test ${path}`;
 
 /** Types of the test's own functions, by language. */
 export const TEST_WORDS = {
@@ -33,11 +33,19 @@ export const TEST_WORDS = {
 } as const;
 
 /** @param type of the test's own, in TypeScript */
-export function importText({ id, language }: TestFacts, type = 'type Doc = Record<string, unknown>;'): string {
+export function importText(
+  { id, language, migration }: TestFacts,
+  type = 'type Doc = Record<string, unknown>;',
+): string {
+  if (language === 'mjs' && migration !== 'mjs')
+    return `
+// As Godwit loads it, so that every Node can run this test: jiti comes with Godwit.
+const { default: migration } = await createJiti(import.meta.url, { tsconfigPaths: true }).import('./${id}.${migration}');
+`;
   if (language === 'mjs') return `import migration from './${id}.mjs';\n`;
   return `
 // By a name in a variable: so every runner finds the .ts file, whatever tsconfig.json says about extensions.
-const MIGRATION: string = './${id}.ts';
+const MIGRATION: string = './${id}.${migration}';
 
 ${type}
 `;
@@ -52,6 +60,10 @@ const DOCUMENTS = {
   script: ['{ _id: 1 }', '{ _id: 1, schemaVersion: 2 }'],
 } as const;
 
+/** What loads the migration in TypeScript where the test is in JavaScript. */
+export const loaderText = ({ language, migration }: TestFacts): string =>
+  language === 'mjs' && migration !== 'mjs' ? "import { createJiti } from 'jiti';\n" : '';
+
 /** What every test begins with: what it is about, what it needs beside `assert` and `test`, and its two documents. */
 export function headText(facts: DocumentFacts, about: readonly string[], needs: string): string {
   const isVitest = facts.runner === 'vitest';
@@ -62,8 +74,8 @@ ${about.map((line) => ` * ${line}`).join('\n')}
  *
 ${howToRun(facts)}
  */
-import assert from 'node:assert/strict';
-${isVitest ? '' : "import { test } from 'node:test';\n"}${needs && `${needs}\n`}${isVitest ? "import { test } from 'vitest';\n" : ''}${importText(facts)}
+import * as assert from 'node:assert/strict';
+${isVitest ? '' : "import { test } from 'node:test';\n"}${needs && `${needs}\n`}${loaderText(facts)}${isVitest ? "import { test } from 'vitest';\n" : ''}${importText(facts)}
 /** A document in the old shape, and what it must become. <- yours */
 const before${doc} = ${before};
 const after${doc} = ${after};

@@ -6,6 +6,7 @@ import {
   headText,
   howToRun,
   importText,
+  loaderText,
   loadText,
   TEST_WORDS,
   type TestFacts,
@@ -65,9 +66,9 @@ function schemaTestText(facts: TestFacts): string {
  *
 ${howToRun(facts)}
  */
-import assert from 'node:assert/strict';
+import * as assert from 'node:assert/strict';
 import { test } from '${from}';
-${importText(facts, type)}
+${loaderText(facts)}${importText(facts, type)}
 /** <- yours */
 const expected = ['createIndex on name-of-the-collection'];
 

@@ -6,7 +6,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, extname, join } from 'node:path';
-import { parseSync, Visitor } from 'oxc-parser';
+import { loadParser } from '../kernel/parser.js';
 import { MODEL_FOLDERS } from './check-script.js';
 
 export interface DeclaredModel {
@@ -71,7 +71,9 @@ interface Found {
   readonly makesSchema: boolean;
 }
 
-function findIn(path: string, source: string): Found {
+type Parser = Awaited<ReturnType<typeof loadParser>>;
+
+function findIn({ parseSync, Visitor }: Parser, path: string, source: string): Found {
   const schemas = new Map<string, string | null>();
   const calls: Node[] = [];
   let makesSchema = false;
@@ -121,9 +123,11 @@ function pluralizer(cwd: string): (name: string) => string | null {
 export async function findDeclaredModels(cwd: string): Promise<DeclaredModel[]> {
   const files = (await Promise.all(MODEL_FOLDERS.map((folder) => listSources(cwd, folder)))).flat();
   const declared: DeclaredModel[] = [];
+  if (files.length === 0) return declared;
+  const parser = await loadParser();
   let pluralize: ((name: string) => string | null) | undefined;
   for (const file of files) {
-    const { models, schemas, makesSchema } = findIn(file, await readFile(join(cwd, file), 'utf8'));
+    const { models, schemas, makesSchema } = findIn(parser, file, await readFile(join(cwd, file), 'utf8'));
     const [option] = schemas.values();
     const found =
       models.length === 0 && makesSchema ? [{ name: nameOfFile(file), collection: option ?? null }] : models;

@@ -17,7 +17,7 @@ export interface CreateOptions {
   readonly name: string;
   /** One of MIGRATION_KINDS; `transform` when left out. */
   readonly kind?: string | undefined;
-  /** The minute in the file's name; now when left out. */
+  /** The second in the file's name; now when left out. */
   readonly now?: Date | undefined;
   readonly cwd: string;
 }
@@ -45,7 +45,7 @@ async function readAuthor(cwd: string): Promise<string> {
 
 function taken(path: string): GodwitError {
   return new GodwitError('GODWIT_EXISTS', `wanted to write a new file, found that ${path} exists`, {
-    next: ['choose another name, or wait a minute: the name begins with the minute', 'godwit list'],
+    next: ['choose another name', 'godwit list'],
     details: { file: path },
   });
 }
@@ -66,30 +66,37 @@ async function writeBoth(cwd: string, paths: CreateResult, texts: CreateResult):
 }
 
 /**
- * Writes `YYYYMMDDTHHMM-name.ts` and `….test.ts` (`.mjs` in a project without TypeScript) into the migrations' folder.
+ * Writes `YYYYMMDDTHHMMSS-name.ts` and `….test.ts` (`.mjs` in a project without TypeScript) into the migrations' folder.
  *
  * @throws GodwitError GODWIT_USAGE for a name or a kind that will not do, GODWIT_EXISTS, GODWIT_MIGRATION_DUPLICATE
  */
 export async function createMigration(options: CreateOptions): Promise<CreateResult> {
   const { config, cwd } = options;
   const kind = requireKind(options.kind ?? 'transform');
-  const id = migrationId(options.name, options.now ?? new Date());
-  const { isTypeScript, packages } = await readProject(cwd);
-  const language = isTypeScript ? 'ts' : 'mjs';
+  const there = await findMigrations(config.migrationsFolder);
+  const id = migrationId(
+    options.name,
+    options.now ?? new Date(),
+    there.map((file) => file.id),
+  );
+  const { isTypeScript, typeScriptExtension, packages } = await readProject(cwd);
+  const migration = isTypeScript ? typeScriptExtension : 'mjs';
+  const written = isTypeScript ? 'ts' : 'mjs';
+  const runner = packages.has('vitest') ? 'vitest' : 'node:test';
+  // Node's own runner takes TypeScript from Node 22.18 on only.
+  const language = runner === 'vitest' ? written : 'mjs';
   const pathOf = (ending: string): string =>
     relative(cwd, join(config.migrationsFolder, `${id}${ending}`)).replaceAll('\\', '/');
-  const paths = { file: pathOf(`.${language}`), test: pathOf(`.test.${language}`) };
-  const twin = (await findMigrations(config.migrationsFolder)).find((file) => file.id === id);
+  const paths = { file: pathOf(`.${migration}`), test: pathOf(`.test.${language}`) };
+  const twin = there.find((file) => file.id === id);
   if (twin) throw taken(relative(cwd, twin.path).replaceAll('\\', '/'));
   if (await exists(join(cwd, paths.test))) throw taken(paths.test);
   await mkdir(config.migrationsFolder, { recursive: true });
   await writeBoth(cwd, paths, {
-    file: migrationText({ id, kind, language, author: await readAuthor(cwd) }),
+    file: migrationText({ id, kind, language: written, author: await readAuthor(cwd) }),
     test: migrationTestText({
       id,
-      kind,
-      language,
-      runner: packages.has('vitest') ? 'vitest' : 'node:test',
+      ...{ kind, language, migration, runner },
       path: paths.test,
     }),
   });

@@ -26,6 +26,7 @@ import {
   verdictOf,
 } from './dry-run-report.js';
 import { dependencyNotes } from './order.js';
+import { pruneReports, reportsFolder } from './reports.js';
 import { requireForeignTargets, requireSteps } from './requirements.js';
 import { foresee } from './schema.js';
 import { type Session, VERSION } from './session.js';
@@ -63,8 +64,7 @@ async function keepDuplicates(
 }
 
 function reportBase({ config }: Session, { migration, takenAt }: Pick<DryRunReport, 'migration' | 'takenAt'>): string {
-  const stamp = takenAt.replace(/[-:]/g, '').replace(/\..*$/, 'Z');
-  return join(config.cwd, '.godwit', 'reports', `${migration}-${stamp}`);
+  return join(reportsFolder(config.cwd), `${migration}-${takenAt.replace(/[-:.]/g, '')}`);
 }
 
 /** Keeps the report, masked, under `.godwit/reports/`, and where else it was asked for. */
@@ -80,6 +80,7 @@ async function keep(
   const whole: DryRunReport = { ...report, hash, files: [...files, ...more] };
   const text = `${JSON.stringify(whole, null, 2)}\n`;
   for (const file of files) await writeWhole(file, 'the report', [text]);
+  await pruneReports(session.config.cwd);
   return whole;
 }
 

@@ -29,8 +29,8 @@ async function add(work: Work, path: string, text: string, twins: readonly strin
 
 const CONFIG_NAMES = ['ts', 'mts', 'js', 'mjs', 'cjs', 'json'].map((extension) => `godwit.config.${extension}`);
 
-async function addConfig(work: Work, { isTypeScript }: Project): Promise<void> {
-  await add(work, `godwit.config.${isTypeScript ? 'ts' : 'mjs'}`, configText(), CONFIG_NAMES);
+async function addConfig(work: Work, { isTypeScript, typeScriptExtension }: Project): Promise<void> {
+  await add(work, `godwit.config.${isTypeScript ? typeScriptExtension : 'mjs'}`, configText(), CONFIG_NAMES);
 }
 
 /** The folder that the configuration names; `.gitkeep` lets git hold it while it is empty. */

@@ -1,12 +1,15 @@
 /** What a project's `package.json` and files say about it: which language, module system and packages it uses. */
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { getTsconfig } from 'get-tsconfig';
 import * as z from 'zod';
 import { GodwitError } from '../errors.js';
 
 export interface Project {
   /** A tsconfig.json, or typescript among its packages: new files are TypeScript. */
   readonly isTypeScript: boolean;
+  /** Of a new file in TypeScript: `.mts` where a `.ts` file would be CommonJS to the compiler, which cannot import ES modules. */
+  readonly typeScriptExtension: 'ts' | 'mts';
   /** What a `.js` file is. */
   readonly moduleSystem: 'esm' | 'cjs';
   /** Names in dependencies, devDependencies and peerDependencies. */
@@ -40,6 +43,18 @@ async function readManifest(path: string): Promise<z.output<typeof manifest>> {
   }
 }
 
+/** Values of `compilerOptions.module` by which the package's `type` decides what a `.ts` file is. */
+const BY_TYPE = /^node(16|18|20|next)$/i;
+
+function isByType(cwd: string): boolean {
+  try {
+    return BY_TYPE.test(String(getTsconfig(cwd)?.config.compilerOptions?.module));
+  } catch {
+    // Not to be read: the compiler says why.
+    return false;
+  }
+}
+
 /**
  * Reads the project in `cwd`; a folder without package.json is one of plain JavaScript.
  *
@@ -50,6 +65,7 @@ export async function readProject(cwd: string): Promise<Project> {
   const packages = new Set(Object.keys({ ...dependencies, ...devDependencies, ...peerDependencies }));
   return {
     isTypeScript: packages.has('typescript') || (await exists(join(cwd, 'tsconfig.json'))),
+    typeScriptExtension: type !== 'module' && isByType(cwd) ? 'mts' : 'ts',
     moduleSystem: type === 'module' ? 'esm' : 'cjs',
     packages,
   };

@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { Decimal128, type ObjectId } from 'mongodb';
 import { describe, expect, test } from 'vitest';
 import { runCommand, runJson } from '../support/command.js';
@@ -54,5 +57,20 @@ describe('the README', () => {
     const links = [...README.matchAll(/\]\((?!http)([^)]+)\)/g)].map((match) => match[1] ?? '');
     for (const link of links)
       expect(() => readFileSync(new URL(`../../${link}`, import.meta.url))).not.toThrow(/ENOENT/);
+  });
+
+  test('leads only to what the package holds', async () => {
+    const { stdout } = await promisify(execFile)('npm', ['pack', '--dry-run', '--ignore-scripts', '--json'], {
+      cwd: fileURLToPath(new URL('../..', import.meta.url)),
+    });
+    const [packed] = JSON.parse(stdout) as { files: { path: string }[] }[];
+    const paths = packed?.files.map(({ path }) => path) ?? [];
+    const links = [...README.matchAll(/\]\(([^)#]+)[^)]*\)/g)].map((match) => match[1] ?? '');
+    const local = links.filter((link) => !/^https?:/.test(link));
+    expect(local.length).toBeGreaterThan(10);
+    const dead = local.filter(
+      (link) => !paths.some((path) => path === link || path.startsWith(link.replace(/\/?$/, '/'))),
+    );
+    expect(dead).toEqual([]);
   });
 });

@@ -12,13 +12,14 @@ describe('create', () => {
   it.each(LANGUAGES)('writes a file in %s that the loader takes as it is', async (_language, manifest, extension) => {
     await put('package.json', manifest);
     const { file, test } = await create('Unify contacts');
-    expect(file).toBe(`scripts/migrations/20261123T0900-unify-contacts.${extension}`);
-    expect(test).toBe(`scripts/migrations/20261123T0900-unify-contacts.test.${extension}`);
+    expect(file).toBe(`scripts/migrations/20261123T090030-unify-contacts.${extension}`);
+    // Node's own runner takes JavaScript, whatever the migration is in.
+    expect(test).toBe('scripts/migrations/20261123T090030-unify-contacts.test.mjs');
     const [found, ...others] = await findMigrations(join(cwd, 'scripts/migrations'));
     expect(others).toEqual([]);
     if (!found) throw new Error('the file was not found');
     const { id, migration } = await loadMigration(found);
-    expect(id).toBe('20261123T0900-unify-contacts');
+    expect(id).toBe('20261123T090030-unify-contacts');
     expect(migration).toMatchObject({ description: 'Unify contacts', pr: '', steps: [{ kind: 'transform' }] });
   });
 
@@ -83,9 +84,9 @@ describe('create', () => {
   it('never overwrites: neither the file, nor its test, nor one of another extension', async () => {
     const { file, test } = await create('Unify contacts');
     await put(file, 'mine');
-    await expect(create('unify contacts')).rejects.toMatchObject({ code: 'GODWIT_EXISTS' });
+    await create('unify contacts');
     expect(await read(file)).toBe('mine');
-    await rm(join(cwd, file));
+    await rm(join(cwd, 'scripts/migrations'), { recursive: true });
     await put(test, 'my test');
     await expect(create('unify contacts')).rejects.toMatchObject({
       code: 'GODWIT_EXISTS',
@@ -94,9 +95,10 @@ describe('create', () => {
     expect(await read(test)).toBe('my test');
     await expect(read(file)).rejects.toMatchObject({ code: 'ENOENT' });
     await rm(join(cwd, test));
-    await put('scripts/migrations/20261123T0900-unify-contacts.cjs', 'other');
-    await expect(create('unify contacts')).rejects.toMatchObject({ code: 'GODWIT_EXISTS' });
-    await create('unify contacts', { now: new Date('2026-11-23T09:01:00Z') });
+    // One that is there has an id of its own: the next takes the second after it.
+    await put('scripts/migrations/20261123T090030-unify-contacts.cjs', 'other');
+    expect((await create('unify contacts')).file).toContain('20261123T090031-unify-contacts');
+    expect((await create('and more')).file).toContain('20261123T090032-and-more');
   });
 
   it('writes into the folder that the configuration names, and nothing for a wrong name or kind', async () => {
@@ -104,7 +106,7 @@ describe('create', () => {
     await expect(create('../evil')).rejects.toMatchObject({ code: 'GODWIT_USAGE' });
     await expect(create('fine', { kind: 'transfrom' })).rejects.toMatchObject({ code: 'GODWIT_USAGE' });
     await expect(read('db/changes')).rejects.toMatchObject({ code: 'ENOENT' });
-    expect((await create('fine')).file).toBe('db/changes/20261123T0900-fine.mjs');
+    expect((await create('fine')).file).toBe('db/changes/20261123T090030-fine.mjs');
   });
 });
 

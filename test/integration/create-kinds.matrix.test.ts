@@ -11,11 +11,11 @@ const JAVASCRIPT_FIRST = [...LANGUAGES].reverse();
 describe('create', () => {
   it.each(matrix(LANGUAGES))(
     'writes a test in %s that passes as it is, and fails when up() changes its input',
-    async (_language, manifest, extension) => {
+    async (_language, manifest) => {
       await put('package.json', manifest);
       await installGodwit();
       const { file, test } = await create('Unify contacts');
-      const args = extension === 'ts' ? ['--import', 'jiti/register', '--test', test] : ['--test', test];
+      const args = ['--test', test];
       expect(await node(...args)).toMatchObject({ code: 0, output: expect.stringContaining('# pass 3') as unknown });
       await put(
         file,
@@ -36,12 +36,12 @@ describe('create', () => {
 
   it.each(matrix(JAVASCRIPT_FIRST))(
     'writes a pipeline in %s and its test, which the server evaluates',
-    async (_language, manifest, extension) => {
+    async (_language, manifest) => {
       await put('package.json', manifest);
       await installGodwit();
       await symlink(join(root, 'node_modules/mongodb'), join(cwd, 'node_modules/mongodb'));
       const { file, test } = await create('Count up', { kind: 'pipeline' });
-      const args = extension === 'ts' ? ['--import', 'jiti/register', test] : [test];
+      const args = [test];
       expect((await node(...args)).output).toContain('# skipped 2');
       const before = process.env['MONGODB_URI'];
       process.env['MONGODB_URI'] = inject('mongoUri');
@@ -58,11 +58,11 @@ describe('create', () => {
 
   it.each(matrix(LANGUAGES))(
     'writes references in %s and their test, which knows a value that names nothing',
-    async (_language, manifest, extension) => {
+    async (_language, manifest) => {
       await put('package.json', manifest);
       await installGodwit();
       const { file, test } = await create('Owners become references', { kind: 'references' });
-      const args = extension === 'ts' ? ['--import', 'jiti/register', test] : [test];
+      const args = [test];
       expect(await node(...args)).toMatchObject({ code: 0, output: expect.stringContaining('# pass 4') as unknown });
       await put(file, (await read(file)).replace("dangling: 'report'", "dangling: 'null'"));
       expect((await node(...args)).output).toContain('not ok 4 - a value that names no document stays');
@@ -71,22 +71,22 @@ describe('create', () => {
 
   it.each(matrix(JAVASCRIPT_FIRST))(
     'writes a merge in %s and its test, which knows who is nobody else',
-    async (_language, manifest, extension) => {
+    async (_language, manifest) => {
       await put('package.json', manifest);
       await installGodwit();
       const { file, test } = await create('One of all', { kind: 'merge' });
-      const args = extension === 'ts' ? ['--import', 'jiti/register', test] : [test];
+      const args = [test];
       expect(await node(...args)).toMatchObject({ code: 0, output: expect.stringContaining('# pass 3') as unknown });
       await put(file, (await read(file)).replace('({ email }) => email', "({ email }) => email ?? 'none'"));
       expect((await node(...args)).output).toContain('not ok 3 - a document with nothing in it is nobody else');
     },
   );
 
-  it.each(matrix(LANGUAGES))('writes schema steps in %s and their test', async (_language, manifest, extension) => {
+  it.each(matrix(LANGUAGES))('writes schema steps in %s and their test', async (_language, manifest) => {
     await put('package.json', manifest);
     await installGodwit();
     const { file, test } = await create('One mail each', { kind: 'schema' });
-    const args = extension === 'ts' ? ['--import', 'jiti/register', test] : [test];
+    const args = [test];
     expect(await node(...args)).toMatchObject({ code: 0, output: expect.stringContaining('# pass 1') as unknown });
     await put(file, (await read(file)).replace('schema.createIndex', 'schema.dropIndex'));
     expect((await node(...args)).code).toBe(1);
@@ -94,11 +94,11 @@ describe('create', () => {
 
   it.each(matrix(JAVASCRIPT_FIRST))(
     'writes a script in %s and its test, which runs it with helpers that take notes',
-    async (_language, manifest, extension) => {
+    async (_language, manifest) => {
       await put('package.json', manifest);
       await installGodwit();
       const { file, test } = await create('Marked by hand', { kind: 'script' });
-      const args = extension === 'ts' ? ['--import', 'jiti/register', test] : [test];
+      const args = [test];
       expect(await node(...args)).toMatchObject({ code: 0, output: expect.stringContaining('# pass 3') as unknown });
       const text = await read(file);
       await put(file, text.replace('await ctx.update', 'await ctx.remove(COLLECTION, {});\n        await ctx.update'));

@@ -36,8 +36,8 @@ describe('the name of a migration', () => {
     );
   });
 
-  it('begins with the minute in UTC, whatever the time zone', () => {
-    expect(migrationId('Unify contacts', new Date('2026-11-23T01:59:59+02:00'))).toBe('20261122T2359-unify-contacts');
+  it('begins with the second in UTC, whatever the time zone', () => {
+    expect(migrationId('Unify contacts', new Date('2026-11-23T01:59:59+02:00'))).toBe('20261122T235959-unify-contacts');
   });
 });
 
@@ -75,7 +75,12 @@ describe('the text of a migration', () => {
 });
 
 describe('the text of its test', () => {
-  const facts = { id: '20261123T0900-x', language: 'ts', path: 'scripts/migrations/20261123T0900-x.test.ts' } as const;
+  const facts = {
+    id: '20261123T0900-x',
+    language: 'ts',
+    migration: 'ts',
+    path: 'scripts/migrations/20261123T0900-x.test.ts',
+  } as const;
 
   it("uses Node's own runner, or Vitest where the project has it", () => {
     expect(migrationTestText({ ...facts, kind: 'transform', runner: 'node:test' })).toContain(

@@ -166,6 +166,15 @@ async function checkValidator(db: Db, collection: string): Promise<Check[]> {
   return [{ name, ok: true, expected: 'any', found, listed: first.map(({ _id }) => _id) }];
 }
 
+/** Longest message of an author's that is shown, in characters. */
+const MAX_WORDS = 200;
+
+/** What the author says does not hold, in the author's own words. */
+function wordsOf(thrown: unknown): string {
+  const text = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
+  return text.split('\n')[0]?.slice(0, MAX_WORDS) ?? 'an error';
+}
+
 /** Runs the author's `verify`; every `expect…` is a check, and so is what it throws. */
 async function checkInvariants(facts: VerifyFacts): Promise<Check[]> {
   const { verify } = facts.loaded.migration;
@@ -194,7 +203,7 @@ async function checkInvariants(facts: VerifyFacts): Promise<Check[]> {
       name: 'verify()',
       ok: false,
       expected: 'no error',
-      found: error instanceof Error ? error.name : 'an error',
+      found: wordsOf(error),
     });
   }
   return checks;

@@ -80,6 +80,8 @@ export interface RunResult {
   /** The cursor that this process began at; null when the run began with it. */
   readonly resumedFrom: ShownId | null;
   readonly resumed: boolean;
+  /** The run had been completed before: nothing was done, and the figures are those of then. */
+  readonly wasDone: boolean;
   readonly seconds: number;
   readonly docsPerSecond: number;
   readonly throttledSeconds: number;
@@ -118,6 +120,7 @@ function resultOf(
     bottleneck: run.bottleneck ?? null,
     resumedFrom: isNew || !before.resumeCursor ? null : new ShownId(before.resumeCursor.id),
     resumed: !isNew,
+    wasDone: before.state === 'completed' && run === before,
     seconds: elapsedMs / 1_000,
     docsPerSecond: elapsedMs > 0 ? Math.round(here / (elapsedMs / 1_000)) : 0,
     throttledSeconds: Object.values(run.throttledMs ?? {}).reduce((sum, ms) => sum + ms, 0) / 1_000,

@@ -73,7 +73,10 @@ async function showStopped(invocation: Invocation, session: Session, result: Run
     details: { migration: result.migration, run: result.runId, failed: result.failed, document: first?.firstId, ...at },
     next: [
       `look at it    godwit status ${result.migration}`,
-      `go on         godwit run ${result.migration} --max-failures ${Math.max(10, result.failed * 2)}`,
+      // Where nothing went through, more of the same is no way on.
+      ...(result.failed < result.scanned
+        ? [`go on         godwit run ${result.migration} --max-failures ${Math.max(10, result.failed * 2)}`]
+        : []),
       `go back       godwit rollback ${result.migration} --dry-run`,
     ],
   });

@@ -217,7 +217,8 @@ function next({ report }: DryRunView): string[] {
   if (isClean(report))
     return [`godwit run ${migration} --limit 100     a canary`, `godwit run ${migration}                 all of it`];
   const fails = report.wouldFail + report.validationFailureCount + report.uniqueCollisionCount;
-  const accept = fails > 0 ? [`or accept:  godwit run ${migration} --max-failures ${fails}`] : [];
+  const accept =
+    fails > 0 && fails < report.scanned ? [`or accept:  godwit run ${migration} --max-failures ${fails}`] : [];
   return [`mend the migration and look again:  godwit run ${migration} --dry-run`, ...accept];
 }
 

@@ -23,6 +23,8 @@ function headline(result: RunResult, paint: Paint): string {
       : result.state === 'failed' || result.failed > 0
         ? 'fail'
         : 'run';
+  if (result.wasDone && result.failed === 0)
+    return `${paint('ok', 'NOTHING TO DO')}: it was completed before; ${formatCount(result.changed)} documents were changed${moreOf(result)} then.`;
   const failed = result.failed > 0 ? `, ${formatCount(result.failed)} FAILED` : '';
   return `${paint(style, word)}: ${formatCount(result.changed)} documents changed${moreOf(result)} of ${formatCount(result.scanned)} read${failed}; ${result.because}.`;
 }
@@ -65,11 +67,12 @@ function nextOf(result: RunResult): string[] {
 
 export function renderRun(result: RunResult, paint: Paint, columns: number): string[] {
   const rate = result.docsPerSecond > 0 ? `, ${formatCount(result.docsPerSecond)}/s` : '';
-  const resumed = result.resumed ? ', resumed where it was' : '';
+  const resumed = result.resumed && !result.wasDone ? ', resumed where it was' : '';
+  const skipped = result.skipped > 0 ? ` (${formatCount(result.skipped)} by skip())` : '';
   return [
     headline(result, paint),
     `  ${result.migration}   run ${result.runId}${resumed}   ${formatDuration(result.seconds * 1_000)}${rate}`,
-    `  changed ${formatCount(result.changed)}   unchanged ${formatCount(result.unchanged + result.skipped)}   failed ${formatCount(result.failed)}   batches ${formatCount(result.batches)}   conflicts retried ${formatCount(result.conflictsRetried)}`,
+    `  changed ${formatCount(result.changed)}   unchanged ${formatCount(result.unchanged + result.skipped)}${skipped}   failed ${formatCount(result.failed)}   batches ${formatCount(result.batches)}   conflicts retried ${formatCount(result.conflictsRetried)}`,
     ...(result.bottleneck ? [`  ${result.bottleneck}`] : []),
     ...schemaStates(result.schema, columns),
     '',

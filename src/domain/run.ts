@@ -157,6 +157,8 @@ export interface SchemaRecord {
   /** As BSON: it is taken back without the migration's file, too. Missing in runs of older versions. */
   readonly operation?: Binary;
   readonly state: SchemaState;
+  /** It was there at some time, whatever became of it since. */
+  readonly wasDone?: true;
   /** What was there before, as BSON; null before it was looked at. */
   readonly before: Binary | null;
   /** Why its way back has left something; null when it has not. */

@@ -127,7 +127,7 @@ export class SchemaWork {
     if (!(await this.#isDone(operation, this.#before(index)))) await this.#tryOut(operation);
     await faultPoint('schema:after-change');
     const after = operation.kind === 'createCollection' ? await this.#created(operation.collection) : {};
-    await this.#store(index, { state: 'done', ...after });
+    await this.#store(index, { state: 'done', wasDone: true, ...after });
     this.#note(`done: ${record.text} (${formatDuration(performance.now() - startedAt)})`);
   }
 
@@ -216,7 +216,7 @@ export class SchemaWork {
     const before = this.#before(index);
     if (record.state === 'begun' && !(await this.#isDone(operation, before)))
       return this.#store(index, { state: 'undone' });
-    if (record.state !== 'undoing') await this.#store(index, { state: 'undoing', left: null });
+    if (record.state !== 'undoing') await this.#store(index, { state: 'undoing', wasDone: true, left: null });
     await faultPoint('schema:before-undo');
     const left = await this.#takeBack(operation, before);
     await faultPoint('schema:after-undo');

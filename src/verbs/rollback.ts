@@ -112,8 +112,11 @@ function documentsOf({ conflicts, notes, newcomers }: RollbackOutcome): UndoneDo
 const madeTimeIndex = ({ schema = [] }: RunDocument): boolean =>
   schema.some((record) => {
     const operation = operationOf(record);
-    const isMade = ['done', 'undoing', 'undone'].includes(record.state);
-    return isMade && operation?.kind === 'createIndex' && operation.options['expireAfterSeconds'] !== undefined;
+    return (
+      record.wasDone === true &&
+      operation?.kind === 'createIndex' &&
+      operation.options['expireAfterSeconds'] !== undefined
+    );
   });
 
 function resultOf(

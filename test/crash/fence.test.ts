@@ -187,18 +187,6 @@ describe('a runner that planned and came late', { tags: ['F60', 'P4'] }, () => {
     expect(await people.countDocuments({ mark: 'x' })).toBe(0);
   });
 
-  test('does not retire a run whose rollback another one is about to force', async () => {
-    await people.insertMany(Array.from({ length: 200 }, (_, _id) => ({ _id })));
-    const cwd = await makeMigration(UP);
-    await runCommand(RUN, { cwd, uri });
-    await runCommand(BACK, { cwd, uri });
-    const back = await holdAt('run:before-transition:1', [...BACK, '--on-conflict', 'force'], { cwd, uri });
-    expect(outcome(await runCommand(RUN, { cwd, uri }))).toEqual([5, 'GODWIT_LEASE_HELD']);
-    expect(outcome(await back.release())).toEqual([0, 'rolled-back']);
-    expect(outcome(await runCommand(RUN, { cwd, uri }))).toEqual([0, 'completed']);
-    expect(await people.countDocuments({ mark: 'x' })).toBe(200);
-  });
-
   test('takes no lease of a run that has a successor', async () => {
     await people.insertMany(Array.from({ length: 200 }, (_, _id) => ({ _id })));
     const cwd = await makeMigration(UP);
